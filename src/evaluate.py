@@ -1,0 +1,20 @@
+"""Measure every variant with LiteRT and write the report, e.g. `python src/evaluate.py split=val`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from mirada.cli import launch
+from mirada.config import parse
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+def main(cfg: DictConfig) -> object:
+    """Check the configuration, then run the stage."""
+    config = parse(cfg)  # a mistake is refused here, before anything slow is imported
+    from mirada.stages import evaluate
+
+    return evaluate.run(config)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,1 @@
+"""Mirada trains small vision models, shrinks them to int8 and measures what the shrinking cost."""

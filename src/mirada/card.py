@@ -1,0 +1,83 @@
+"""The model card: all that whoever loads a model needs besides its `.tflite`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mirada.errors import MiradaError
+
+FORMAT = 1
+
+
+@dataclass
+class Card:
+    """The contract of a trained model.
+
+    Attributes:
+        task: 'detection'.
+        labels: class names; a class index points into it.
+        input_size: side of the square input in pixels.
+        channels: 3 (RGB).
+        fit: how an image becomes the input: 'letterbox' (aspect kept, padded with grey 114) or 'stretch'.
+        input_scale, input_offset: the float input tensor is `pixel * input_scale + input_offset`, pixel in 0..255.
+        strides: pixels of the input to a cell of each output map, one entry a level.
+        outputs: part ('objectness', 'classes', 'distances') -> output names, one a level, as in the signature
+            'serving_default'. 'classes' is absent when there is one class. Maps are (1, S/stride, S/stride, C);
+            objectness and classes are logits; distances are left, top, right, bottom from the cell's centre, in strides,
+            before the softplus.
+        dataset: name of the data; data_digest: digest of `dataset.json`.
+        model: the network's settings.
+        metrics: the best epoch's validation metrics.
+        git_commit, git_dirty: code the model was trained with; None outside a checkout.
+        run_id, tracking_uri: the MLflow run that later stages add to; None when tracking was off.
+        trained_at: UTC time, ISO 8601.
+    """
+
+    task: str
+    labels: list[str]
+    input_size: int
+    channels: int
+    fit: str
+    strides: list[int]
+    outputs: dict[str, list[str]]
+    dataset: str
+    data_digest: str
+    model: dict[str, Any]
+    input_scale: float = 1 / 127.5
+    input_offset: float = -1.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    git_commit: Optional[str] = None
+    git_dirty: Optional[bool] = None
+    run_id: Optional[str] = None
+    tracking_uri: Optional[str] = None
+    trained_at: Optional[str] = None
+    format: int = FORMAT
+
+
+def save_card(card: Card, path: Path) -> None:
+    """Write the card as JSON."""
+    path.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
+
+
+def load_card(folder: str | Path) -> Card:
+    """Read `model.json` of a folder.
+
+    Raises:
+        MiradaError: it is absent (training has not run), damaged or of another format.
+    """
+    path = Path(folder) / "model.json"
+    if not path.is_file():
+        raise MiradaError(f"{path} is missing: run the train stage first (`dvc repro train`).")
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] != FORMAT:
+            raise MiradaError(f"{path} has format {content['format']}, expected {FORMAT}: train the model again.")
+        card = Card(**content)
+        if not card.labels or len(card.outputs["distances"]) != len(card.strides):
+            raise ValueError("labels or outputs do not fit")
+    except (ValueError, KeyError, TypeError) as error:
+        raise MiradaError(f"{path} is corrupt ({error!r}): run the train stage again (`dvc repro train`).") from error
+    return card

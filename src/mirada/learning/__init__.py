@@ -1,0 +1,1 @@
+"""Everything that needs TensorFlow; nothing outside this folder imports it."""

@@ -1,0 +1,1 @@
+"""The pipeline stages: read files, call pure code, write files, log."""
