@@ -1,0 +1,107 @@
+"""Feature extractors: an image goes in, maps at strides 8, 16 and 32 come out.
+
+EfficientNet-Lite0 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
+ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
+what is trained is what is converted, and a step is faster.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tf_keras as keras
+
+STRIDES = (8, 16, 32)
+# kernel, stride of the first block, expansion, output channels, number of blocks
+_LITE0_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+_LITE0_TAPS = (4, 10, 15)  # the last blocks at strides 8, 16 and 32
+_BN_EPSILON = 1e-3
+
+
+def build_backbone(name: str, image: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """The maps at strides 8, 16 and 32 of an image in -1..1.
+
+    Args:
+        name: 'efficientnet_lite0' or 'tiny'.
+        image: (batch, side, side, 3).
+
+    Returns:
+        Three tensors (batch, side / stride, side / stride, channels). Every layer's name begins with 'backbone_'.
+    """
+    return {"efficientnet_lite0": _efficientnet_lite0, "tiny": _tiny}[name](image)
+
+
+def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
+    x, maps = image, []
+    for level, channels in enumerate((8, 16, 24, 32, 32), start=1):
+        name = f"backbone_{level}"
+        x = keras.layers.Conv2D(channels, 3, 2, "same", use_bias=False, name=f"{name}_conv")(x)
+        x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+        x = keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
+        maps.append(x)
+    return maps[2:]
+
+
+def _efficientnet_lite0(image: keras.KerasTensor) -> list[keras.KerasTensor]:
+    x = _convolution(image, 32, 3, 2, "backbone_stem", activate=True)
+    maps, number = [], 0
+    for kernel, stride, expansion, channels, blocks in _LITE0_STAGES:
+        for block in range(blocks):
+            x = _inverted_residual(x, kernel, stride if block == 0 else 1, expansion, channels, number)
+            if number in _LITE0_TAPS:
+                maps.append(x)
+            number += 1
+    return maps
+
+
+def _inverted_residual(
+    x: keras.KerasTensor, kernel: int, stride: int, expansion: int, channels: int, number: int
+) -> keras.KerasTensor:
+    name, start = f"backbone_{number}", x
+    if expansion > 1:
+        x = _convolution(x, x.shape[-1] * expansion, 1, 1, f"{name}_expand", activate=True)
+    x = keras.layers.DepthwiseConv2D(kernel, stride, "same", name=f"{name}_depthwise")(x)
+    x = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
+    x = _convolution(x, channels, 1, 1, f"{name}_project", activate=False)
+    if stride == 1 and start.shape[-1] == channels:
+        x = keras.layers.Add(name=f"{name}_add")([start, x])
+    return x
+
+
+def _convolution(
+    x: keras.KerasTensor, channels: int, kernel: int, stride: int, name: str, *, activate: bool
+) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(channels, kernel, stride, "same", name=name)(x)
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
+
+
+def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    """Put EfficientNet-Lite0's weights, batch normalisations folded in, into the layers named 'backbone_*'.
+
+    Args:
+        model: any model that `build_backbone('efficientnet_lite0', ...)` is part of.
+        arrays: what `pretrained.load_efficientnet_lite0` returns.
+    """
+    _assign(model, "backbone_stem", arrays, "_conv_stem", "_bn0")
+    for number in range(sum(stage[-1] for stage in _LITE0_STAGES)):
+        block = f"_blocks.{number}"
+        if number:
+            _assign(model, f"backbone_{number}_expand", arrays, f"{block}._expand_conv", f"{block}._bn0")
+        _assign(model, f"backbone_{number}_depthwise", arrays, f"{block}._depthwise_conv", f"{block}._bn1")
+        _assign(model, f"backbone_{number}_project", arrays, f"{block}._project_conv", f"{block}._bn2")
+
+
+def _assign(model: keras.Model, layer: str, arrays: dict[str, np.ndarray], conv: str, bn: str) -> None:
+    """Fold `bn(conv(x))` into one kernel and bias; torch's OIHW becomes HWIO (HWC1 for a depthwise layer)."""
+    scale = arrays[f"{bn}.weight"] / np.sqrt(arrays[f"{bn}.running_var"] + _BN_EPSILON)
+    kernel = arrays[f"{conv}.weight"] * scale[:, None, None, None]
+    bias = arrays[f"{bn}.bias"] - arrays[f"{bn}.running_mean"] * scale
+    axes = (2, 3, 0, 1) if "depthwise" in layer else (2, 3, 1, 0)
+    model.get_layer(layer).set_weights([kernel.transpose(axes), bias])

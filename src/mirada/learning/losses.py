@@ -1,0 +1,123 @@
+"""What the detector is trained to do: which cell answers for which box, and the three losses.
+
+Centre sampling and size ranges as in FCOS (arXiv:1904.01355), objectness by quality focal loss with the predicted box's
+IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes by cross-entropy on the cells with a box.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from mirada.learning.backbones import STRIDES
+
+CENTRE_RADIUS = 1.5  # strides from a box's centre within which a cell may answer for it
+SIZE_RANGES = ((0.0, 80.0), (48.0, 176.0), (112.0, 1e8))  # longer side in pixels, a level; overlapping on purpose
+OBJECTNESS_WEIGHT, CLASS_WEIGHT, BOX_WEIGHT = 2.0, 1.0, 2.0
+_FAR = 1e9
+
+
+def cell_centres(input_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres (P, 2) in pixels, strides (P,) and size ranges (P, 2) of all cells, level by level, row by row."""
+    points, strides, ranges = [], [], []
+    for stride, size_range in zip(STRIDES, SIZE_RANGES, strict=True):
+        side = input_size // stride
+        y, x = np.mgrid[:side, :side]
+        points.append((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
+        strides.append(np.full(side * side, stride))
+        ranges.append(np.tile(size_range, (side * side, 1)))
+    return tuple(np.concatenate(part).astype(np.float32) for part in (points, strides, ranges))  # type: ignore[return-value]
+
+
+def assign(
+    boxes: tf.Tensor, labels: tf.Tensor, ignore: tf.Tensor, points: tf.Tensor, strides: tf.Tensor, ranges: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Choose the box each cell answers for; of several, the smallest.
+
+    Args:
+        boxes: (B, M, 4) corners in pixels.
+        labels: (B, M) class index, -1 for padding.
+        ignore: (B, M) true for boxes that are neither object nor background.
+        points, strides, ranges: what `cell_centres` returns.
+
+    Returns:
+        chosen (B, P): index into M; positive (B, P): whether the cell answers for a box;
+        unsure (B, P): no object, but inside an ignored box, so no background either.
+    """
+    x, y = points[None, :, None, 0], points[None, :, None, 1]
+    x1, y1, x2, y2 = (boxes[:, None, :, i] for i in range(4))
+    inside = tf.reduce_min(tf.stack([x - x1, y - y1, x2 - x, y2 - y]), 0) > 0
+    away = tf.maximum(tf.abs(x - (x1 + x2) / 2), tf.abs(y - (y1 + y2) / 2))
+    central = away <= CENTRE_RADIUS * strides[None, :, None]
+    longer = tf.maximum(x2 - x1, y2 - y1)
+    fits = (longer >= ranges[None, :, None, 0]) & (longer <= ranges[None, :, None, 1])
+    real = ((labels >= 0) & ~ignore)[:, None]
+    area = tf.where(inside & central & fits & real, (x2 - x1) * (y2 - y1), _FAR)
+    positive = tf.reduce_min(area, -1) < _FAR
+    unsure = tf.reduce_any(inside & ((labels >= 0) & ignore)[:, None], -1) & ~positive
+    return tf.argmin(area, -1, output_type=tf.int32), positive, unsure
+
+
+def iou_and_giou(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """IoU and generalised IoU of boxes (..., 4), pair by pair."""
+    ax1, ay1, ax2, ay2 = tf.unstack(a, axis=-1)
+    bx1, by1, bx2, by2 = tf.unstack(b, axis=-1)
+    width = tf.maximum(tf.minimum(ax2, bx2) - tf.maximum(ax1, bx1), 0.0)
+    height = tf.maximum(tf.minimum(ay2, by2) - tf.maximum(ay1, by1), 0.0)
+    both = width * height
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both
+    hull = (tf.maximum(ax2, bx2) - tf.minimum(ax1, bx1)) * (tf.maximum(ay2, by2) - tf.minimum(ay1, by1))
+    iou = tf.math.divide_no_nan(both, union)
+    return iou, iou - tf.math.divide_no_nan(hull - union, hull)
+
+
+def flatten_outputs(outputs: dict[str, tf.Tensor], part: str) -> tf.Tensor:
+    """One part of a detector's outputs, all levels, as (B, P, channels) in the order of `cell_centres`."""
+    maps = [outputs[f"{part}_{stride}"] for stride in STRIDES]
+    return tf.concat([tf.reshape(m, (tf.shape(m)[0], -1, m.shape[-1])) for m in maps], 1)
+
+
+class DetectionLoss:
+    """The detector's loss for one input size.
+
+    Args:
+        input_size: side of the input in pixels.
+        classes: number of classes.
+    """
+
+    def __init__(self, input_size: int, classes: int) -> None:
+        self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(input_size))
+        self.classes = classes
+
+    def __call__(self, outputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Summed losses of a batch, and what to divide them by.
+
+        Args:
+            outputs: the model's, a batch of B.
+            targets: boxes_xyxy (B, M, 4), labels (B, M) with -1 for padding, ignore (B, M).
+
+        Returns:
+            objectness, classes, boxes: sums over the batch, weighted; positives: the number of cells with a box.
+        """
+        chosen, positive, unsure = assign(
+            targets["boxes_xyxy"], targets["labels"], targets["ignore"], self.points, self.strides, self.ranges
+        )
+        weight = tf.cast(positive, tf.float32)
+        distances = tf.nn.softplus(flatten_outputs(outputs, "distances")) * self.strides[None, :, None]
+        boxes = tf.concat([self.points - distances[..., :2], self.points + distances[..., 2:]], -1)
+        iou, giou = iou_and_giou(boxes, tf.gather(targets["boxes_xyxy"], chosen, batch_dims=1))
+        logits = flatten_outputs(outputs, "objectness")[..., 0]
+        quality = tf.stop_gradient(tf.clip_by_value(iou, 0.0, 1.0)) * weight
+        focal = tf.abs(quality - tf.sigmoid(logits)) ** 2
+        objectness = focal * tf.nn.sigmoid_cross_entropy_with_logits(quality, logits)
+        losses = {
+            "objectness": OBJECTNESS_WEIGHT * tf.reduce_sum(objectness * (1 - tf.cast(unsure, tf.float32))),
+            "boxes": BOX_WEIGHT * tf.reduce_sum((1 - giou) * weight),
+            "classes": tf.constant(0.0),
+            "positives": tf.reduce_sum(weight),
+        }
+        if self.classes > 1:
+            label = tf.maximum(tf.gather(targets["labels"], chosen, batch_dims=1), 0)
+            entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(label, flatten_outputs(outputs, "classes"))
+            losses["classes"] = CLASS_WEIGHT * tf.reduce_sum(entropy * weight)
+        return losses

@@ -1,0 +1,279 @@
+"""The training loop: two learning rates, moving-average weights, checkpoints that a kill can't spoil.
+
+A loop of our own and not `fit`, because a step has to know its files (a NaN names them), the wait for input is a figure of
+its own, and a resumed epoch must be the very epoch that was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from mirada.card import Card
+from mirada.config import TrainConfig
+from mirada.errors import MiradaError
+from mirada.images import decode
+from mirada.learning.dataset import TrainingInput, id_hash, to_input
+from mirada.learning.devices import Devices
+from mirada.learning.losses import DetectionLoss
+from mirada.learning.models import backbone_variables, build_detector
+from mirada.metrics import evaluate_detections
+from mirada.prediction import decode_detections
+from mirada.records import Dataset, digest_of
+
+LOSSES = ("loss", "objectness", "classes", "boxes")
+_VALIDATION_BATCH = 8
+
+
+@dataclass
+class State:
+    """What a resumed training has to know besides the weights."""
+
+    fingerprint: str
+    epoch: int = 0  # epochs finished
+    step: int = 0
+    best_epoch: int = 0
+    best_metric: float = -1.0
+    checkpoint: str = ""
+    run_id: Optional[str] = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fingerprint(config: TrainConfig, dataset: Dataset) -> str:
+    """A digest of all that decides the weights: a resumed training must have the same."""
+    settings = asdict(config)
+    for key in ("tracking", "output_dir", "data_dir", "workers", "resume"):
+        settings.pop(key)
+    return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
+
+
+class Trainer:
+    """Trains one detector and keeps its best weights.
+
+    Args:
+        config: the stage's settings.
+        dataset: the processed data.
+        devices: where to train.
+        card: how outputs are decoded when validating.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card) -> None:
+        self.config, self.dataset, self.devices, self.card = config, dataset, devices, card
+        self.folder = Path(config.output_dir) / "checkpoints"
+        keras.utils.set_random_seed(config.seed)
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.input = TrainingInput(dataset, config.augment, config.batch_size, config.seed, config.workers)
+        self.state = State(fingerprint(config, dataset))
+        classes = len(dataset.classes)
+        with devices.strategy.scope():
+            self.model = build_detector(config.model, dataset.input_size, classes)
+            self.average = keras.models.clone_model(self.model)
+            self.average.set_weights(self.model.get_weights())
+            self.optimizers = [self._optimizer(), self._optimizer()]
+            self.loss = DetectionLoss(dataset.input_size, classes)
+            self.variables = backbone_variables(self.model)
+            for optimizer, variables in zip(self.optimizers, self.variables, strict=True):
+                optimizer.build(variables)
+        self.checkpoint = tf.train.Checkpoint(
+            model=self.model, average=self.average, backbone=self.optimizers[0], head=self.optimizers[1]
+        )
+        self._step = tf.function(self._train_step, reduce_retracing=True)
+        self._forward = tf.function(lambda images: self.average(images, training=False))
+
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        optimizer = keras.optimizers.AdamW(
+            self.config.learning_rate, weight_decay=self.config.weight_decay, jit_compile=False
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return optimizer
+
+    # -- resume ----------------------------------------------------------------------------------------------------
+
+    def restore(self) -> bool:
+        """Take up the last finished epoch of the output folder; False when there is none.
+
+        Raises:
+            MiradaError: what lies there was trained with other settings or other data.
+        """
+        path = self.folder / "state.json"
+        if not path.is_file():
+            return False
+        state = State(**json.loads(path.read_text()))
+        if state.fingerprint != self.state.fingerprint:
+            raise MiradaError(
+                f"{path} belongs to a training with other settings or data: give the same ones to resume it, or train "
+                "anew with resume=false."
+            )
+        self.checkpoint.restore(str(self.folder / state.checkpoint)).assert_consumed()
+        self.state = state
+        return True
+
+    def _save(self) -> None:
+        """Write the weights first and the state that points to them last, so a kill leaves one or the other whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = self.state
+        state.checkpoint = f"epoch-{state.epoch:04d}"
+        self.checkpoint.write(str(self.folder / state.checkpoint))
+        temporary = self.folder / "state.json.part"
+        temporary.write_text(json.dumps(asdict(state), indent=1))
+        temporary.replace(self.folder / "state.json")
+        for file in self.folder.glob("epoch-*"):
+            if file.name.split(".")[0] != state.checkpoint:
+                file.unlink()
+        for file in self.folder.glob("best-*.h5"):
+            if file != self._best_path():
+                file.unlink()
+
+    def _best_path(self) -> Path:
+        return self.folder / f"best-{self.state.best_epoch:04d}.h5"
+
+    def best_model(self) -> keras.Model:
+        """The network with the best epoch's weights."""
+        self.average.load_weights(str(self._best_path()))
+        return self.average
+
+    # -- the epochs ------------------------------------------------------------------------------------------------
+
+    def fit(self, advance: Callable[[int, int], None] = lambda epoch, step: None) -> Iterator[dict[str, float]]:
+        """Train until the last epoch or until patience ends.
+
+        Args:
+            advance: called after each step with the epoch (from 1) and the step in it (from 1).
+
+        Yields:
+            After each epoch: loss and its parts, val_map50, val_map50_95, images_per_s, wait_share (of the epoch's time
+            that went into waiting for input), seconds, learning_rate.
+
+        Raises:
+            MiradaError: the loss is not finite; the message names step and files.
+        """
+        while self.state.epoch < self.config.epochs and not self._out_of_patience():
+            figures = self._train_epoch(self.state.epoch, advance)
+            self.state.epoch += 1
+            if self.state.epoch % self.config.val_every == 0 or self.state.epoch == self.config.epochs:
+                figures |= self.validate()
+            metric = figures.get("val_map50", float(self.state.epoch) if not self._validates else -1.0)
+            if metric > self.state.best_metric or self.state.epoch == 1:
+                self.state.best_metric, self.state.best_epoch = metric, self.state.epoch
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self.average.save_weights(str(self._best_path()))
+            self.state.history.append({"epoch": self.state.epoch, **figures})
+            self._save()
+            yield figures
+
+    @property
+    def _validates(self) -> bool:
+        return self.dataset.splits["val"]["images"] > 0
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.state.epoch - self.state.best_epoch and self.state.best_epoch > 0
+
+    def _train_epoch(self, epoch: int, advance: Callable[[int, int], None]) -> dict[str, float]:
+        batches = iter(self.devices.strategy.experimental_distribute_dataset(self.input.epoch(epoch)))
+        sums, waited, start = np.zeros(len(LOSSES)), 0.0, time.perf_counter()
+        rates = (0.0, 0.0)
+        for step in range(self.input.steps):
+            before = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - before
+            rates = self._set_learning_rates(epoch + step / self.input.steps)
+            decay = min(self.config.ema_decay, (1 + self.state.step) / (10 + self.state.step))
+            losses = self._step(batch, tf.constant(decay), epoch < self.config.freeze_epochs).numpy()
+            if not np.isfinite(losses[0]):
+                raise MiradaError(
+                    f"The loss became {losses[0]} in epoch {epoch + 1}, step {step + 1}, with the images "
+                    f"{', '.join(self._names(batch))}: look at these files, or lower learning_rate."
+                )
+            sums += losses
+            self.state.step += 1
+            advance(epoch + 1, step + 1)
+        seconds = time.perf_counter() - start
+        return {name: float(total) / self.input.steps for name, total in zip(LOSSES, sums, strict=True)} | {
+            "images_per_s": self.input.steps * self.config.batch_size / seconds,
+            "wait_share": waited / seconds,
+            "seconds": seconds,
+            "learning_rate": rates[1],
+        }
+
+    def _set_learning_rates(self, epoch: float) -> tuple[float, float]:
+        """Linear warm-up, then a cosine down to a hundredth; the backbone warms up again when it is let go."""
+        config = self.config
+        cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+        thawed = epoch - config.freeze_epochs
+        rates = []
+        for since, scale in ((thawed, config.backbone_lr_scale), (epoch, 1.0)):
+            ramp = min(1.0, (since + 1 / self.input.steps) / config.warmup_epochs) if config.warmup_epochs else 1.0
+            rates.append(config.learning_rate * scale * cosine * max(ramp, 0.0))
+        for optimizer, rate in zip(self.optimizers, rates, strict=True):
+            optimizer.learning_rate.assign(rate)
+        return rates[0], rates[1]
+
+    def _train_step(self, batch: dict[str, tf.Tensor], decay: tf.Tensor, frozen: bool) -> tf.Tensor:
+        losses = self.devices.strategy.run(self._replica_step, args=(batch, frozen))
+        total = self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        for average, variable in zip(self.average.variables, self.model.variables, strict=True):
+            average.assign(decay * average + (1 - decay) * variable)
+        return total
+
+    def _replica_step(self, batch: dict[str, tf.Tensor], frozen: bool) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        groups = [(self.optimizers[1], self.variables[1])]
+        if not frozen:
+            groups.append((self.optimizers[0], self.variables[0]))
+        with tf.GradientTape() as tape:
+            parts = self.loss(self.model(batch["image"], training=True), batch)
+            positives = tf.maximum(context.all_reduce(tf.distribute.ReduceOp.SUM, parts.pop("positives")), 1.0)
+            parts = {name: value / positives for name, value in parts.items()}
+            loss = tf.add_n(list(parts.values()))
+        gradients = tape.gradient(loss, [variables for _, variables in groups])
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        flat, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), self.config.clip_norm)
+        for (optimizer, variables), clipped in zip(groups, tf.nest.pack_sequence_as(gradients, flat), strict=True):
+            optimizer.apply_gradients(zip(clipped, variables, strict=True), skip_gradients_aggregation=True)
+        return tf.stack([loss, parts["objectness"], parts["classes"], parts["boxes"]])
+
+    def _names(self, batch: dict[str, Any]) -> list[str]:
+        wanted = np.concatenate(
+            [part.numpy() for part in self.devices.strategy.experimental_local_results(batch["id"])]
+        )
+        names = [example.image_id for example in self.dataset.examples("train")]
+        table = dict(zip(id_hash(tf.constant(names)).numpy().tolist(), names, strict=True))
+        return [table[number] for number in wanted.tolist()]
+
+    # -- validation ------------------------------------------------------------------------------------------------
+
+    def validate(self) -> dict[str, float]:
+        """mAP of the moving-average weights on the val split; empty when the split is."""
+        if not self._validates:
+            return {}
+        truths, predictions = [], []
+        chunk: list = []
+        for example in self.dataset.examples("val"):
+            chunk.append(example)
+            if len(chunk) == _VALIDATION_BATCH:
+                predictions += self._predict(chunk)
+                truths += chunk
+                chunk = []
+        if chunk:
+            predictions += self._predict(chunk)
+            truths += chunk
+        result = evaluate_detections(truths, predictions, self.dataset.classes)
+        return {"val_map50": result.map50, "val_map50_95": result.map50_95}
+
+    def _predict(self, examples: list) -> list:
+        images = np.stack([decode(example.image) for example in examples])
+        outputs = {name: value.numpy() for name, value in self._forward(to_input(images)).items()}
+        return [
+            decode_detections({name: value[i : i + 1] for name, value in outputs.items()}, self.card)
+            for i in range(len(examples))
+        ]
