@@ -7,10 +7,13 @@ graph (`mirada.prediction`).
 from __future__ import annotations
 
 import math
+import zipfile
+from pathlib import Path
 
 import tf_keras as keras
 
 from mirada.config import ModelConfig
+from mirada.errors import MiradaError
 from mirada.learning.backbones import STRIDES, build_backbone, load_imagenet
 from mirada.learning.pretrained import load_efficientnet_lite0
 
@@ -98,3 +101,17 @@ def backbone_variables(model: keras.Model) -> tuple[list, list]:
     old = [v for layer in model.layers if layer.name.startswith("backbone_") for v in layer.trainable_variables]
     known = {v.ref() for v in old}
     return old, [v for v in model.trainable_variables if v.ref() not in known]
+
+
+def load_model(path: Path) -> keras.Model:
+    """Read a `model.keras` that the train stage wrote.
+
+    Raises:
+        MiradaError: the file is damaged.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise MiradaError(
+            f"{path} is corrupt ({str(error).splitlines()[0]}): run the train stage again (`dvc repro train`)."
+        ) from error

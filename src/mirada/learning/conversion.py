@@ -1,0 +1,66 @@
+"""From a Keras model to `.tflite` variants.
+
+Post-training quantization as in https://ai.google.dev/edge/litert/models/post_training_quantization: float16 weights,
+dynamic range (int8 weights, float activations), and full integer with a uint8 input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from mirada.errors import MiradaError
+from mirada.learning.dataset import to_input
+
+
+def convert(model: keras.Model, variant: str, calibration: Callable[[], Iterable[np.ndarray]]) -> bytes:
+    """Convert a model, with a batch of one, to one variant.
+
+    Args:
+        model: inputs in -1..1, outputs a dictionary; its keys become the names of the signature 'serving_default'.
+        variant: 'float32', 'float16', 'dynamic' or 'int8' (uint8 in; int8 out, each output with a scale of its own).
+        calibration: gives the images, (S, S, 3) uint8, that set the ranges of int8.
+
+    Returns:
+        The bytes of the `.tflite` file.
+
+    Raises:
+        MiradaError: the converter refuses the model.
+    """
+    converter = _converter(model)
+    if variant != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if variant == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.int8
+        converter.representative_dataset = lambda: _representative(calibration())
+    try:
+        return converter.convert()
+    except (tf.lite.experimental.ConverterError if hasattr(tf.lite.experimental, "ConverterError") else RuntimeError) as e:
+        raise MiradaError(f"The model can't be converted to {variant}: {str(e).splitlines()[0]}") from e
+
+
+def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
+    shape = (1, *model.input_shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return model(image, training=False)
+
+    module = tf.Module()
+    module.model, module.serve = model, serve
+    return tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], module)
+
+
+def _representative(images: Iterable[np.ndarray]) -> Iterator[dict[str, tf.Tensor]]:
+    """Calibration inputs; one pixel of -1 and one of 1 in each make the input's scale exactly 1/127.5."""
+    for image in images:
+        inputs = to_input(image).numpy()[None]
+        inputs[0, 0, 0], inputs[0, 0, 1] = -1.0, 1.0
+        yield {"image": inputs}

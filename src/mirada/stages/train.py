@@ -1,0 +1,187 @@
+"""Train: shards in, `model.keras`, `model.json` (the card), `history.csv` and `checkpoints/` out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mirada import tracking
+from mirada.card import Card, save_card
+from mirada.config import TrainConfig
+from mirada.errors import MiradaError
+from mirada.records import Dataset, load_dataset
+
+if TYPE_CHECKING:
+    from mirada.learning.devices import Devices
+    from mirada.learning.training import Trainer
+
+
+def run(config: TrainConfig) -> float:
+    """Train one model and leave it, with its card, in `config.output_dir`.
+
+    Returns:
+        The best validation mAP50, for sweepers.
+
+    Raises:
+        MiradaError: the data are missing, damaged or unfit; the devices are; the loss is not finite.
+    """
+    dataset = load_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
+    _check(config, dataset)
+    output_dir = Path(config.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    from mirada.learning.devices import choose_devices
+    from mirada.learning.training import Trainer
+
+    devices = choose_devices(config.gpus)
+    print(devices.sentence)
+    card = _card(config, dataset)
+    trainer = Trainer(config, dataset, devices, card)
+    resumed = config.resume and trainer.restore()
+    if config.resume:
+        print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
+    with tracking.start_run(config.tracking, resume_id=trainer.state.run_id) as mlflow_run:
+        trainer.state.run_id = card.run_id = mlflow_run.id
+        card.tracking_uri = mlflow_run.uri
+        _record_start(mlflow_run, config, dataset, devices, card)
+        started = time.perf_counter()
+        _fit(trainer, config, mlflow_run)
+        seconds = time.perf_counter() - started
+        _save(trainer, card, output_dir)
+        best = {"best_epoch": trainer.state.best_epoch, "train_seconds": seconds}
+        best |= {f"best_{key}": value for key, value in card.metrics.items()}
+        steady = trainer.state.history[1:] or trainer.state.history
+        best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
+        mlflow_run.log_metrics(best | _preprocess_timing(config))
+        for name in ("model.json", "model.keras", "history.csv"):
+            mlflow_run.log_artifacts(output_dir / name, "train")
+    print(f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(card.metrics)}, {seconds:.0f} s")
+    return trainer.state.best_metric
+
+
+def _check(config: TrainConfig, dataset: Dataset) -> None:
+    """Refuse data that this training can't use."""
+    images = dataset.splits["train"]["images"]
+    if images < config.batch_size:
+        raise MiradaError(
+            f"{config.data_dir} has {images} training images, fewer than batch_size={config.batch_size}: set batch_size "
+            f"to {images} or less."
+        )
+
+
+def _card(config: TrainConfig, dataset: Dataset) -> Card:
+    from mirada.learning.backbones import STRIDES
+    from mirada.learning.models import output_names
+
+    commit, dirty = tracking.git_state()
+    return Card(
+        task=dataset.task,
+        labels=dataset.classes,
+        input_size=dataset.input_size,
+        channels=dataset.channels,
+        fit=dataset.fit,
+        strides=list(STRIDES),
+        outputs=output_names(len(dataset.classes)),
+        dataset=dataset.name,
+        data_digest=dataset.digest,
+        model=asdict(config.model),
+        git_commit=commit,
+        git_dirty=dirty,
+    )
+
+
+def _record_start(
+    mlflow_run: tracking.Run, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card
+) -> None:
+    mlflow_run.log_params(
+        tracking.flatten(config)
+        | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
+    )
+    mlflow_run.set_tags(
+        {
+            "data_digest": dataset.digest,
+            "git_commit": card.git_commit or "unknown",
+            "git_dirty": str(card.git_dirty),
+            "task": dataset.task,
+        }
+    )
+    mlflow_run.log_dataset(dataset)
+    mlflow_run.log_text(json.dumps(asdict(config), indent=2), "config/train.json")
+
+
+def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
+    with _progress(trainer, config) as advance:
+        for figures in trainer.fit(advance):
+            print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
+            mlflow_run.log_metrics(figures, step=trainer.state.epoch)
+            _write_history(trainer.state.history, Path(config.output_dir) / "history.csv")
+    if trainer.state.epoch < config.epochs:
+        print(f"stopped early: no better val mAP50 in {config.patience} epochs")
+
+
+_SHOWN = {
+    "loss": "loss {:.3f}",
+    "map50": "val mAP50 {:.3f}",
+    "map50_95": "mAP50-95 {:.3f}",
+    "val_map50": "val mAP50 {:.3f}",
+    "val_map50_95": "mAP50-95 {:.3f}",
+    "images_per_s": "{:.1f} images/s",
+    "wait_share": "{:.1%} waiting for input",
+}
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return ", ".join(_SHOWN[key].format(value) for key, value in figures.items() if key in _SHOWN)
+
+
+@contextmanager
+def _progress(trainer: Trainer, config: TrainConfig) -> Iterator[Callable[[int, int], None]]:
+    """A bar over all steps on a terminal, nothing elsewhere: the line an epoch is enough for a log."""
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        steps = trainer.input.steps
+        bar = progress.add_task("", total=config.epochs * steps, epoch=trainer.state.epoch + 1)
+
+        def advance(epoch: int, step: int) -> None:
+            progress.update(bar, completed=(epoch - 1) * steps + step, epoch=epoch)
+
+        yield advance
+
+
+def _write_history(history: list[dict[str, float]], path: Path) -> None:
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
+    """Write the model, then its card, each whole or not at all."""
+    temporary = output_dir / "part.keras"
+    trainer.best_model().save(temporary)
+    temporary.replace(output_dir / "model.keras")
+    best = trainer.state.history[trainer.state.best_epoch - 1]
+    card.metrics = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
+    card.trained_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    save_card(card, output_dir / "model.json")
+    _write_history(trainer.state.history, output_dir / "history.csv")
+
+
+def _preprocess_timing(config: TrainConfig) -> dict[str, Any]:
+    """What the preprocess stage noted of its own speed, beside its output."""
+    path = Path(f"{config.data_dir.rstrip('/')}.timing.json")
+    if not path.is_file():
+        return {}
+    return {f"preprocess_{key}": value for key, value in json.loads(path.read_text()).items()}

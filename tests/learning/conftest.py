@@ -1,0 +1,65 @@
+"""Small data and settings for everything that trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
+from mirada.images import encode
+from mirada.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+
+SIDE = 64
+COLOURS = ((220, 30, 30), (30, 30, 220))
+
+
+def make_example(number: int, classes: int) -> Example:
+    """A grey picture with one coloured square; the colour is the class."""
+    rng = np.random.default_rng(number)
+    image = rng.integers(90, 140, (SIDE, SIDE, 3)).astype(np.uint8)
+    label, side = number % classes, int(rng.integers(16, 32))
+    x, y = rng.integers(0, SIDE - side, 2)
+    image[y : y + side, x : x + side] = COLOURS[label]
+    box = np.array([[x, y, x + side, y + side]], np.float32)
+    return Example(f"square {number}.png", encode(image, "png", 95), box, np.array([label]), np.array([False]), "s.png")
+
+
+def write_dataset(folder: Path, classes: int = 2, train: int = 12, val: int = 4) -> Dataset:
+    """A processed data set of squares."""
+    folder.mkdir(parents=True)
+    splits, start = {}, 0
+    for split, images in (("train", train), ("val", val), ("test", 4)):
+        examples = [make_example(number, classes) for number in range(start, start + images)]
+        start += images
+        shards = []
+        for part in range(2):
+            name, mine = f"{split}-{part:05d}-of-00002.tfrecord", examples[part::2]
+            (folder / name).write_bytes(b"".join(frame(serialize(example)) for example in mine))
+            shards.append({"file": name, "images": len(mine), "sha256": sha256_of(folder / name)})
+        splits[split] = {"images": images, "boxes": images, "per_class": {}, "shards": shards}
+    digest = digest_of(shard["sha256"] for content in splits.values() for shard in content["shards"])
+    names = ["red", "blue"][:classes]
+    dataset = Dataset(folder, "squares", "detection", names, SIDE, 3, "letterbox", splits, digest, {})
+    save_dataset(dataset)
+    return dataset
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Dataset:
+    return write_dataset(tmp_path / "processed")
+
+
+@pytest.fixture
+def train_config(tmp_path: Path, squares: Dataset) -> TrainConfig:
+    return TrainConfig(
+        model=ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1),
+        augment=AugmentConfig(),
+        tracking=TrackingConfig(enabled=False),
+        data_dir=str(squares.folder),
+        output_dir=str(tmp_path / "train"),
+        epochs=2,
+        batch_size=4,
+        deterministic=True,
+    )

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mirada.config import AugmentConfig
+from mirada.learning.augment import augment
+
+STILL = {
+    "flip_horizontal": False, "scale_min": 1.0, "scale_max": 1.0,
+    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
+}  # fmt: skip
+
+
+def picture(box, side=64):
+    image = np.zeros((side, side, 3), np.uint8)
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = 255
+    return image
+
+
+def change(box, config, seed):
+    image, boxes, ignore, kept = augment(
+        picture(box), np.array([box], np.float32), np.array([False]), tf.constant([seed, 1]), config
+    )
+    return image.numpy(), boxes.numpy(), ignore.numpy(), kept.numpy()
+
+
+def test_nothing_asked_nothing_changed():
+    image, boxes, _, kept = change((10, 20, 30, 50), AugmentConfig(**STILL), 3)
+    assert np.abs(image - picture((10, 20, 30, 50))).max() < 1e-3
+    assert boxes.tolist() == [[10, 20, 30, 50]] and kept.tolist() == [True]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_box_stays_around_the_object(seed):
+    config = AugmentConfig(**STILL | {
+        "flip_horizontal": True, "flip_vertical": True, "rotate_90": True, "scale_min": 0.7, "scale_max": 1.3,
+    })  # fmt: skip
+    image, boxes, _, kept = change((24, 18, 48, 34), config, seed)
+    bright = np.argwhere(image[..., 0] > 160)  # the padding is 114
+    assert kept.tolist() == [True]
+    x1, y1, x2, y2 = boxes[0]
+    seen = [bright[:, 1].min(), bright[:, 0].min(), bright[:, 1].max() + 1, bright[:, 0].max() + 1]
+    assert np.abs(np.array(seen) - [x1, y1, x2, y2]).max() <= 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_inside_tf_data_it_does_the_same_as_outside(seed):
+    config = AugmentConfig(rotate_90=True)
+    eager = augment(picture((8, 8, 40, 30)), np.array([[8, 8, 40, 30.0]], "f4"), [False], tf.constant([seed, 1]), config)
+    data = tf.data.Dataset.from_tensors(0).map(
+        lambda _: augment(
+            tf.constant(picture((8, 8, 40, 30))), tf.constant([[8, 8, 40, 30.0]]), tf.constant([False]),
+            tf.constant([seed, 1]), config,
+        )
+    )  # fmt: skip
+    for a, b in zip(eager, next(iter(data)), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-3)
+
+
+def test_the_seed_decides():
+    config = AugmentConfig()
+    first, second, other = (change((8, 8, 40, 30), config, seed)[0] for seed in (5, 5, 6))
+    assert (first == second).all() and (first != other).any()
+
+
+def test_a_box_that_leaves_the_image_is_dropped_and_a_sliver_is_ignored():
+    config = AugmentConfig(**STILL | {"scale_min": 0.5, "scale_max": 1.0})
+    kept, ignored = set(), set()
+    for seed in range(40):
+        _, boxes, ignore, keep = change((0, 0, 20, 20), config, seed)
+        kept.add(bool(keep[0]))
+        ignored |= set(ignore.tolist())
+        assert ((boxes >= 0) & (boxes <= 64)).all()
+    assert kept == {True, False} and ignored == {True, False}
+
+
+def test_colours_change_but_stay_in_range():
+    config = AugmentConfig(**STILL | {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.2})
+    results = [change((10, 20, 30, 50), config, seed) for seed in range(5)]
+    assert all(image.min() >= 0 and image.max() <= 255 for image, *_ in results)
+    assert max(np.abs(image - picture((10, 20, 30, 50))).max() for image, *_ in results) > 20
+    assert all(boxes.tolist() == [[10, 20, 30, 50]] for _, boxes, *_ in results)

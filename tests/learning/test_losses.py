@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from mirada.learning.backbones import STRIDES
+from mirada.learning.losses import DetectionLoss, assign, cell_centres, iou_and_giou
+
+
+def targets(boxes, labels, ignore=None):
+    ignore = [False] * len(labels) if ignore is None else ignore
+    return {
+        "boxes_xyxy": np.array([boxes], np.float32),
+        "labels": np.array([labels], np.int32),
+        "ignore": np.array([ignore]),
+    }
+
+
+def outputs(side, classes, objectness=-20.0, distance=0.0):
+    maps = {}
+    for stride in STRIDES:
+        cells = side // stride
+        maps[f"objectness_{stride}"] = np.full((1, cells, cells, 1), objectness, np.float32)
+        maps[f"distances_{stride}"] = np.full((1, cells, cells, 4), distance, np.float32)
+        if classes > 1:
+            maps[f"classes_{stride}"] = np.zeros((1, cells, cells, classes), np.float32)
+    return maps
+
+
+def test_cell_centres_of_64_pixels():
+    points, strides, _ = cell_centres(64)
+    assert points.shape == (64 + 16 + 4, 2)
+    assert points[0].tolist() == [4, 4] and points[1].tolist() == [12, 4]
+    assert points[64].tolist() == [8, 8] and strides[64] == 16
+    assert points[-1].tolist() == [48, 48]
+
+
+def test_iou_and_giou_by_hand():
+    iou, giou = iou_and_giou(np.array([[0, 0, 2, 2.0]], "f4"), np.array([[1, 0, 3, 2.0]], "f4"))
+    assert iou.numpy()[0] == pytest.approx(2 / 6)
+    assert giou.numpy()[0] == pytest.approx(2 / 6)  # the hull of the two is their union
+    iou, giou = iou_and_giou(np.array([[0, 0, 1, 1.0]], "f4"), np.array([[2, 0, 3, 1.0]], "f4"))
+    assert iou.numpy()[0] == 0 and giou.numpy()[0] == pytest.approx(-1 / 3)
+
+
+def test_a_cell_answers_for_the_smallest_box_around_its_centre():
+    goal = targets([[0, 0, 40, 40], [14, 14, 26, 26]], [0, 1])
+    chosen, positive, _ = assign(goal["boxes_xyxy"], goal["labels"], goal["ignore"], *cell_centres(64))
+    cell = 8 * 2 + 2  # centre (20, 20), inside both
+    assert positive.numpy()[0, cell] and chosen.numpy()[0, cell] == 1
+    edge = 8 * 1 + 1  # centre (12, 12): only in the large box, 8 from its centre
+    assert positive.numpy()[0, edge] and chosen.numpy()[0, edge] == 0
+    assert not positive.numpy()[0, 8 * 7 + 7]
+
+
+def test_large_boxes_belong_to_coarse_levels():
+    goal = targets([[0, 0, 120, 120]], [0])
+    _, positive, _ = assign(goal["boxes_xyxy"], goal["labels"], goal["ignore"], *cell_centres(128))
+    levels = np.split(positive.numpy()[0], [256, 256 + 64])
+    assert [bool(level.any()) for level in levels] == [False, True, True]
+
+
+def test_padding_is_no_box_and_ignored_boxes_are_neither_object_nor_background():
+    goal = targets([[8, 8, 40, 40], [0, 0, 0, 0]], [0, -1], [True, True])
+    _, positive, unsure = assign(goal["boxes_xyxy"], goal["labels"], goal["ignore"], *cell_centres(64))
+    assert not positive.numpy().any()
+    assert unsure.numpy()[0, 8 * 2 + 2] and not unsure.numpy()[0, 0]
+
+
+def test_an_ignored_region_costs_nothing_however_sure_the_network_is():
+    loss = DetectionLoss(64, 1)
+    everywhere = targets([[-1, -1, 65, 65]], [0], [True])
+    assert float(loss(outputs(64, 1, objectness=20.0), everywhere)["objectness"]) == 0
+    nothing = targets([[0, 0, 0, 0]], [-1], [True])
+    assert float(loss(outputs(64, 1, objectness=20.0), nothing)["objectness"]) > 100
+
+
+def test_perfect_boxes_and_classes_cost_nothing():
+    loss = DetectionLoss(64, 2)
+    # at (20, 20) on stride 8, softplus(d) * 8 = 8 on all sides gives the box (12, 12, 28, 28)
+    maps = outputs(64, 2, distance=float(np.log(np.expm1(1.0))))
+    for stride in STRIDES:
+        maps[f"classes_{stride}"][..., 1] = 30.0
+    parts = loss(maps, targets([[12, 12, 28, 28]], [1]))
+    assert float(parts["classes"]) == pytest.approx(0, abs=1e-5)
+    exact = float(parts["positives"])
+    assert exact > 0
+    wrong = loss(maps, targets([[12, 12, 28, 28]], [0]))
+    assert float(wrong["classes"]) == pytest.approx(30 * exact, rel=1e-3)

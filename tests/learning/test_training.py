@@ -1,0 +1,162 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mirada.card import load_card
+from mirada.errors import MiradaError
+from mirada.learning.conversion import convert
+from mirada.learning.devices import choose_devices
+from mirada.learning.models import load_model
+from mirada.learning.training import Trainer
+from mirada.litert import Model, float_operators
+from mirada.stages import train
+
+from .conftest import make_example
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def history(folder):
+    with (Path(folder) / "history.csv").open() as file:
+        return [{key: row[key] for key in ("epoch", "loss", "val_map50")} for row in csv.DictReader(file)]
+
+
+def test_one_stage_leaves_model_card_and_history(train_config, capsys):
+    train.run(train_config)
+    folder = Path(train_config.output_dir)
+    card = load_card(folder)
+    assert card.labels == ["red", "blue"] and card.input_size == 64 and card.run_id is None
+    assert set(card.outputs) == {"objectness", "classes", "distances"}
+    assert len(history(folder)) == 2
+    model = load_model(folder / "model.keras")
+    out = model(np.zeros((1, 64, 64, 3), np.float32))
+    assert out["distances_8"].shape == (1, 8, 8, 4) and out["classes_32"].shape == (1, 2, 2, 2)
+    assert "epoch 2/2: loss" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_it_learns(train_config):
+    config = replace(train_config, epochs=60, learning_rate=1e-2, val_every=10, freeze_epochs=0)
+    config.augment = replace(config.augment, scale_min=0.9, scale_max=1.1)
+    train.run(config)
+    rows = history(config.output_dir)
+    assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
+    assert float(rows[-1]["val_map50"]) > 0.3
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_very_same_figures(train_config, tmp_path):
+    train.run(replace(train_config, epochs=4, output_dir=str(tmp_path / "unbroken")))
+    broken = tmp_path / "broken"
+    command = [
+        sys.executable, str(PROJECT / "src/train.py"), "model=tiny", "model.width=8", f"data_dir={train_config.data_dir}",
+        f"output_dir={broken}", "epochs=4", "batch_size=4", "deterministic=true", "tracking.enabled=false",
+        f"hydra.run.dir={tmp_path / 'hydra'}", "warmup_epochs=1.0", "learning_rate=1e-3",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    deadline = time.monotonic() + 120
+    while not (broken / "checkpoints/state.json").is_file():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (broken / "model.keras").exists()
+    done = subprocess.run([*command, "resume=true"], capture_output=True, cwd=tmp_path, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "resuming after epoch" in done.stdout
+    assert history(broken) == history(tmp_path / "unbroken")
+    first, second = (load_model(folder / "model.keras") for folder in (broken, tmp_path / "unbroken"))
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_resume_refuses_other_settings(train_config):
+    train.run(train_config)
+    with pytest.raises(MiradaError, match="other settings or data"):
+        train.run(replace(train_config, resume=True, learning_rate=0.5))
+
+
+def test_a_loss_that_is_not_finite_names_step_and_files(train_config):
+    with pytest.raises(MiradaError, match=r"The loss became .* in epoch 1, step \d+, with the images square \d+.png"):
+        train.run(replace(train_config, learning_rate=1e30, warmup_epochs=0, clip_norm=1e30, epochs=3))
+
+
+def test_patience_ends_a_training_that_does_not_get_better(train_config, capsys):
+    train.run(replace(train_config, epochs=6, patience=1, learning_rate=1e-9))
+    assert "stopped early" in capsys.readouterr().out
+    assert len(history(train_config.output_dir)) == 2
+
+
+def test_fewer_images_than_a_batch(train_config):
+    with pytest.raises(MiradaError, match="12 training images, fewer than batch_size=16"):
+        train.run(replace(train_config, batch_size=16))
+
+
+def test_a_damaged_shard_is_named_before_anything_is_trained(train_config, squares):
+    shard = squares.shards("train")[1]
+    shard.write_bytes(shard.read_bytes()[:-7])
+    with pytest.raises(MiradaError, match="train-00001-of-00002.tfrecord is corrupt"):
+        train.run(train_config)
+
+
+def test_two_replicas_take_the_same_first_step_as_one(train_config, squares, tmp_path):
+    losses = []
+    for gpus in (1, 2):
+        config = replace(train_config, gpus=gpus, epochs=1, output_dir=str(tmp_path / str(gpus)))
+        devices = choose_devices(gpus)
+        assert devices.replicas == gpus == devices.strategy.num_replicas_in_sync
+        trainer = Trainer(config, squares, devices, train._card(config, squares))
+        trainer.model.trainable = True
+        batch = next(iter(devices.strategy.experimental_distribute_dataset(trainer.input.epoch(0))))
+        # batch statistics differ between a batch of 4 and two of 2, so compare the loss without them
+        parts = devices.strategy.run(lambda b, t=trainer: t.loss(t.model(b["image"], training=False), b), (batch,))
+        total = {k: devices.strategy.reduce("SUM", v, axis=None).numpy() for k, v in parts.items()}
+        losses.append(total)
+    for key in losses[0]:
+        assert losses[1][key] == pytest.approx(losses[0][key], rel=1e-4)
+
+
+def test_devices_say_what_they_are():
+    devices = choose_devices(2)
+    assert devices.gpus_physical == len(tf.config.list_physical_devices("GPU")[:2])
+    assert "2 logical CPU devices stand in for 2 GPUs" in devices.sentence or devices.gpus_physical == 2
+
+
+def test_every_variant_answers_to_the_same_names_and_nearly_the_same(train_config, tmp_path):
+    train.run(train_config)
+    folder = Path(train_config.output_dir)
+    model, card = load_model(folder / "model.keras"), load_card(folder)
+    images = [np.asarray(tf.io.decode_image(make_example(n, 2).image)) for n in range(8)]
+    expected = model(images[0][None] / np.float32(127.5) - 1)
+    sizes = {}
+    for variant in ("float32", "float16", "dynamic", "int8"):
+        path = tmp_path / f"{variant}.tflite"
+        path.write_bytes(convert(model, variant, lambda: images))
+        sizes[variant] = path.stat().st_size
+        found = Model(path, card).predict(images[0])
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            spread = float(np.ptp(value.numpy())) + 1e-3
+            tolerance = {"float32": 1e-4, "float16": 0.05, "dynamic": 0.5, "int8": 0.5}[variant] * spread
+            assert found[name].shape == value.shape
+            assert np.abs(found[name] - value.numpy()).max() < tolerance, (variant, name)
+    assert sizes["int8"] < sizes["float32"]
+    assert float_operators(tmp_path / "int8.tflite") == []
+    assert float_operators(tmp_path / "float32.tflite") != []
+
+
+def test_the_card_is_plain_json(train_config):
+    train.run(train_config)
+    content = json.loads((Path(train_config.output_dir) / "model.json").read_text())
+    assert content["format"] == 1 and content["data_digest"] and content["metrics"].keys() == {"map50", "map50_95"}
