@@ -1,0 +1,371 @@
+"""Read PASCAL VOC annotations as people really leave them: repair and count what can be repaired, reject the rest.
+
+The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html. Coordinates are kept as they are
+written. The original VOC counts pixels from 1 and includes the last one, most tools since count from 0; a file does not
+say which, and the difference is one pixel at the left and top.
+
+Only headers of images are read here. A photograph that is cut short is found by whoever decodes it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from PIL import Image
+
+from mirada.records import Box
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# Folders that hold one half of each pair: images here, XML there.
+_HALVES = {"jpegimages", "images", "annotations", "xmls"}
+# Folders of VOCdevkit whose images are masks, not photographs.
+_MASKS = {"segmentationclass", "segmentationobject"}
+_LISTS = {"train": "train", "trainval": "train", "val": "val", "test": "test"}
+_MAX_XML_BYTES = 64 * 1024 * 1024
+_TOLERANCE_PX = 1.0
+_ORIENTATION = 0x0112
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+ADVICE = {
+    "image_without_xml": "annotate it (an XML without objects makes it a background image) or remove it",
+    "xml_without_image": "put the image beside it, converted to JPEG or PNG if need be, or remove the XML",
+    "duplicate_name": "another image has the same name but for its extension: rename one and give it an XML of its own",
+    "in_no_list": "add its name to a list in ImageSets/Main or remove it",
+    "in_several_lists": "leave its name in one of the train, val and test lists, else the test is no test",
+    "listed_but_missing": "add the image and its XML or strike the name from the list",
+    "xml_empty": "the file has no content: annotate the image again",
+    "xml_broken": "the file is no well-formed XML, perhaps cut short: annotate the image again",
+    "xml_unsafe": "the file defines XML entities, which no annotation needs: export it again without a DOCTYPE",
+    "xml_not_voc": "the root of a VOC file is <annotation>: export the annotations as PASCAL VOC",
+    "image_unreadable": "the file is no image that can be opened: export it again as JPEG or PNG",
+    "image_too_large": "the image has more pixels than is safe to decode: cut it into parts",
+    "no_usable_box": "each of its objects lacks a name or lies outside the image: annotate the image again",
+}
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An annotated image of the raw folder.
+
+    Attributes:
+        path: where it lies.
+        source: its path below the raw folder, with '/'.
+        split: 'train', 'val' or 'test' where the layout says so, else None.
+        width, height: in pixels as displayed, after the decision about EXIF.
+        transpose: apply the EXIF orientation when decoding.
+        boxes: inside the image, each with an area.
+        repairs: what was mended, a reason code for each occurrence.
+    """
+
+    path: Path
+    source: str
+    split: str | None
+    width: int
+    height: int
+    transpose: bool
+    boxes: tuple[Box, ...]
+    repairs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that is left out: its path below the raw folder, a reason code, and what to do."""
+
+    file: str
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class VocPair:
+    """An image and its XML; `source` is the image's path below the raw folder."""
+
+    image: Path | None
+    xml: Path | None
+    source: str
+    split: str | None
+
+
+@dataclass
+class _Entry:
+    """All that shares a name: images, best extension first, and XML files, as (path, source)."""
+
+    images: list[tuple[Path, str]]
+    xmls: list[tuple[Path, str]]
+
+
+def _reject(file: str, reason: str) -> Rejected:
+    return Rejected(file, reason, ADVICE[reason])
+
+
+def list_voc(raw_dir: Path) -> tuple[list[VocPair], list[Rejected]]:
+    """Pair images with XML files by their names, in one order on every machine.
+
+    An image and its XML share a folder, or lie in twin folders such as `JPEGImages` and `Annotations`. Lists in
+    `ImageSets/Main` give the splits where there are any, else folders named train, val (valid, validation) or test.
+    Folders around all of it, as archives have them, don't matter. No image and no XML is opened.
+
+    Args:
+        raw_dir: the raw folder.
+
+    Returns:
+        The pairs, sorted by source, and what has no partner or no place, sorted by file.
+    """
+    entries: dict[tuple[tuple[str, ...], str], _Entry] = {}
+    lists: dict[tuple[str, ...], dict[str, Path]] = {}
+    for parts, path in _files(raw_dir):
+        suffix = path.suffix.lower()
+        if suffix == ".txt" and "ImageSets" in parts and path.stem in _LISTS:
+            at = parts.index("ImageSets")
+            if parts[at + 1 :] in ((), ("Main",)):
+                lists.setdefault(parts[:at], {})[path.stem] = path
+        elif suffix == ".xml" or suffix in IMAGE_SUFFIXES:
+            key = tuple(part for part in parts if part.lower() not in _HALVES), path.stem
+            entry = entries.setdefault(key, _Entry([], []))
+            (entry.xmls if suffix == ".xml" else entry.images).append((path, "/".join((*parts, path.name))))
+    pairs, rejected = _pair(entries)
+    placed: list[VocPair] = []
+    for folder in sorted(lists):
+        pairs, listed, left_out = _place(pairs, entries, folder, lists[folder], raw_dir)
+        placed += listed
+        rejected += left_out
+    return sorted(placed + pairs, key=lambda pair: pair.source), sorted(rejected, key=lambda r: (r.file, r.reason))
+
+
+def _files(raw_dir: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Every visible file with the folders that lead to it."""
+    for folder, names, files in os.walk(raw_dir):
+        parts = Path(folder).relative_to(raw_dir).parts
+        names[:] = sorted(n for n in names if not n.startswith((".", "__MACOSX")) and n.lower() not in _MASKS)
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield parts, Path(folder) / name
+
+
+def _pair(entries: Mapping[tuple[tuple[str, ...], str], _Entry]) -> tuple[list[VocPair], list[Rejected]]:
+    """Entries with an image and an XML become pairs; the first extension of IMAGE_SUFFIXES wins."""
+    pairs, rejected = [], []
+    for (parts, _), entry in entries.items():
+        images = sorted(entry.images, key=lambda found: (IMAGE_SUFFIXES.index(found[0].suffix.lower()), found[1]))
+        if not entry.xmls:
+            rejected += [_reject(source, "image_without_xml") for _, source in images]
+            continue
+        if not images:
+            rejected += [_reject(source, "xml_without_image") for _, source in entry.xmls]
+            continue
+        rejected += [_reject(source, "duplicate_name") for _, source in (*images[1:], *entry.xmls[1:])]
+        named = [SPLIT_FOLDERS[part.lower()] for part in parts if part.lower() in SPLIT_FOLDERS]
+        pairs.append(VocPair(images[0][0], entry.xmls[0][0], images[0][1], named[-1] if named else None))
+    return pairs, rejected
+
+
+def _place(
+    pairs: list[VocPair],
+    entries: Mapping[tuple[tuple[str, ...], str], _Entry],
+    folder: tuple[str, ...],
+    files: Mapping[str, Path],
+    raw_dir: Path,
+) -> tuple[list[VocPair], list[VocPair], list[Rejected]]:
+    """Give the pairs of one VOCdevkit the splits of its lists.
+
+    Returns:
+        The pairs of other folders, the pairs placed, and what is in no list, in several, or listed and absent.
+    """
+    known = {stem for parts, stem in entries if parts == folder}
+    splits: dict[str, set[str]] = {}
+    rejected = []
+    for name, path in sorted(files.items()):
+        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+            if not line.strip():
+                continue
+            stem = _listed_stem(line.strip(), known)
+            if stem in known:
+                splits.setdefault(stem, set()).add(name)
+            else:
+                rejected.append(_reject(f"{path.relative_to(raw_dir).as_posix()}: {stem}", "listed_but_missing"))
+    others, placed = [], []
+    for pair in pairs:
+        source = Path(pair.source)
+        if tuple(part for part in source.parts[:-1] if part.lower() not in _HALVES) != folder:
+            others.append(pair)
+            continue
+        found = splits.get(source.stem, set())
+        exact = {_LISTS[name] for name in found if name != "trainval"}
+        if "trainval" in found and not exact & {"train", "val"}:
+            exact.add("train")
+        if len(exact) == 1:
+            placed.append(VocPair(pair.image, pair.xml, pair.source, exact.pop()))
+        else:
+            rejected.append(_reject(pair.source, "in_several_lists" if exact else "in_no_list"))
+    return others, placed, rejected
+
+
+def _listed_stem(line: str, known: set[str]) -> str:
+    """The name in a line of a list: alone, with an extension, or before the -1, 0 or 1 of a list for one class."""
+    for stem in (line, re.sub(r"\s+-?[01]$", "", line), Path(line).stem):
+        if stem in known:
+            return stem
+    return line
+
+
+def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
+    """Read an XML and its image's header.
+
+    The image decides its size, whatever `<size>` says. Its EXIF orientation is applied only when the annotation was
+    made on the turned image: more boxes fit the turned size (within a pixel), or as many do and `<size>` is the turned
+    one. Where that leaves it open (a half turn, a mirror image, a square) the stored pixels are kept. The decision is
+    recorded as `exif_applied` or `exif_ignored`. Whether the image decodes to its end is left to whoever decodes it.
+
+    Args:
+        pair: from `list_voc`.
+        rename: label in the file -> label to use; others stay as they are.
+
+    Returns:
+        The image with its boxes and repairs, or why it can't be used.
+    """
+    if pair.image is None or pair.xml is None:
+        return _reject(pair.source, "xml_without_image" if pair.image is None else "image_without_xml")
+    root = _parse(pair.xml)
+    if isinstance(root, str):
+        return _reject(pair.source, root)
+    header = _header(pair.image)
+    if isinstance(header, str):
+        return _reject(pair.source, header)
+    size, orientation, repairs = header
+    name = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
+    if name and name != pair.image.name:
+        repairs.append("filename_wrong")
+    xml_size = _xml_size(root)
+    boxes, dropped = _boxes(root, rename)
+    transpose = _turned(size, orientation, xml_size, boxes)
+    if orientation > 1:
+        repairs.append("exif_applied" if transpose else "exif_ignored")
+    width, height = size[::-1] if transpose else size
+    if xml_size != (width, height):
+        repairs.append("size_wrong")
+    kept = []
+    for box in boxes:
+        inside, reasons = _mend(box, width, height)
+        dropped += reasons
+        if inside is not None:
+            kept.append(inside)
+    if not kept and {"name_missing", "box_unreadable", "box_outside"} & set(dropped):
+        return _reject(pair.source, "no_usable_box")
+    return RawImage(
+        pair.image, pair.source, pair.split, width, height, transpose, tuple(kept), tuple(repairs + dropped)
+    )
+
+
+def _parse(path: Path) -> Element | str:
+    """The root of a VOC file, or a reason code."""
+    try:
+        if path.stat().st_size > _MAX_XML_BYTES:
+            return "xml_broken"
+        content = path.read_bytes()
+        if not content.strip():
+            return "xml_empty"
+        root: Element = fromstring(content)
+    except DefusedXmlException:
+        return "xml_unsafe"
+    except (ParseError, ValueError, LookupError, OSError):
+        return "xml_broken"
+    return root if root.tag == "annotation" else "xml_not_voc"
+
+
+def _header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
+    """Stored size, EXIF orientation (1 where there is none) and repairs of an image, or a reason code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a big image and a damaged EXIF block are no reason to stop
+            with Image.open(path) as image:
+                # Pillow turns a TIFF by itself; asking a PNG without EXIF in its header would decode all of it.
+                known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+                try:
+                    orientation = image.getexif().get(_ORIENTATION, 1) if known else 1
+                except (OSError, ValueError, SyntaxError, struct.error):
+                    orientation = 1
+                suffixes = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+                expected = suffixes.get(path.suffix.lower(), path.suffix[1:].upper())
+                actual = "JPEG" if image.format == "MPO" else image.format
+                repairs = [] if actual == expected else ["extension_wrong"]
+                return image.size, orientation if orientation in range(1, 9) else 1, repairs
+    except Image.DecompressionBombError:
+        return "image_too_large"
+    except (OSError, ValueError, SyntaxError, struct.error):
+        return "image_unreadable"
+
+
+def _xml_size(root: Element) -> tuple[int, int]:
+    """Width and height in `<size>`; (0, 0) where they can't be read."""
+    try:
+        return int(float(root.findtext("size/width") or 0)), int(float(root.findtext("size/height") or 0))
+    except (ValueError, OverflowError):
+        return 0, 0
+
+
+def _boxes(root: Element, rename: Mapping[str, str]) -> tuple[list[Box], list[str]]:
+    """The boxes as written, and a reason code for each object without a name or four numbers."""
+    boxes, dropped = [], []
+    for element in root.findall("object"):
+        label = (element.findtext("name") or "").strip()
+        if not label:
+            dropped.append("name_missing")
+            continue
+        try:
+            x1, y1, x2, y2 = (
+                float(element.findtext(f"bndbox/{tag}") or "") for tag in ("xmin", "ymin", "xmax", "ymax")
+            )
+        except ValueError:
+            x1 = y1 = x2 = y2 = math.nan
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
+            dropped.append("box_unreadable")
+            continue
+        difficult = (element.findtext("difficult") or "").strip().lower() in ("1", "true", "yes")
+        boxes.append(Box(x1, y1, x2, y2, rename.get(label, label), difficult))
+    return boxes, dropped
+
+
+def _turned(size: tuple[int, int], orientation: int, xml_size: tuple[int, int], boxes: list[Box]) -> bool:
+    """Whether the annotation was made on the image as its EXIF orientation displays it; see `read_voc`."""
+    if orientation < 5 or size[0] == size[1]:
+        return False
+    as_stored, as_turned = _misfits(boxes, size), _misfits(boxes, size[::-1])
+    return xml_size == size[::-1] if as_stored == as_turned else as_turned < as_stored
+
+
+def _misfits(boxes: list[Box], size: tuple[int, int]) -> int:
+    """How many boxes reach more than a pixel out of an image of that size."""
+    return sum(
+        min(b.x1, b.x2, b.y1, b.y2) < -_TOLERANCE_PX
+        or max(b.x1, b.x2) > size[0] + _TOLERANCE_PX
+        or max(b.y1, b.y2) > size[1] + _TOLERANCE_PX
+        for b in boxes
+    )
+
+
+def _mend(box: Box, width: int, height: int) -> tuple[Box | None, list[str]]:
+    """The box with its corners in order and inside the image, or None; and what was done."""
+    reasons = []
+    x1, x2 = sorted((box.x1, box.x2))
+    y1, y2 = sorted((box.y1, box.y2))
+    if x1 == x2 or y1 == y2:
+        return None, ["box_empty"]
+    if (x1, y1) != (box.x1, box.y1):
+        reasons.append("corners_swapped")
+    inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        return None, ["box_outside"]
+    if inside != (x1, y1, x2, y2):
+        reasons.append("box_clipped")
+    return Box(*inside, box.label, box.difficult), reasons
