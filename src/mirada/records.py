@@ -67,7 +67,11 @@ def _example_class() -> Any:
     """The `tf.train.Example` message, declared here so that TensorFlow is not needed to write one."""
     proto = descriptor_pb2.FileDescriptorProto(name="mirada/example.proto", package="mirada", syntax="proto3")
     label, kind = descriptor_pb2.FieldDescriptorProto, descriptor_pb2.FieldDescriptorProto
-    for name, element in (("BytesList", kind.TYPE_BYTES), ("FloatList", kind.TYPE_FLOAT), ("Int64List", kind.TYPE_INT64)):
+    for name, element in (
+        ("BytesList", kind.TYPE_BYTES),
+        ("FloatList", kind.TYPE_FLOAT),
+        ("Int64List", kind.TYPE_INT64),
+    ):
         message = proto.message_type.add(name=name)
         message.field.add(name="value", number=1, type=element, label=label.LABEL_REPEATED)
     feature = proto.message_type.add(name="Feature")
@@ -76,7 +80,11 @@ def _example_class() -> Any:
         (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), start=1
     ):
         feature.field.add(
-            name=name, number=number, type=kind.TYPE_MESSAGE, type_name=f".mirada.{element_type}", oneof_index=0,
+            name=name,
+            number=number,
+            type=kind.TYPE_MESSAGE,
+            type_name=f".mirada.{element_type}",
+            oneof_index=0,
             label=label.LABEL_OPTIONAL,
         )
     features = proto.message_type.add(name="Features")
@@ -87,7 +95,10 @@ def _example_class() -> Any:
         name="value", number=2, type=kind.TYPE_MESSAGE, type_name=".mirada.Feature", label=label.LABEL_OPTIONAL
     )
     features.field.add(
-        name="feature", number=1, type=kind.TYPE_MESSAGE, type_name=".mirada.Features.FeatureEntry",
+        name="feature",
+        number=1,
+        type=kind.TYPE_MESSAGE,
+        type_name=".mirada.Features.FeatureEntry",
         label=label.LABEL_REPEATED,
     )
     example = proto.message_type.add(name="Example")

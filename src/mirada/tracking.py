@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mirada.card import Card
 from mirada.config import TrackingConfig
@@ -25,13 +25,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 class Run:
     """What a stage may record; this one forgets everything (tracking is off)."""
 
-    id: Optional[str] = None
-    uri: Optional[str] = None
+    id: str | None = None
+    uri: str | None = None
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Settings, flat."""
 
-    def log_metrics(self, metrics: Mapping[str, float], step: Optional[int] = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Figures, with the epoch where there is one."""
 
     def log_artifacts(self, path: Path, folder: str) -> None:
@@ -58,7 +58,7 @@ class _MlflowRun(Run):
 
         mlflow.log_params({key: str(value)[:6000] for key, value in params.items()})
 
-    def log_metrics(self, metrics: Mapping[str, float], step: Optional[int] = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         import mlflow
 
         finite = {key: float(value) for key, value in metrics.items() if value is not None}
@@ -100,7 +100,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def git_state() -> tuple[Optional[str], Optional[bool]]:
+def git_state() -> tuple[str | None, bool | None]:
     """The commit of the code and whether tracked files differ from it; (None, None) outside a checkout."""
     try:
         commit = _git("rev-parse", "HEAD")
@@ -149,7 +149,7 @@ def _connect(config: TrackingConfig) -> str:
 
 
 @contextmanager
-def start_run(config: TrackingConfig, *, resume_id: Optional[str] = None) -> Iterator[Run]:
+def start_run(config: TrackingConfig, *, resume_id: str | None = None) -> Iterator[Run]:
     """Open the run of a training; it ends as FINISHED, as FAILED on an error, or as KILLED on Ctrl-C.
 
     Args:
@@ -188,7 +188,7 @@ def resume_run(config: TrackingConfig, card: Card) -> Iterator[Run]:
 
 
 @contextmanager
-def _open(uri: str, run_id: Optional[str], name: Optional[str]) -> Iterator[Run]:
+def _open(uri: str, run_id: str | None, name: str | None) -> Iterator[Run]:
     import mlflow
 
     if run_id is None:

@@ -47,7 +47,9 @@ def test_the_box_stays_around_the_object(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_inside_tf_data_it_does_the_same_as_outside(seed):
     config = AugmentConfig(rotate_90=True)
-    eager = augment(picture((8, 8, 40, 30)), np.array([[8, 8, 40, 30.0]], "f4"), [False], tf.constant([seed, 1]), config)
+    eager = augment(
+        picture((8, 8, 40, 30)), np.array([[8, 8, 40, 30.0]], "f4"), [False], tf.constant([seed, 1]), config
+    )
     data = tf.data.Dataset.from_tensors(0).map(
         lambda _: augment(
             tf.constant(picture((8, 8, 40, 30))), tf.constant([[8, 8, 40, 30.0]]), tf.constant([False]),

@@ -42,8 +42,10 @@ def convert(model: keras.Model, variant: str, calibration: Callable[[], Iterable
         converter.representative_dataset = lambda: _representative(calibration())
     try:
         return converter.convert()
-    except (tf.lite.experimental.ConverterError if hasattr(tf.lite.experimental, "ConverterError") else RuntimeError) as e:
-        raise MiradaError(f"The model can't be converted to {variant}: {str(e).splitlines()[0]}") from e
+    except Exception as error:  # the converter's own class of errors has no public name
+        if type(error).__name__ != "ConverterError":
+            raise
+        raise MiradaError(f"The model can't be converted to {variant}: {str(error).splitlines()[0]}") from error
 
 
 def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:

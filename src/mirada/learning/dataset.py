@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import psutil
 import tensorflow as tf
@@ -68,7 +67,7 @@ class TrainingInput:
     """
 
     def __init__(
-        self, dataset: Dataset, augmentation: Optional[AugmentConfig], batch_size: int, seed: int, workers: int
+        self, dataset: Dataset, augmentation: AugmentConfig | None, batch_size: int, seed: int, workers: int
     ) -> None:
         self.images = dataset.splits["train"]["images"]
         self.batch_size = batch_size

@@ -80,7 +80,9 @@ def _head(x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int) 
     return outputs
 
 
-def _output(x: keras.KerasTensor, channels: int, name: str, bias: str | keras.initializers.Initializer) -> keras.KerasTensor:
+def _output(
+    x: keras.KerasTensor, channels: int, name: str, bias: str | keras.initializers.Initializer
+) -> keras.KerasTensor:
     normal = keras.initializers.RandomNormal(stddev=0.01)
     return keras.layers.Conv2D(channels, 1, kernel_initializer=normal, bias_initializer=bias, name=name)(x)
 

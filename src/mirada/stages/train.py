@@ -65,7 +65,9 @@ def run(config: TrainConfig) -> float:
         mlflow_run.log_metrics(best | _preprocess_timing(config))
         for name in ("model.json", "model.keras", "history.csv"):
             mlflow_run.log_artifacts(output_dir / name, "train")
-    print(f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(card.metrics)}, {seconds:.0f} s")
+    print(
+        f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(card.metrics)}, {seconds:.0f} s"
+    )
     return trainer.state.best_metric
 
 
