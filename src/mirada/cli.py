@@ -2,39 +2,103 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from hydra._internal.utils import get_args_parser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mirada.errors import MiradaError
+
+MISTAKES = (MiradaError, HydraException, OmegaConfBaseException)
 
 
 def launch(main: Callable[[], Any]) -> None:
     """Run a `hydra.main` function; print a user's mistake as one sentence and exit with status 1."""
     # Hydra would print a mistake with its own frame of several lines; asked for the full error it raises it instead.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    setter = vars(JobReturn)["return_value"].fset
+    JobReturn.return_value = property(_return_value, setter)  # type: ignore[assignment]
+    if not sys.warnoptions:  # `python -W` still shows them
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    _refuse_dashes(sys.argv[1:])
     try:
         main()
-    except MiradaError as error:
-        sys.exit(f"error: {error}")
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-        sys.exit(f"error: {_one_sentence(error, cause)}")
+    except MISTAKES as error:
+        sys.exit(f"error: {explain(error)}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: nothing was left half-written.")
+        print("interrupted: nothing was left half-written.", file=sys.stderr)
+        sys.exit(130)
 
 
-def _one_sentence(error: BaseException, cause: BaseException) -> str:
-    """Hydra's explanation without its advice for programmers."""
-    lines = [line.strip() for text in (str(error), str(cause)) for line in text.splitlines()]
-    kept: list[str] = []
-    for line in lines:
-        if line and line not in kept and not line.startswith(("object_type", "reference_type", "To append", "full_key")):
-            kept.append(line)
-    return f"{' '.join(kept)} (run with --help to see every key)"
+def _refuse_dashes(arguments: list[str]) -> None:
+    """Someone who writes `--epochs=3` hears how it is written here, not the list of Hydra's own options."""
+    for argument in get_args_parser().parse_known_args(arguments)[1]:
+        if argument.startswith("-"):
+            key, _, value = argument.lstrip("-").partition("=")
+            sys.exit(f"error: {argument} is no option: write {key}={value or '<value>'}, without dashes.")
+
+
+def _return_value(job: JobReturn) -> Any:
+    """Hydra's `JobReturn.return_value` without the line 'Error executing job' that it writes on stderr."""
+    if job.status is JobStatus.COMPLETED:
+        return job._return_value
+    if _in_sweep(job):
+        raise MiradaError("a job of this sweep failed: the lines above name it and say why.")
+    raise job._return_value
+
+
+def _in_sweep(job: JobReturn) -> bool:
+    return job.hydra_cfg is not None and job.hydra_cfg.hydra.mode is RunMode.MULTIRUN
+
+
+class FailedJobs(Callback):
+    """Names each failed job of a multirun the moment it fails; the other jobs go on."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Print the job's number, its overrides and why it failed."""
+        if job_return.status is not JobStatus.FAILED or not _in_sweep(job_return):
+            return
+        error = job_return._return_value
+        if not isinstance(error, MISTAKES):
+            traceback.print_exception(error)
+        overrides = " ".join(job_return.overrides or ())
+        print(f"job {config.hydra.job.num} ({overrides}) failed: {explain(error)}", file=sys.stderr)
+
+
+def explain(error: BaseException) -> str:
+    """A mistake in one sentence on one line, without Hydra's and OmegaConf's advice for programmers."""
+    if isinstance(error, MissingConfigException) and error.options:
+        return _explain_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} can't be read: write key=value, and quote a value that holds brackets or commas."
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        return _explain_key(cause)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {str(cause).splitlines()[0]}."
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _explain_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    options = [name for name in error.options or () if name != "schema"]  # the schema is no choice of its own
+    return f"{group}={option}: there is no such option, choose one of {', '.join(options)}."
+
+
+def _explain_key(cause: OmegaConfBaseException) -> str:
+    known = [str(key) for key in cause.parent_node] if isinstance(cause.parent_node, DictConfig) else []
+    close = difflib.get_close_matches(str(cause.key), known, n=1)
+    prefix = str(cause.full_key).removesuffix(str(cause.key))
+    advice = f"did you mean {prefix}{close[0]}?" if close else "--help lists every key."
+    return f"unknown key {cause.full_key}: {advice}"

@@ -6,7 +6,7 @@ The defaults that people see and override live in `conf/*.yaml`; a dataclass her
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -368,8 +368,9 @@ def parse(cfg: DictConfig) -> Any:
         An instance of the schema's dataclass; nested sections are dataclasses too.
 
     Raises:
-        MiradaError: a mandatory value is absent or a value is out of range.
+        MiradaError: a mandatory value is absent, a value is out of range, or a key was added that no schema knows.
     """
+    _refuse_unknown(cfg)
     try:
         return OmegaConf.to_object(cfg)
     except MissingMandatoryValue as error:
@@ -378,3 +379,16 @@ def parse(cfg: DictConfig) -> Any:
         if isinstance(error.__cause__, MiradaError):
             raise error.__cause__ from None
         raise MiradaError(str(error).splitlines()[0]) from error
+
+
+def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:
+    """Hydra lets `+key=value` add anything to a configuration; a key that nothing reads is a mistake."""
+    schema = OmegaConf.get_type(cfg)
+    if not is_dataclass(schema):
+        return
+    known = {entry.name for entry in fields(schema)}
+    for key in map(str, cfg):
+        _require(key in known, f"unknown key {prefix}{key}: --help lists every key.")
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig):
+            _refuse_unknown(node, f"{prefix}{key}.")
