@@ -80,7 +80,8 @@ class _MlflowRun(Run):
         from mlflow.data.meta_dataset import MetaDataset
 
         source = CodeDatasetSource({"dataset.json": str(dataset.folder / "dataset.json")})
-        mlflow.log_input(MetaDataset(source, name=dataset.name, digest=dataset.digest[:32]), context="training")
+        meta = MetaDataset(source, name=dataset.name, digest=dataset.digest[:32])  # type: ignore[abstract]
+        mlflow.log_input(meta, context="training")
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         import mlflow

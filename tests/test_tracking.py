@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirada import tracking
+from mirada.card import Card
+from mirada.config import ModelConfig, TrackingConfig, TrainConfig
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def card(run_id):
+    return Card(
+        task="detection", labels=["a"], input_size=64, channels=3, fit="letterbox", strides=[8], outputs={"distances": ["d"]},
+        dataset="x", data_digest="0", model={}, run_id=run_id,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return TrackingConfig(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db", experiment="test")
+
+
+def read_run(store, run_id):
+    import mlflow
+
+    return mlflow.MlflowClient(store.uri).get_run(run_id)
+
+
+def test_nested_settings_become_flat_names():
+    config = TrainConfig(model=ModelConfig(name="tiny"), data_dir="d", output_dir="o")
+    flat = tracking.flatten(config)
+    assert flat["epochs"] == 20 and flat["model.name"] == "tiny" and flat["augment.flip_horizontal"] is True
+
+
+def test_the_config_wins_over_the_environment_and_that_over_the_project(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    assert tracking.tracking_uri(TrackingConfig(uri="sqlite:///mine.db")) == "sqlite:///mine.db"
+    assert tracking.tracking_uri(TrackingConfig()) == "sqlite:///elsewhere.db"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.tracking_uri(TrackingConfig()) == f"sqlite:///{PROJECT}/mlruns/mlflow.db"
+
+
+def test_off_means_that_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tracking.start_run(TrackingConfig(enabled=False)) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_params({"epochs": 1})
+        assert run.id is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_one_run_takes_what_all_stages_record(store, tmp_path):
+    (tmp_path / "page.html").write_text("hello")
+    with tracking.start_run(store) as run:
+        run.log_params({"epochs": 2})
+        run.log_metrics({"loss": 3.0}, step=1)
+    with tracking.resume_run(store, card(run.id)) as again:
+        again.log_metrics({"int8/map50": 0.5})
+        again.log_artifacts(tmp_path / "page.html", "evaluate")
+        assert again.id == run.id
+    found = read_run(store, run.id)
+    assert found.data.params["epochs"] == "2"
+    assert found.data.metrics["loss"] == 3.0 and found.data.metrics["int8/map50"] == 0.5
+    assert found.info.status == "FINISHED"
+    assert (tmp_path / "mlruns/artifacts" / run.id / "artifacts/evaluate/page.html").read_text() == "hello"
+
+
+@pytest.mark.slow
+def test_a_failed_job_ends_as_failed_with_its_reason(store):
+    with pytest.raises(ValueError, match="no luck"), tracking.start_run(store) as run:
+        raise ValueError("no luck")
+    found = read_run(store, run.id)
+    assert found.info.status == "FAILED" and found.data.tags["error"] == "no luck"
+
+
+@pytest.mark.slow
+def test_four_processes_on_a_fresh_store_lose_no_run(store):
+    code = (
+        "import sys; from mirada import tracking; from mirada.config import TrackingConfig\n"
+        f"with tracking.start_run(TrackingConfig(uri={store.uri!r}, experiment='test')) as run:\n"
+        "    run.log_metrics({'x': 1.0}); print(run.id)\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT / "src"
+        )
+        for _ in range(4)
+    ]
+    answers = [process.communicate(timeout=180) for process in started]
+    assert [process.returncode for process in started] == [0] * 4, json.dumps(answers)
+    ids = {out.strip().splitlines()[-1] for out, _ in answers}
+    assert len(ids) == 4
+    assert all(read_run(store, run_id).info.status == "FINISHED" for run_id in ids)
