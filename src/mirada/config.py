@@ -121,6 +121,10 @@ class DataConfig:
         )
         _one_of("data.task", self.task, ("detection",))
         _one_of("data.format", self.format, ("voc",))
+        _require(
+            self.split.kind != "area" or self.tile.size > 0,
+            "data.split.kind=area cuts photographs into tiles: set data.tile.size, or use data.split.kind=ratio.",
+        )
         if self.source.kind == "path":
             _require(
                 bool(self.path),

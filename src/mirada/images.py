@@ -46,7 +46,7 @@ def open_image(source: Path | bytes, transpose: bool = False, *, reduce_to: int 
     name = str(source) if isinstance(source, Path) else "the image"
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if reduce_to is not None and image.format == "JPEG":
+            if reduce_to is not None and image.format in ("JPEG", "MPO"):
                 shrink = reduce_to / max(image.size)
                 image.draft(None, (int(np.ceil(image.width * shrink)), int(np.ceil(image.height * shrink))))
             image.load()
@@ -81,7 +81,8 @@ def image_size(source: Path | bytes, transpose: bool = False) -> tuple[int, int]
     name = str(source) if isinstance(source, Path) else "the image"
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            turned = transpose and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            # Pillow turns a TIFF by itself, and its size already tells.
+            turned = transpose and image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (image.height, image.width) if turned else (image.width, image.height)
     except FileNotFoundError as error:
         raise MiradaError(f"{name} is missing: put it back or take it out of the data set.") from error

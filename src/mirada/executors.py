@@ -1,0 +1,164 @@
+"""Work shared out to processes: bounded, in order, and honest about a worker that dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+from mirada.errors import MiradaError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+IDLE = -1
+_desk: Any = None  # in a worker: what each worker has on its desk, shared with the parent
+_seat = 0  # in a worker: its place there
+
+
+class ProcessExecutor(ProcessPoolExecutor):
+    """A process pool that knows which item each worker has in hand.
+
+    Workers are forked from a clean server process, or spawned where there is no fork: they inherit no thread and no
+    TensorFlow of the parent. They ignore Ctrl-C, which is the parent's to handle, and end when the parent is gone.
+    """
+
+    def __init__(self, workers: int, preload: Iterable[str] = ()) -> None:
+        """Make a pool; processes start with the first work.
+
+        Args:
+            workers: number of processes.
+            preload: modules that the server process imports once for all workers.
+        """
+        context: Any
+        if sys.platform == "win32":
+            context = multiprocessing.get_context("spawn")
+        else:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["__main__", *preload])
+        self.desk = context.Array("q", [IDLE] * workers, lock=False)
+        seats = context.Value("i", 0)
+        super().__init__(workers, mp_context=context, initializer=_take_seat, initargs=(self.desk, seats))
+
+    def in_hand(self) -> list[int]:
+        """Numbers of the items that workers had in hand when they ended; call it after `shutdown`."""
+        return sorted(number for number in self.desk if number != IDLE)
+
+
+def make_executor(workers: int, preload: Iterable[str] = ()) -> ProcessExecutor:
+    """An executor over `workers` processes; one worker is a process of its own too, so that its death is survived."""
+    return ProcessExecutor(workers, preload)
+
+
+def _take_seat(desk: Any, seats: Any) -> None:
+    """Start a worker."""
+    global _desk, _seat
+    with seats.get_lock():
+        seat, seats.value = seats.value, seats.value + 1
+    _desk, _seat = desk, seat
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _leave(number: int, frame: object) -> None:
+    """Told to end because another worker died: clear the desk, so that only the dead one's item stays on it."""
+    _desk[_seat] = IDLE
+    os._exit(1)
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work_through(function: Callable[[T], R], chunk: list[tuple[int, T]]) -> list[R]:
+    """In a worker: apply the function to each item, with the item's number on the desk meanwhile."""
+    results = []
+    for number, item in chunk:
+        if _desk is not None:
+            _desk[_seat] = number
+        results.append(function(item))
+    if _desk is not None:
+        _desk[_seat] = IDLE
+    return results
+
+
+def map_bounded(
+    executor: Executor,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    chunk: int = 1,
+    window: int = 8,
+    name: Callable[[T], str] = str,
+    on_done: Callable[[int], None] | None = None,
+) -> Iterator[R]:
+    """Apply a function to items in workers and yield its results in the items' order.
+
+    Items are drawn as they are needed. At most `window` chunks are in the workers' hands, and results that came in
+    early wait for the slowest one before them, at most 4 windows of them: memory doesn't grow with the number of items.
+
+    Args:
+        executor: from `make_executor`, or any other.
+        function: picklable; so must be items and results.
+        items: what to work on.
+        chunk: items handed over at a time.
+        window: chunks under way at a time.
+        name: how a message calls an item.
+        on_done: told how many items were finished, as they are.
+
+    Raises:
+        MiradaError: a worker died; the sentence names the items it had in hand.
+    """
+    numbered = enumerate(items)
+    running: dict[Future[list[R]], tuple[int, list[tuple[int, T]]]] = {}
+    waiting: dict[int, list[R]] = {}
+    submitted = yielded = 0
+    try:
+        while True:
+            while len(running) < window and submitted - yielded < 4 * window:
+                if not (part := list(islice(numbered, chunk))):
+                    break
+                running[executor.submit(partial(_work_through, function), part)] = (submitted, part)
+                submitted += 1
+            if not running and not waiting:
+                return
+            if running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    results = future.result()  # before the future leaves `running`, which names the chunks of a failure
+                    number, part = running.pop(future)
+                    waiting[number] = results
+                    if on_done is not None:
+                        on_done(len(part))
+            while yielded in waiting:
+                yielded += 1
+                yield from waiting.pop(yielded - 1)
+    except BrokenProcessPool as error:
+        under_way = {number: item for _, part in running.values() for number, item in part}
+        raise MiradaError(_obituary(executor, under_way, name)) from error
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _obituary(executor: Executor, under_way: dict[int, T], name: Callable[[T], str]) -> str:
+    """The sentence for a worker that died."""
+    executor.shutdown(wait=True)
+    in_hand = executor.in_hand() if isinstance(executor, ProcessExecutor) else []
+    names = [name(under_way[number]) for number in in_hand if number in under_way]
+    what = f"A worker process died while it worked on {' and '.join(names)}"
+    if not names:
+        what = "A worker process died between two files"
+    return f"{what}: look at that file, or give the machine more memory, or use fewer workers."

@@ -1,0 +1,146 @@
+"""From an annotated image to the records that a network is fed with: what to cut out, and the cutting.
+
+`plan` decides with metadata only. `make_record` runs in workers, which import neither TensorFlow nor the stages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mirada import images
+from mirada.annotations import RawImage, Rejected, VocPair, read_voc
+from mirada.config import DataConfig
+from mirada.errors import MiradaError
+from mirada.records import Example, frame, serialize
+from mirada.splits import by_area
+from mirada.tiles import Region, boxes_in, grid
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an image becomes a record; see `PreprocessConfig` and `TileConfig`."""
+
+    classes: tuple[str, ...]
+    input_size: int
+    fit: str
+    encoding: str
+    quality: int
+    tile_size: int
+    min_visible: float
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One record to make: a whole image, or a tile of it."""
+
+    image: RawImage
+    split: str
+    region: Region
+    is_tile: bool
+
+    @property
+    def image_id(self) -> str:
+        """The image's source, and the tile's corner where it is one."""
+        return f"{self.image.source}#{self.region.x1},{self.region.y1}" if self.is_tile else self.image.source
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as a shard stores it, and what to count of it: label -> boxes that count, and boxes to ignore."""
+
+    image_id: str
+    split: str
+    framed: bytes
+    per_class: Mapping[str, int]
+    ignored: int
+
+
+def read_pair(pair: VocPair, rename: Mapping[str, str]) -> tuple[RawImage | Rejected, str]:
+    """An annotated image, or why not, and the sha256 of the image's file."""
+    found = read_voc(pair, rename)
+    if isinstance(found, Rejected):
+        return found, ""
+    return found, hashlib.sha256(found.path.read_bytes()).hexdigest()
+
+
+def plan(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataConfig) -> list[Unit]:
+    """List every record to make, image by image, row by row.
+
+    Args:
+        raw_images: all that is used.
+        splits: source -> split; not needed when `data.split.kind` is 'area'.
+        data: its `tile` and `split`.
+    """
+    units: list[Unit] = []
+    for image in raw_images:
+        whole = Region(0, 0, image.width, image.height)
+        if data.tile.size == 0:
+            units.append(Unit(image, splits[image.source], whole, is_tile=False))
+            continue
+        regions = {splits.get(image.source, "train"): whole}
+        if data.split.kind == "area":
+            regions = by_area(image.width, image.height, data.split, data.tile.size)
+        for split, region in regions.items():
+            overlap = data.tile.overlap if split == "train" else None
+            units += [Unit(image, split, tile, is_tile=True) for tile in grid(region, data.tile.size, overlap)]
+    return units
+
+
+def count_boxes(units: Sequence[Unit], min_visible: float) -> dict[str, Counter[str]]:
+    """Boxes that count, split -> label -> number, without opening an image."""
+    counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter(), "test": Counter()}
+    for unit in units:
+        _, labels, ignore = boxes_in(unit.region, unit.image.boxes, min_visible)
+        counts[unit.split].update(label for label, ignored in zip(labels, ignore, strict=True) if not ignored)
+    return counts
+
+
+def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
+    """Decode, cut, scale and encode one record; an image that can't be decoded is rejected."""
+    try:
+        array, placement = _tile(unit, settings) if unit.is_tile else _whole(unit, settings)
+    except MiradaError:
+        advice = "the image is cut short or damaged: copy or export it again"
+        return Rejected(unit.image.source, "image_undecodable", advice)
+    boxes, labels, ignore = boxes_in(unit.region, unit.image.boxes, settings.min_visible)
+    example = Example(
+        image_id=unit.image_id,
+        image=images.encode(array, settings.encoding, settings.quality),
+        boxes_xyxy=np.clip(images.to_input(boxes, placement), 0, settings.input_size),
+        labels=np.array([settings.classes.index(label) for label in labels], np.int64),
+        ignore=ignore,
+        source=unit.image.source,
+        placement=placement,
+    )
+    counting = Counter(label for label, ignored in zip(labels, ignore, strict=True) if not ignored)
+    return Record(unit.image_id, unit.split, frame(serialize(example)), dict(counting), int(ignore.sum()))
+
+
+def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
+    """The whole image as the network's input."""
+    image = unit.image
+    return images.load_input(image.path, settings.input_size, settings.fit, transpose=image.transpose)
+
+
+def _tile(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
+    """A tile as the network's input. All tiles are zoomed alike; a short one is padded."""
+    region = unit.region
+    photograph = _photograph(unit.image.path, unit.image.transpose)
+    tile = photograph.crop((region.x1, region.y1, region.x2, region.y2))
+    zoom = settings.input_size / settings.tile_size
+    array, placement = images.fit_image(tile, settings.input_size, settings.fit, zoom=zoom)
+    return array, (*placement[:4], float(region.x1), float(region.y1))
+
+
+@lru_cache(maxsize=1)
+def _photograph(path: Path, transpose: bool) -> Image.Image:
+    """The decoded image, kept for its next tile."""
+    return images.open_image(path, transpose)

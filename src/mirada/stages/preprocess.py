@@ -1,0 +1,282 @@
+"""The stage `preprocess`: raw images and annotations in, TFRecord shards of network inputs out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from mirada import records
+from mirada.annotations import RawImage, Rejected, VocPair, list_voc
+from mirada.config import PreprocessConfig
+from mirada.errors import MiradaError
+from mirada.executors import Executor, make_executor, map_bounded
+from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_pair
+from mirada.shards import Spool, clean_stale, partial_folder, publish, write_shards
+from mirada.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.usage import UsageMeter
+
+SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "sha256", "digest", "settings")
+
+
+class _Speed(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed lately, once it is known."""
+        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+
+
+class _Work:
+    """What one run needs all along: its settings, its workers, its progress bar and the files it leaves out."""
+
+    def __init__(self, config: PreprocessConfig, executor: Executor, progress: Progress) -> None:
+        self.config = config
+        self.executor = executor
+        self.progress = progress
+        self.rejected: set[Rejected] = set()
+
+    def map(self, function: Any, items: list[Any], what: str, name: Any) -> Iterable[Any]:
+        """Apply a function in the workers, with a bar."""
+        task: TaskID = self.progress.add_task(what, total=len(items))
+        chunk, window = self.config.chunk_images, 3 * self.config.workers
+        advance = partial(self.progress.advance, task)
+        return map_bounded(self.executor, function, items, chunk=chunk, window=window, name=name, on_done=advance)
+
+
+def run(config: PreprocessConfig) -> None:
+    """Read, split, cut, scale and store every usable image.
+
+    Writes `{train,val,test}-00000-of-000NN.tfrecord`, `dataset.json` and `rejected.csv` into `config.output_dir`, all at
+    once when all is done, and `<output_dir>.timing.json` beside it.
+
+    Raises:
+        MiradaError: raw data is missing or can't make a data set, a worker died, or the disk is full.
+    """
+    raw_dir, output_dir = Path(config.raw_dir), Path(config.output_dir).absolute()
+    if not raw_dir.is_dir():
+        raise MiradaError(f"{raw_dir} is missing: run the fetch stage first (`dvc repro fetch`).")
+    console = Console(stderr=True)
+    built = partial_folder(output_dir, os.getpid())
+    try:
+        output_dir.parent.mkdir(parents=True, exist_ok=True)
+        clean_stale(output_dir)
+        built.mkdir()
+        with (
+            UsageMeter() as meter,
+            make_executor(config.workers, preload=["mirada.inputs", "PIL.JpegImagePlugin"]) as executor,
+            _progress(console) as progress,
+        ):
+            dataset = _build(_Work(config, executor, progress), raw_dir, built)
+        publish(built, output_dir, os.getpid())
+        _report(config, output_dir, dataset, meter)
+    except OSError as error:
+        raise MiradaError(
+            f"{output_dir} cannot be made ({error.strerror}): free space or choose another output_dir."
+        ) from error
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
+
+
+def _progress(console: Console) -> Progress:
+    """A bar on a terminal, nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
+    """All of the stage's output, in a folder of its own."""
+    config = work.config
+    images, digests = _read(work, raw_dir)
+    images, classes, repaired = _classes(images, config)
+    images, splits = _split(work, images, digests)
+    units = plan(images, splits, config.data)
+    per_class = count_boxes(units, config.data.tile.min_visible)
+    check_sizes(Counter(unit.split for unit in units), config.data.split)
+    check_classes(classes, per_class)
+    with Spool(folder / "spool") as spool:
+        stored = _make_records(work, units, classes, spool)
+        check_sizes({split: len(places) for split, places in spool.places.items()}, config.data.split)
+        check_classes(classes, {split: stored[split]["per_class"] for split in records.SPLITS})
+        for split in records.SPLITS:
+            places = spool.places.get(split, [])
+            if split == "train":  # shards hold a mixture: tiles of one photograph don't follow each other
+                places = sorted(places, key=lambda place: order_key(config.data.split.seed, place[0]))
+            stored[split]["shards"] = write_shards(spool, split, places, folder, config.shard_images)
+    _write_rejected(work.rejected, folder / "rejected.csv")
+    dataset = records.Dataset(
+        folder=folder,
+        name=config.data.name,
+        task=config.data.task,
+        classes=classes,
+        input_size=config.input_size,
+        channels=3,
+        fit=config.fit,
+        splits=stored,
+        digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
+        about=_about(config, raw_dir, repaired, len(work.rejected)),
+    )
+    records.save_dataset(dataset)
+    return dataset
+
+
+def _read(work: _Work, raw_dir: Path) -> tuple[list[RawImage], dict[str, str]]:
+    """Every usable image with its boxes, and the sha256 of each."""
+    pairs, unpaired = list_voc(raw_dir)
+    work.rejected.update(unpaired)
+    function = partial(read_pair, rename=dict(work.config.data.rename))
+    images: list[RawImage] = []
+    digests: dict[str, str] = {}
+    for found, digest in work.map(function, pairs, "reading annotations", _pair_name):
+        if isinstance(found, Rejected):
+            work.rejected.add(found)
+        else:
+            images.append(found)
+            digests[found.source] = digest
+    if not images:
+        why = Counter((item.reason, item.advice) for item in work.rejected).most_common(1)
+        count = f", {len(work.rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
+        raise MiradaError(f"{raw_dir} holds no usable image with a VOC XML{count}: put x.xml beside x.jpg.")
+    return images, digests
+
+
+def _pair_name(pair: VocPair) -> str:
+    return pair.source
+
+
+def _unit_name(unit: Unit) -> str:
+    return unit.image_id
+
+
+def _classes(images: list[RawImage], config: PreprocessConfig) -> tuple[list[RawImage], list[str], Counter[str]]:
+    """The images with boxes of the wanted classes only, the classes, and how often what was repaired."""
+    repaired = Counter(code for image in images for code in image.repairs)
+    found = sorted({box.label for image in images for box in image.boxes})
+    if not found:
+        raise MiradaError(f"{config.raw_dir} holds images but not one box: annotate objects first.")
+    classes = list(config.data.classes) or found
+    kept = [replace(image, boxes=tuple(box for box in image.boxes if box.label in classes)) for image in images]
+    left_out = sum(len(image.boxes) for image in images) - sum(len(image.boxes) for image in kept)
+    if left_out:
+        repaired["label_not_wanted"] = left_out
+    return kept, classes, repaired
+
+
+def _split(work: _Work, images: list[RawImage], digests: dict[str, str]) -> tuple[list[RawImage], dict[str, str]]:
+    """The images that take part, and the split of each; none is needed where photographs are split by area."""
+    config = work.config.data.split
+    if config.kind == "area":
+        return images, {}
+    labels = {image.source: [box.label for box in image.boxes] for image in images}
+    splits = assign({image.source: image.split for image in images}, labels, config)
+    copies = leaks(digests, splits)
+    for source, split in splits.items():
+        if split is None:
+            advice = "other images lie below train/, val/ or test/: move it there, or use data.split.kind=ratio"
+            work.rejected.add(Rejected(source, "in_no_split", advice))
+        elif source in copies:
+            advice = f"its bytes are those of {copies[source]} in {splits[copies[source]]}: remove one of them"
+            work.rejected.add(Rejected(source, f"copy_in_{split}", advice))
+    kept = {source: split for source, split in splits.items() if split and source not in copies}
+    return [image for image in images if image.source in kept], kept
+
+
+def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spool) -> dict[str, dict[str, Any]]:
+    """Make every record in the workers and spool it; returns the counts of each split."""
+    config = work.config
+    settings = Settings(
+        classes=tuple(classes),
+        input_size=config.input_size,
+        fit=config.fit,
+        encoding=config.encoding,
+        quality=config.quality,
+        tile_size=config.data.tile.size,
+        min_visible=config.data.tile.min_visible,
+    )
+    stored: dict[str, dict[str, Any]] = {
+        split: {"images": 0, "boxes": 0, "ignored": 0, "per_class": dict.fromkeys(classes, 0)}
+        for split in records.SPLITS
+    }
+    for made in work.map(partial(make_record, settings=settings), units, "preparing images", _unit_name):
+        if isinstance(made, Rejected):
+            work.rejected.add(made)
+            continue
+        _count(made, stored[made.split])
+        spool.add(made.split, made.image_id, made.framed)
+    return stored
+
+
+def _count(made: Record, counts: dict[str, Any]) -> None:
+    counts["images"] += 1
+    counts["ignored"] += made.ignored
+    for label, number in made.per_class.items():
+        counts["boxes"] += number
+        counts["per_class"][label] += number
+
+
+def _write_rejected(rejected: set[Rejected], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "reason", "advice"))
+        writer.writerows(sorted((item.file, item.reason, item.advice) for item in rejected))
+
+
+def _about(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], rejected: int) -> dict[str, Any]:
+    """Where the data set comes from and how it was made; no times, no paths, nothing that doesn't change a byte."""
+    source: dict[str, Any] = {}
+    if (raw_dir / "SOURCE.json").is_file():
+        try:
+            content = json.loads((raw_dir / "SOURCE.json").read_text(encoding="utf-8"))
+            source = {key: content[key] for key in SOURCE_KEYS if key in content}
+        except (ValueError, TypeError) as error:
+            raise MiradaError(f"{raw_dir / 'SOURCE.json'} is corrupt ({error}): run fetch with force=true.") from error
+    settings = {key: getattr(config, key) for key in ("input_size", "fit", "encoding", "quality", "shard_images")} | {
+        key: getattr(config.data, key) for key in ("rename", "classes")
+    }
+    settings |= {"split": asdict(config.data.split), "tile": asdict(config.data.tile)}
+    return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}
+
+
+def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset, meter: UsageMeter) -> None:
+    """Write the timing beside the output and say in one line what there is."""
+    images = sum(split["images"] for split in dataset.splits.values())
+    timing = {
+        "seconds": round(meter.seconds, 3),
+        "images": images,
+        "images_per_s": round(images / meter.seconds, 2),
+        "workers": config.workers,
+        "peak_memory_mb": round(meter.peak_memory_mb, 1),
+        "cpu_percent": round(meter.cpu_percent, 1),
+    }
+    path = output_dir.parent / f"{output_dir.name}.timing.json"
+    path.write_text(json.dumps(timing, indent=2) + "\n", encoding="utf-8")
+    parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
+    boxes = sum(split["boxes"] for split in dataset.splits.values())
+    rejected = f"{dataset.about['rejected']} files rejected"
+    if dataset.about["rejected"]:
+        rejected += f" (see {Path(config.output_dir) / 'rejected.csv'})"
+    repairs = sum(dataset.about["repaired"].values())
+    print(
+        f"{config.data.name}: images {parts}; {boxes} boxes, {repairs} repairs, {rejected}; "
+        f"{timing['images_per_s']} images/s with workers={config.workers}"
+    )
