@@ -177,6 +177,7 @@ class ModelConfig:
     weights: str | None = "imagenet"  # null: random
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
+    frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -188,6 +189,7 @@ class ModelConfig:
         )
         _at_least("model.width", self.width, 8)
         _between("model.head_depth", self.head_depth, 1, 6)
+        _between("model.frozen_blocks", self.frozen_blocks, 0, 16)
 
 
 @dataclass

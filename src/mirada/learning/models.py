@@ -47,6 +47,10 @@ def build_detector(config: ModelConfig, input_size: int, classes: int) -> keras.
     model = keras.Model(image, outputs, name=config.name)
     if config.weights == "imagenet":
         load_imagenet(model, load_efficientnet_lite0())
+    if config.frozen_blocks:
+        frozen = ("backbone_stem", *(f"backbone_{number}_" for number in range(config.frozen_blocks)))
+        for layer in model.layers:
+            layer.trainable = not layer.name.startswith(frozen)
     return model
 
 

