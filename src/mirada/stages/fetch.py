@@ -1,0 +1,235 @@
+"""The stage `fetch`: fill `data/raw/<name>` from a source, all of it or nothing, and say in SOURCE.json what it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mirada import sources
+from mirada.annotations import IMAGE_SUFFIXES
+from mirada.config import DataConfig, FetchConfig
+from mirada.errors import MiradaError
+from mirada.records import digest_of, sha256_of
+
+SOURCE_FILE = "SOURCE.json"
+LISTED_FILES = 5000  # of a bigger data set only the digest over all files is kept
+
+
+def run(config: FetchConfig) -> None:
+    """Fetch the raw images of `config.data` into `config.output_dir`.
+
+    A folder that already holds what the settings ask for is left as it is, unless `force`. Otherwise everything is
+    gathered beside it and renamed into place at the end, so that an interruption leaves the old folder or none.
+
+    Raises:
+        MiradaError: the source can't be had or holds no image, or output_dir is a folder that fetch did not make.
+    """
+    output_dir = Path(config.output_dir).absolute()
+    try:
+        settings = _settings(config.data)
+        with _locked(output_dir):
+            _recover(output_dir)
+            _refuse_foreign(output_dir)
+            if not config.force and _is_current(output_dir, config.data, settings):
+                print(f"{config.output_dir} is up to date (force=true fetches it again)")
+                return
+            started = time.perf_counter()
+            about = _replace(output_dir, config.data, settings)
+    except OSError as error:
+        raise MiradaError(f"fetch of {config.data.name} failed ({error}): mend that and run it again.") from error
+    print(
+        f"{about['name']}: {about['count']} files, {about['bytes'] / 1e6:.1f} MB in {config.output_dir}, "
+        f"licence: {about['licence'] or 'not stated'}, {time.perf_counter() - started:.1f} s"
+    )
+
+
+def _settings(data: DataConfig) -> dict[str, Any]:
+    """What decides the raw files, without this machine's folders.
+
+    Raises:
+        MiradaError: data.path is absent, empty or of an unknown kind.
+    """
+    source = data.source
+    if source.kind == "package":
+        return {"package": source.package, "version": source.version, "members": dict(sorted(source.members.items()))}
+    if source.kind == "generated":
+        return {key: getattr(source, key) for key in ("images", "classes", "objects", "size", "seed")}
+    path = _user_path(data)
+    return {"archive": path.name, "sha256": sha256_of(path)} if path.is_file() else {"folder": path.name}
+
+
+def _user_path(data: DataConfig) -> Path:
+    """data.path, checked."""
+    path = Path(str(data.path)).expanduser().resolve()
+    if not path.exists():
+        raise MiradaError(f"data.path={data.path} does not exist: give a folder or an archive.")
+    if path.is_file() and not sources.is_archive(path):
+        raise MiradaError(
+            f"data.path={data.path} is of an unknown kind: give a folder or one of {', '.join(sources.ARCHIVE_SUFFIXES)}."
+        )
+    if path.is_dir() and not any(_is_image(name) for name, _ in sources.list_folder(path)):
+        raise MiradaError(f"data.path={data.path} holds no image ({', '.join(IMAGE_SUFFIXES)}): give another folder.")
+    return path
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+@contextmanager
+def _locked(output_dir: Path) -> Iterator[None]:
+    """One fetch at a time in a folder; the lock is on the folder itself and ends with the process."""
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock, as there is none that leaves no file
+        yield
+        return
+    descriptor = os.open(output_dir.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _staging_prefix(output_dir: Path) -> str:
+    return f".{output_dir.name}.fetching-"
+
+
+def _recover(output_dir: Path) -> None:
+    """Clear away what a killed run left; if it was killed while it swapped the folders, put the old one back."""
+    for staging in sorted(output_dir.parent.iterdir()):
+        if not staging.name.startswith(_staging_prefix(output_dir)):
+            continue
+        old = staging / "old"
+        if old.is_dir() and not output_dir.exists():
+            old.rename(output_dir)
+        shutil.rmtree(staging)
+
+
+def _refuse_foreign(output_dir: Path) -> None:
+    """Never replace a folder that somebody else filled."""
+    if not output_dir.exists() or (output_dir / SOURCE_FILE).is_file():
+        return
+    if not output_dir.is_dir() or any(output_dir.iterdir()):
+        raise MiradaError(f"{output_dir} was not made by fetch: choose another output_dir or remove it yourself.")
+
+
+def _read_about(output_dir: Path) -> dict[str, Any]:
+    """SOURCE.json, or nothing where it is absent or damaged."""
+    try:
+        about = json.loads((output_dir / SOURCE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _is_current(output_dir: Path, data: DataConfig, settings: dict[str, Any]) -> bool:
+    """Whether the folder holds what the settings ask for, every file with its size, and its digest where few."""
+    about = _read_about(output_dir)
+    told = {"name": data.name, "kind": data.source.kind, "licence": data.source.licence, "settings": settings}
+    if any(about.get(key) != value for key, value in told.items()):
+        return False
+    if "folder" in settings and _listing(_user_path(data)) != _listing(output_dir):
+        return False  # the user's folder has changed
+    files = _files(output_dir)
+    if len(files) != about.get("count") or sum(file.stat().st_size for file in files.values()) != about.get("bytes"):
+        return False
+    return "files" not in about or about["files"] == {name: sha256_of(file) for name, file in files.items()}
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The raw files by their relative path; bytes in a name that are no UTF-8 are escaped."""
+    files = sources.list_folder(folder)
+    return {name.encode(errors="backslashreplace").decode(): file for name, file in files if name != SOURCE_FILE}
+
+
+def _listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size in bytes and time of change in ns of each file; copies keep both."""
+    stats = {name: file.stat() for name, file in _files(folder).items()}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+def _replace(output_dir: Path, data: DataConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """Gather the files beside the output folder, then put them in its place.
+
+    Returns:
+        The content of SOURCE.json.
+    """
+    staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(output_dir), dir=output_dir.parent))
+    new, old = staging / "new", staging / "old"
+    try:
+        new.mkdir()
+        _fill(new, data, output_dir)
+        about = _describe(new, data, settings)
+        (new / SOURCE_FILE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if output_dir.exists():
+            output_dir.rename(old)
+        new.rename(output_dir)
+    finally:
+        if old.exists() and not output_dir.exists():
+            old.rename(output_dir)
+        shutil.rmtree(staging)
+    return about
+
+
+def _fill(folder: Path, data: DataConfig, output_dir: Path) -> None:
+    """Let the source fill an empty folder, with a progress bar on stderr.
+
+    Raises:
+        MiradaError: the source failed, or holds no image.
+    """
+    with _progress(f"fetch {data.name}") as report:
+        if data.source.kind == "package":
+            sources.fetch_package(data.source, folder, report)
+        elif data.source.kind == "generated":
+            sources.draw_images(data.source, folder, report)
+        else:
+            path = _user_path(data)
+            if output_dir.is_relative_to(path) or path.is_relative_to(output_dir):
+                raise MiradaError(
+                    f"data.path={data.path} and output_dir={output_dir} lie in each other: choose another data.name."
+                )
+            (sources.copy_folder if path.is_dir() else sources.extract_archive)(path, folder, report)
+    if not any(_is_image(name) for name, _ in sources.list_folder(folder)):
+        raise MiradaError(f"The source of {data.name} holds no image ({', '.join(IMAGE_SUFFIXES)}): correct data.path.")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[sources.Report]:
+    """A bar that shows only in a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _describe(folder: Path, data: DataConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """The content of SOURCE.json: no times and no machine's folders, so that equal files give equal bytes."""
+    files = _files(folder)
+    digests = {name: sha256_of(file) for name, file in files.items()}
+    about: dict[str, Any] = {
+        "name": data.name,
+        "kind": data.source.kind,
+        "package": data.source.package,
+        "version": data.source.version,
+        "licence": data.source.licence,
+        "settings": settings,
+        "count": len(files),
+        "bytes": sum(file.stat().st_size for file in files.values()),
+        "digest": digest_of(f"{digest}  {name}" for name, digest in digests.items()),
+    }
+    if len(files) <= LISTED_FILES:
+        about["files"] = digests
+    return about
