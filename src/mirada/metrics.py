@@ -10,12 +10,17 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mirada.boxes import box_areas, coverage_matrix, iou_matrix, xyxy_to_xywh
 from mirada.prediction import Detections
 from mirada.records import Example
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 MATCH_IOU = 0.5
@@ -129,7 +134,7 @@ def _mean(values: Sequence[float | None]) -> float:
 
 def _run_coco(
     truths: Sequence[Example], predictions: Sequence[Detections], classes: int, max_detections: int
-) -> "COCOeval":  # noqa: F821, UP037
+) -> COCOeval:
     """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides."""
     from pycocotools.cocoeval import COCOeval
 
@@ -163,7 +168,7 @@ def _annotations(image: int, boxes_xyxy: np.ndarray, labels: np.ndarray, start: 
     ]
 
 
-def _coco(rows: list[dict], images: int, classes: int) -> "COCO":  # noqa: F821, UP037
+def _coco(rows: list[dict], images: int, classes: int) -> COCO:
     from pycocotools.coco import COCO
 
     coco = COCO()
@@ -176,11 +181,12 @@ def _coco(rows: list[dict], images: int, classes: int) -> "COCO":  # noqa: F821,
     return coco
 
 
-def _collect_matches(evaluation: "COCOeval", classes: int, images: int) -> list[Matches]:  # noqa: F821, UP037
+def _collect_matches(evaluation: COCOeval, classes: int, images: int) -> list[Matches]:
     """COCO's own matches at IoU 0.5, class by class, sorted as its accumulation sorts them."""
     collected = []
     for k in range(classes):
-        scores, owners, correct, ignored = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0, bool)], [np.zeros(0, bool)]
+        scores, owners = [np.zeros(0)], [np.zeros(0, np.int64)]
+        correct, ignored = [np.zeros(0, bool)], [np.zeros(0, bool)]
         truths = np.zeros(images, np.int64)
         for result in evaluation.evalImgs[k * images : (k + 1) * images]:
             if result is None:
@@ -193,8 +199,8 @@ def _collect_matches(evaluation: "COCOeval", classes: int, images: int) -> list[
             correct.append((np.asarray(result["dtMatches"][0]) > 0) & ~ignored[-1])
         joined = np.concatenate(scores)
         order = np.argsort(-joined, kind="mergesort")
-        parts = (np.concatenate(part)[order] for part in (owners, correct, ignored))
-        collected.append(Matches(joined[order], *parts, truths))
+        image_of, is_correct, is_ignored = (np.concatenate(part)[order] for part in (owners, correct, ignored))
+        collected.append(Matches(joined[order], image_of, is_correct, is_ignored, truths))
     return collected
 
 

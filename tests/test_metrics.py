@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+
+from mirada.metrics import bootstrap_drop, evaluate_detections, image_f1, map50_of_samples
+from mirada.prediction import Detections
+from mirada.records import Example
+
+A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
+
+
+def truth(boxes, labels=None, ignore=None) -> Example:
+    count = len(boxes)
+    return Example(
+        image_id="x",
+        image=b"",
+        boxes_xyxy=np.array(boxes, np.float32).reshape(-1, 4),
+        labels=np.array(labels or [0] * count, np.int64),
+        ignore=np.array(ignore or [False] * count, bool),
+        source="x.jpg",
+    )
+
+
+def found(boxes, scores, labels=None) -> Detections:
+    return Detections(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        np.array(labels or [0] * len(boxes), np.int64),
+    )
+
+
+def random_case(seed: int, images: int = 12, noise: float = 4.0):
+    """Truths with some ignore boxes, and noisy detections with equal scores among them."""
+    rng, other = np.random.default_rng(seed), np.random.default_rng([seed, int(noise * 10)])
+    truths, predictions = [], []
+    for _ in range(images):
+        count = int(rng.integers(0, 8))
+        corner = rng.uniform(0, 250, (count, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(20, 70, (count, 2))], axis=1)
+        labels = rng.integers(0, 3, count)
+        truths.append(truth(boxes.tolist(), labels.tolist(), (rng.uniform(size=count) < 0.2).tolist()))
+        stray = other.uniform(0, 250, (20, 2))
+        stray = np.concatenate([stray, stray + other.uniform(10, 60, (20, 2))], axis=1)
+        scores = np.concatenate([other.uniform(0.2, 1, count), other.uniform(0, 0.6, 20)]).round(2)
+        all_boxes = np.concatenate([boxes + other.normal(0, noise, boxes.shape), stray])
+        predictions.append(found(all_boxes, scores, np.concatenate([labels, other.integers(0, 3, 20)]).tolist()))
+    return truths, predictions
+
+
+def test_perfect_detections_have_map_one():
+    result = evaluate_detections([truth([A, B], [0, 1])], [found([A, B], [0.9, 0.8], [0, 1])], ["a", "b"])
+    assert (result.map50, result.map75, result.map50_95) == pytest.approx((1, 1, 1))
+    assert (result.precision, result.recall, result.f1) == (1, 1, 1)
+    assert result.threshold == pytest.approx(0.8)
+    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_average_precision_by_hand():
+    # Right, wrong, right of 2 boxes: precision 1 up to recall 0.5 (51 of the 101 points), then 2/3.
+    result = evaluate_detections([truth([A, B])], [found([A, C, B], [0.9, 0.8, 0.7])], ["a"])
+    assert result.map50 == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert result.curves["a"].shape == (101,)
+    assert (result.precision, result.recall, result.f1) == pytest.approx((2 / 3, 1, 0.8))
+    assert result.per_class["a"].truths == 2
+
+
+def test_looser_boxes_count_for_lower_overlaps_only():
+    # IoU 0.82: right at the seven thresholds 0.50 to 0.80
+    result = evaluate_detections([truth([[0, 0, 100, 100]])], [found([[0, 0, 82, 100]], [0.9])], ["a"])
+    assert (result.map50, result.map75, result.map50_95) == pytest.approx((1, 1, 0.7))
+
+
+def test_the_right_box_with_the_wrong_label_is_a_confusion():
+    result = evaluate_detections([truth([A, B], [0, 1])], [found([A, B, C], [0.9, 0.8, 0.7], [0, 0, 1])], ["a", "b"])
+    assert result.per_class["b"].ap50 == 0
+    assert result.threshold == pytest.approx(0.9)  # 1 of 1 right gives F1 2/3, 1 of 2 gives 1/2
+    loose = evaluate_detections([truth([B], [1])], [found([B], [0.9], [0])], ["a", "b"])
+    assert loose.confusion.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]  # F1 is 0 everywhere: threshold 1
+
+
+def test_a_class_without_truth_is_left_out_of_the_mean():
+    result = evaluate_detections([truth([A])], [found([A, B], [0.9, 0.8], [0, 1])], ["a", "b"])
+    assert result.map50 == pytest.approx(1)
+    assert result.per_class["b"].ap50 is None
+    assert "b" not in result.curves
+
+
+def test_ignore_boxes_are_neither_wanted_nor_wrong():
+    image = truth([A, [50, 50, 90, 90]], ignore=[False, True])
+    result = evaluate_detections([image], [found([A, [55, 55, 70, 70], [60, 60, 80, 80]], [0.5, 0.9, 0.8])], ["a"])
+    assert result.map50 == pytest.approx(1)
+    assert (result.precision, result.recall) == (1, 1)
+    assert result.confusion.tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("prediction", [found([], []), found([C], [0.9])])
+def test_nothing_right_is_zero_and_no_crash(prediction):
+    result = evaluate_detections([truth([A])], [prediction], ["a"])
+    assert (result.map50, result.precision, result.recall, result.f1) == (0, 0, 0, 0)
+    assert result.confusion[0, 1] == 1
+
+
+def test_no_truth_at_all_is_zero():
+    assert evaluate_detections([truth([])], [found([A], [0.9])], ["a"]).map50 == 0
+    assert evaluate_detections([], [], ["a"]).map50 == 0
+
+
+def test_unequal_lengths_are_refused():
+    with pytest.raises(ValueError, match="1 images but 0 predictions"):
+        evaluate_detections([truth([A])], [], ["a"])
+
+
+def test_the_evaluator_prints_nothing(capsys):
+    evaluate_detections([truth([A])], [found([A], [0.9])], ["a"])
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_own_accumulation_equals_the_coco_evaluators(seed):
+    truths, predictions = random_case(seed)
+    result = evaluate_detections(truths, predictions, ["a", "b", "c"])
+    assert 0.05 < result.map50 < 0.99
+    np.testing.assert_allclose(map50_of_samples(result.matches, np.ones((1, 12), int)), [result.map50], rtol=1e-12)
+
+
+def test_a_resample_equals_evaluating_the_repeated_images():
+    truths, predictions = random_case(3)
+    matches = evaluate_detections(truths, predictions, ["a", "b", "c"]).matches
+    weights = np.array([2, 0, 1, 0, 3, 1, 1, 0, 2, 1, 1, 0])
+    chosen = np.repeat(np.arange(12), weights)
+    repeated = evaluate_detections([truths[i] for i in chosen], [predictions[i] for i in chosen], ["a", "b", "c"])
+    # equal scores of different images may change places, which moves AP a little
+    np.testing.assert_allclose(map50_of_samples(matches, weights[None]), [repeated.map50], atol=5e-3)
+
+
+def test_precision_and_recall_agree_with_the_confusion_matrix():
+    result = evaluate_detections(*random_case(7), ["a", "b", "c"])
+    right = np.trace(result.confusion[:3, :3])
+    assert right / result.confusion[:, :3].sum() == pytest.approx(result.precision, abs=0.02)
+    assert right / result.confusion[:3].sum() == pytest.approx(result.recall, abs=1e-9)
+
+
+def test_drop_and_its_interval():
+    truths, good = random_case(1, images=30, noise=2.0)
+    _, bad = random_case(1, images=30, noise=9.0)
+    reference = evaluate_detections(truths, good, ["a", "b", "c"])
+    variant = evaluate_detections(truths, bad, ["a", "b", "c"])
+    drop, low, high = bootstrap_drop(reference.matches, variant.matches, 200, seed=0)
+    assert drop == pytest.approx(reference.map50 - variant.map50)
+    assert 0 < low < drop < high
+    assert bootstrap_drop(reference.matches, variant.matches, 200, seed=0) == (drop, low, high)
+    assert bootstrap_drop(reference.matches, reference.matches, 200, seed=0) == (0, 0, 0)
+    assert bootstrap_drop(reference.matches, variant.matches, 0, seed=0) == (drop, drop, drop)
+
+
+def test_f1_of_one_image():
+    image = truth([A, B])
+    assert image_f1(image, found([A, C], [0.9, 0.8]), 0.5) == pytest.approx(0.5)
+    assert image_f1(image, found([A, C], [0.9, 0.3]), 0.5) == pytest.approx(2 / 3)
+    assert image_f1(truth([]), found([A], [0.1]), 0.5) == 1
