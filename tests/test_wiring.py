@@ -1,0 +1,181 @@
+"""DVC, Hydra and the code agree: names, commands, parameters and dependencies."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mirada.config import SCHEMAS, parse
+
+PROJECT = Path(__file__).resolve().parents[1]
+SOURCE = PROJECT / "src"
+PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text())
+PARAMS = yaml.safe_load((PROJECT / "params.yaml").read_text())
+STAGES = list(SCHEMAS)
+
+# What a stage imports without a say in its result: an edit of these runs nothing again.
+NO_SAY = {"cli", "config", "errors", "executors", "tracking", "usage"}
+# Downloads with a fixed digest: the bytes are the same whatever the downloader looks like.
+NO_SAY_IN = {("train", "sources"), ("quantize", "sources")}
+
+DOCSTRINGS = {("mirada", "__init__.py"), ("stages", "__init__.py")}
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(config_dir=str(PROJECT / "conf"), version_base="1.3"):
+        yield
+
+
+def parameters(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= parameters(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def template_keys(text: str) -> list[str]:
+    return re.findall(r"\$\{([^}]+)\}", text)
+
+
+def resolved(text: str, values: dict[str, Any]) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda match: str(values[match[1]]), text)
+
+
+def overrides_of(stage: str, values: dict[str, Any]) -> list[str]:
+    words = shlex.split(resolved(PIPELINE["stages"][stage]["cmd"], values))
+    assert words[:2] == ["python", f"src/{stage}.py"]
+    return [word for word in words[2:] if not word.startswith("hydra.")]
+
+
+def modules_with_a_say(stage: str) -> set[str]:
+    """Names below `mirada`, 'learning.models' and the like, that a stage imports, directly or through another one."""
+    todo, seen = [f"stages.{stage}"], set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name in NO_SAY or (stage, name) in NO_SAY_IN or not file_of(name).is_file():
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse(file_of(name).read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mirada":
+                base = (node.module or "").removeprefix("mirada").lstrip(".")
+                todo += [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+                todo += ["learning"] if base.startswith("learning.") else []
+    return seen
+
+
+def file_of(name: str) -> Path:
+    path = SOURCE / "mirada" / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def expected_sources(stage: str) -> set[str]:
+    files = {file_of(name).relative_to(PROJECT).as_posix() for name in modules_with_a_say(stage)}
+    return {file for file in files if Path(file).parts[-2:] not in DOCSTRINGS} | {f"src/{stage}.py"}
+
+
+def test_a_stage_has_one_name_everywhere() -> None:
+    assert list(PIPELINE["stages"]) == STAGES
+    assert list(PARAMS) == STAGES
+    for stage in STAGES:
+        for path in (f"src/{stage}.py", f"src/mirada/stages/{stage}.py", f"conf/{stage}.yaml"):
+            assert (PROJECT / path).is_file(), path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_composes(stage: str) -> None:
+    parse_with_folders(stage, overrides_of(stage, parameters(PARAMS)))
+
+
+def parse_with_folders(stage: str, overrides: list[str]) -> Any:
+    return parse(compose(stage, overrides=overrides))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_parameter_arrives(stage: str) -> None:
+    values = parameters(PARAMS)
+    groups = {"data": "name", "model": "name"}  # a group's choice shows in the name that the chosen file sets
+    for word in shlex.split(PIPELINE["stages"][stage]["cmd"]):
+        for template in template_keys(word):
+            key = word.partition("=")[0]
+            sent = {int: 7, float: 0.007, bool: True}.get(type(values[template]), values[template])
+            sent = {
+                "input_size": 64,
+                "split": "val",
+                "data": "shapes",
+                "model": "tiny",
+                "data.path": "/a b/c (1),2",
+            }.get(key, sent)
+            overrides = overrides_of(stage, values | {template: sent})
+            arrived = OmegaConf.select(
+                compose(stage, overrides=overrides), f"{key}.{groups[key]}" if key in groups else key
+            )
+            assert arrived == sent, template
+            assert sent != values[template], f"{template} was not changed by this test"
+
+
+def test_every_parameter_is_used_and_known() -> None:
+    used = set(template_keys((PROJECT / "dvc.yaml").read_text()))
+    assert used == set(parameters(PARAMS))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_are_what_the_stage_imports(stage: str) -> None:
+    deps = {dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("src/")}
+    assert deps == expected_sources(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_exist_or_are_made_by_an_earlier_stage(stage: str) -> None:
+    values, made = parameters(PARAMS), set()
+    for earlier in STAGES[: STAGES.index(stage)]:
+        made |= {resolved(out, values) for out in PIPELINE["stages"][earlier]["outs"]}
+    for dep in PIPELINE["stages"][stage]["deps"]:
+        path = resolved(dep, values)
+        assert path in made or (PROJECT / path).is_file(), path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_the_conf_files_it_reads(stage: str) -> None:
+    values = parameters(PARAMS)
+    expected = {f"conf/{stage}.yaml"}
+    for group in ("data", "model"):
+        expected |= {
+            f"conf/{override.replace('=', '/')}.yaml"
+            for override in overrides_of(stage, values)
+            if override.startswith(f"{group}=")
+        }
+    deps = {resolved(dep, values) for dep in PIPELINE["stages"][stage]["deps"]}
+    assert {dep for dep in deps if dep.startswith("conf/")} == expected
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_writes_the_declared_outputs(stage: str) -> None:
+    """`fetch` chooses its folder by the data's name, which is the file's: so no folder is passed."""
+    values = parameters(PARAMS)
+    outs = [resolved(out, values) for out in PIPELINE["stages"][stage]["outs"]]
+    assert parse_with_folders(stage, overrides_of(stage, values)).output_dir == outs[0]
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "conf").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_conf_file_composes(path: Path) -> None:
+    group = path.parent.relative_to(PROJECT / "conf")
+    stages = {"data": ("fetch", "preprocess", "experiment"), "model": ("train",), ".": (path.stem,)}[str(group)]
+    own = ["data.path=photos"] if path.stem == "voc" else []
+    for stage in stages:
+        choice = [] if str(group) == "." else [f"{group}={path.stem}"]
+        config = parse(compose(stage, overrides=[*choice, *own, "output_dir=out"]))
+        if choice:
+            assert getattr(config, str(group)).name == path.stem
+
+
+def test_metrics_and_plots_lie_in_the_outputs_of_evaluate() -> None:
+    plots = [path for entry in PIPELINE["plots"] for path in entry]
+    assert all(path.startswith("reports/evaluate/") for path in [*PIPELINE["metrics"], *plots])
