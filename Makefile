@@ -1,0 +1,69 @@
+# The commands for people and for CI. `make run` and `make test` need Python 3.10 to 3.13 and nothing else.
+PYTHON ?= python3
+SWEEP ?= epochs=1,2 gpus=1,2
+
+VENV := .venv
+BIN := $(VENV)/bin
+MADE := $(VENV)/.made
+# DVC calls `python`: inside the environment that is this one.
+IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --extra dev \
+	--custom-compile-command "make lock" pyproject.toml
+
+# Nothing phones home.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env run test check sweep ui bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(MADE) ## make the environment .venv, where it is absent, half made or older than requirements.lock
+
+$(MADE): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
+		{ echo "error: $(PYTHON) must be Python 3.10 to 3.13: name another one, as in make PYTHON=python3.11 env" >&2; exit 1; }
+	@echo "making $(VENV): once, and again when requirements.lock changes"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet uv
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+run: $(MADE) ## run the pipeline, as far as something changed: fetch, preprocess, train, quantize, evaluate
+	@$(IN_ENV) dvc repro
+	@echo "the page: $(CURDIR)/reports/evaluate/index.html"
+	@echo "the runs: make ui"
+
+test: $(MADE) ## run the tests and print what they cover
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(MADE) ## lint, format, types, and whether requirements.lock is up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@! grep -nE '://|^ *-(i|f|-index-url|-extra-index-url|-find-links) ' requirements.lock || \
+		{ echo "error: requirements.lock holds an address: write it again with make lock" >&2; exit 1; }
+	@copy=$$(mktemp -d) && cp requirements.lock $$copy && $(LOCK) -o $$copy/requirements.lock && \
+		{ cmp -s requirements.lock $$copy/requirements.lock || \
+		{ echo "error: requirements.lock does not fit pyproject.toml: run make lock" >&2; rm -r $$copy; exit 1; }; } && rm -r $$copy
+	@echo "requirements.lock is up to date"
+
+sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 batch_size=8,16"
+	@$(IN_ENV) dvc repro preprocess
+	@$(BIN)/python src/train.py -m $(SWEEP)
+
+ui: $(MADE) ## look at the runs at 127.0.0.1:5000
+	@$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db" --host 127.0.0.1 --port 5000
+
+bench: $(MADE) ## run every benchmark
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+lock: $(MADE) ## write requirements.lock for pyproject.toml
+	$(LOCK) -o requirements.lock
+
+clean: ## remove what runs wrote: data, models, reports, MLflow runs, DVC's cache; .venv stays
+	rm -rf data/raw data/processed data/processed.* models reports outputs multirun .cache .dvc/cache .dvc/tmp dvc_plots benchmarks/results
+	find mlruns -mindepth 1 ! -name .gitkeep -delete
