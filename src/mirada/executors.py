@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
+from multiprocessing import forkserver
 from typing import Any, TypeVar
 
 from mirada.errors import MiradaError
@@ -43,7 +44,7 @@ class ProcessExecutor(ProcessPoolExecutor):
             context = multiprocessing.get_context("spawn")
         else:
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["__main__", *preload])
+            _start_server(list(preload))
         self.desk = context.Array("q", [IDLE] * workers, lock=False)
         seats = context.Value("i", 0)
         super().__init__(workers, mp_context=context, initializer=_take_seat, initargs=(self.desk, seats))
@@ -56,6 +57,26 @@ class ProcessExecutor(ProcessPoolExecutor):
 def make_executor(workers: int, preload: Iterable[str] = ()) -> ProcessExecutor:
     """An executor over `workers` processes; one worker is a process of its own too, so that its death is survived."""
     return ProcessExecutor(workers, preload)
+
+
+def _start_server(preload: list[str]) -> None:
+    """Start the process that workers are forked from, unless it runs already.
+
+    It looks for modules where this process does, which multiprocessing leaves out before Python 3.13, and numpy starts
+    no threads in it: a process with threads can't be forked safely.
+    """
+    wanted = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        forkserver.set_forkserver_preload(preload)
+        forkserver.ensure_running()
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 def _take_seat(desk: Any, seats: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -30,13 +31,14 @@ from mirada import records
 from mirada.annotations import RawImage, Rejected, VocPair, list_voc
 from mirada.config import PreprocessConfig
 from mirada.errors import MiradaError
-from mirada.executors import Executor, make_executor, map_bounded
+from mirada.executors import make_executor, map_bounded
 from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_pair
 from mirada.shards import Spool, clean_stale, partial_folder, publish, write_shards
 from mirada.splits import assign, check_classes, check_sizes, leaks, order_key
 from mirada.usage import UsageMeter
 
-SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "sha256", "digest", "settings")
+SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "digest")
+PRELOAD = ("mirada.inputs", "mirada.cli", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")  # imported once for all workers
 
 
 class _Speed(ProgressColumn):
@@ -84,7 +86,7 @@ def run(config: PreprocessConfig) -> None:
         built.mkdir()
         with (
             UsageMeter() as meter,
-            make_executor(config.workers, preload=["mirada.inputs", "PIL.JpegImagePlugin"]) as executor,
+            make_executor(config.workers, preload=PRELOAD) as executor,
             _progress(console) as progress,
         ):
             dataset = _build(_Work(config, executor, progress), raw_dir, built)
