@@ -93,9 +93,10 @@ def test_a_loss_that_is_not_finite_names_step_and_files(train_config):
 
 
 def test_patience_ends_a_training_that_does_not_get_better(train_config, capsys):
-    train.run(replace(train_config, epochs=6, patience=1, learning_rate=1e-9))
-    assert "stopped early" in capsys.readouterr().out
-    assert len(history(train_config.output_dir)) == 2
+    train.run(replace(train_config, epochs=40, patience=1, learning_rate=1e-9))
+    assert "stopped early: no better val mAP50 in 1 epochs" in capsys.readouterr().out
+    found = [float(row["val_map50"]) for row in history(train_config.output_dir)]
+    assert len(found) < 40 and found[-1] <= found[-2]
 
 
 def test_fewer_images_than_a_batch(train_config):
@@ -147,7 +148,7 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(train_confi
         found = Model(path, card).predict(images[0])
         assert set(found) == set(expected)
         for name, value in expected.items():
-            spread = float(np.ptp(value.numpy())) + 1e-3
+            spread = float(np.ptp(value.numpy())) + 1e-2
             tolerance = {"float32": 1e-4, "float16": 0.05, "dynamic": 0.5, "int8": 0.5}[variant] * spread
             assert found[name].shape == value.shape
             assert np.abs(found[name] - value.numpy()).max() < tolerance, (variant, name)

@@ -3,6 +3,7 @@
 tensorflow-model-optimization works with Keras 2 alone, so the whole project does: `tf_keras`.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ if "keras" in sys.modules and not sys.modules["keras"].__version__.startswith("2
 
 
 @contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep what C++ libraries say of themselves while they load off stderr; no log level reaches these lines."""
+def quiet_libraries() -> Iterator[None]:
+    """Keep off stderr what C++ libraries say of themselves there; no log level reaches these lines."""
     sys.stderr.flush()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -31,5 +32,7 @@ def _quiet_libraries() -> Iterator[None]:
         os.close(null)
 
 
-with _quiet_libraries():
+with quiet_libraries():
     import tensorflow  # noqa: F401
+for _name in ("absl", "tensorflow"):
+    logging.getLogger(_name).setLevel(logging.WARNING)

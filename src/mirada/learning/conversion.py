@@ -6,6 +6,7 @@ dynamic range (int8 weights, float activations), and full integer with a uint8 i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -13,6 +14,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.errors import MiradaError
+from mirada.learning import quiet_libraries
+from mirada.learning.compaction import share_vectors
 from mirada.learning.dataset import to_input
 
 
@@ -41,7 +44,9 @@ def convert(model: keras.Model, variant: str, calibration: Callable[[], Iterable
         converter.inference_output_type = tf.int8
         converter.representative_dataset = lambda: _representative(calibration())
     try:
-        return converter.convert()
+        with quiet_libraries(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")  # the converter's own use
+            return share_vectors(converter.convert())
     except Exception as error:  # the converter's own class of errors has no public name
         if type(error).__name__ != "ConverterError":
             raise

@@ -53,11 +53,10 @@ def _strategy(names: list[str]) -> tf.distribute.Strategy:
 def _logical_cpus(wanted: int) -> int:
     """Split the CPU into logical devices; once in a process, so a sweep's first job makes enough for the others."""
     cpu = tf.config.list_physical_devices("CPU")[0]
-    present = tf.config.get_logical_device_configuration(cpu)
-    if present is None or len(present) < wanted:
-        try:
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * max(wanted, 8))
-        except RuntimeError as error:
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * max(wanted, 8))
+    except RuntimeError as error:  # TensorFlow already runs
+        if len(tf.config.list_logical_devices("CPU")) < wanted:
             raise MiradaError(
                 f"gpus={wanted} needs {wanted} logical CPU devices, but TensorFlow already runs with fewer in this "
                 "process: start a new one."
