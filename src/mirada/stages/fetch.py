@@ -112,7 +112,7 @@ def _recover(output_dir: Path) -> None:
         old = staging / "old"
         if old.is_dir() and not output_dir.exists():
             old.rename(output_dir)
-        shutil.rmtree(staging)
+        shutil.rmtree(staging, ignore_errors=True)  # a killed run's pip may still be writing there
 
 
 def _refuse_foreign(output_dir: Path) -> None:
