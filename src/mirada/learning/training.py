@@ -108,13 +108,16 @@ class Trainer:
         path = self.folder / "state.json"
         if not path.is_file():
             return False
-        state = State(**json.loads(path.read_text()))
+        try:
+            state = State(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise MiradaError(f"{path} is corrupt ({error}): train anew with resume=false.") from error
         if state.fingerprint != self.state.fingerprint:
             raise MiradaError(
                 f"{path} belongs to a training with other settings or data: give the same ones to resume it, or train "
                 "anew with resume=false."
             )
-        self.checkpoint.restore(str(self.folder / state.checkpoint)).assert_consumed()
+        self.checkpoint.read(str(self.folder / state.checkpoint)).assert_consumed()
         self.state = state
         return True
 
