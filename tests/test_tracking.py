@@ -34,7 +34,7 @@ def read_run(store, run_id):
 def test_nested_settings_become_flat_names():
     config = TrainConfig(model=ModelConfig(name="tiny"), data_dir="d", output_dir="o")
     flat = tracking.flatten(config)
-    assert flat["epochs"] == 20 and flat["model.name"] == "tiny" and flat["augment.flip_horizontal"] is True
+    assert flat["epochs"] == config.epochs and flat["model.name"] == "tiny" and flat["augment.flip_horizontal"] is True
 
 
 def test_the_config_wins_over_the_environment_and_that_over_the_project(monkeypatch):

@@ -101,7 +101,11 @@ def parse_with_folders(stage: str, overrides: list[str]) -> Any:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_parameter_arrives(stage: str) -> None:
     values = parameters(PARAMS)
-    groups = {"data": "name", "model": "name"}  # a group's choice shows in the name that the chosen file sets
+    groups = {
+        "data": "name",
+        "model": "name",
+        "augment": "name",
+    }  # a group's choice shows in the name that the chosen file sets
     for word in shlex.split(PIPELINE["stages"][stage]["cmd"]):
         for template in template_keys(word):
             key = word.partition("=")[0]
@@ -111,6 +115,7 @@ def test_every_parameter_arrives(stage: str) -> None:
                 "split": "val",
                 "data": "shapes",
                 "model": "tiny",
+                "augment": "upright",
                 "data.path": "/a b/c (1),2",
             }.get(key, sent)
             overrides = overrides_of(stage, values | {template: sent})
@@ -146,7 +151,7 @@ def test_dependencies_exist_or_are_made_by_an_earlier_stage(stage: str) -> None:
 def test_stage_depends_on_the_conf_files_it_reads(stage: str) -> None:
     values = parameters(PARAMS)
     expected = {f"conf/{stage}.yaml"}
-    for group in ("data", "model"):
+    for group in ("data", "model", "augment"):
         expected |= {
             f"conf/{override.replace('=', '/')}.yaml"
             for override in overrides_of(stage, values)
@@ -167,7 +172,12 @@ def test_command_writes_the_declared_outputs(stage: str) -> None:
 @pytest.mark.parametrize("path", sorted((PROJECT / "conf").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_conf_file_composes(path: Path) -> None:
     group = path.parent.relative_to(PROJECT / "conf")
-    stages = {"data": ("fetch", "preprocess", "experiment"), "model": ("train",), ".": (path.stem,)}[str(group)]
+    stages = {
+        "data": ("fetch", "preprocess", "experiment"),
+        "model": ("train",),
+        "augment": ("train",),
+        ".": (path.stem,),
+    }[str(group)]
     own = ["data.path=photos"] if path.stem == "voc" else []
     for stage in stages:
         choice = [] if str(group) == "." else [f"{group}={path.stem}"]

@@ -196,6 +196,7 @@ class ModelConfig:
 class AugmentConfig:
     """Random changes to training images; the boxes follow."""
 
+    name: str = "unnamed"
     flip_horizontal: bool = True
     flip_vertical: bool = False
     rotate_90: bool = False
@@ -359,6 +360,7 @@ def register() -> None:
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)
     store.store(group="model", name="schema", node=ModelConfig)
+    store.store(group="augment", name="schema", node=AugmentConfig)
 
 
 register()
