@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Literal
 
 from mirada.config import SourceConfig
 from mirada.errors import MiradaError
@@ -196,8 +196,17 @@ def _target(archive: Path, name: str, folder: Path) -> Path | None:
 
 def _tar_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
     """The regular files of a tar, read once from front to end; each must be read before the next is asked for."""
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"  # whatever the name says
+        raw.seek(0)
+        yield from _members(path, raw, "r:gz" if compressed else "r:", report)
+
+
+def _members(
+    path: Path, raw: IO[bytes], mode: Literal["r:", "r:gz"], report: Report
+) -> Iterator[tuple[str, IO[bytes]]]:
     total = path.stat().st_size
-    with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
+    with tarfile.open(fileobj=raw, mode=mode) as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # tarfile would remember every member
             report(raw.tell(), total)
