@@ -1,0 +1,82 @@
+"""An experiment: every stage's configuration from one command line, all of it checked before the first stage."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hydra import initialize_config_dir
+
+from mirada.errors import MiradaError
+from mirada.stages import experiment
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        yield
+
+
+def test_each_stage_gets_its_own_keys_without_its_name() -> None:
+    configs = experiment.compose_stages(
+        ["data=voc", "data.path=photos", "train.epochs=5", "train.model=tiny", "train.model.width=24", "output_dir=x",
+         "quantize.variants=[float32,int8]", "evaluate.split=val"],
+        "x",
+    )  # fmt: skip
+    assert list(configs) == ["fetch", "preprocess", "train", "quantize", "evaluate"]
+    assert configs["fetch"].data.path == configs["preprocess"].data.path == "photos"
+    assert (configs["train"].epochs, configs["train"].model.name, configs["train"].model.width) == (5, "tiny", 24)
+    assert configs["quantize"].variants == ["float32", "int8"]
+    assert configs["evaluate"].split == "val"
+
+
+def test_stages_find_each_other_below_the_output_folder() -> None:
+    configs = experiment.compose_stages(["data=shapes"], "run s/x=1,2")
+    root = "run s/x=1,2"
+    assert configs["fetch"].output_dir == configs["preprocess"].raw_dir == f"{root}/raw"
+    for stage in ("train", "quantize", "evaluate"):
+        assert configs[stage].data_dir == configs["preprocess"].output_dir == f"{root}/processed"
+    assert configs["quantize"].model_dir == configs["evaluate"].model_dir == configs["train"].output_dir
+    assert configs["train"].output_dir == f"{root}/models/train"
+    assert configs["evaluate"].variants_dir == configs["quantize"].output_dir == f"{root}/models/quantize"
+    assert configs["evaluate"].output_dir == f"{root}/reports/evaluate"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("evaluate.pictures=-1", "in the section evaluate: pictures must be at least 0, got -1"),
+        ("quantize.varaints=[int8]", "in the section quantize: unknown key varaints: did you mean variants?"),
+        ("train.model=huge", "in the section train: model=huge: there is no such option"),
+        ("train.output_dir=y", "train.output_dir=y: an experiment chooses this folder itself, set output_dir instead."),
+        ("train={epochs: 3}", "sets a whole section: set its keys one by one"),
+    ],
+)
+def test_a_mistake_in_any_section_is_refused(override: str, sentence: str) -> None:
+    with pytest.raises(MiradaError) as refused:
+        experiment.compose_stages(["data=shapes", override], "x")
+    assert sentence in str(refused.value)
+
+
+def test_stages_run_in_their_order_and_the_last_result_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = experiment.compose_stages(["data=shapes"], "x")
+    ran = []
+    for stage in configs:
+
+        def run(config: object, stage: str = stage) -> str:
+            ran.append((stage, type(config).__name__))
+            return f"result of {stage}"
+
+        monkeypatch.setitem(sys.modules, f"mirada.stages.{stage}", SimpleNamespace(run=run))
+    result = experiment.run(configs)
+    assert result == "result of evaluate"
+    assert ran == [
+        ("fetch", "FetchConfig"),
+        ("preprocess", "PreprocessConfig"),
+        ("train", "TrainConfig"),
+        ("quantize", "QuantizeConfig"),
+        ("evaluate", "EvaluateConfig"),
+    ]

@@ -1,0 +1,82 @@
+"""What a user's mistake looks like at the command line: real processes, their stderr and their exit status."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+
+def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(SOURCE / f"{script}.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train epohcs=3", "unknown key epohcs: did you mean epochs?"),
+        ("train augment.huee=0.1", "unknown key augment.huee: did you mean augment.hue?"),
+        ("train qqq=1", "unknown key qqq: --help lists every key."),
+        ("train +qqq=1", "unknown key qqq: --help lists every key."),
+        ("train epochs=ten", "epochs: Value 'ten' of type 'str' could not be converted to Integer."),
+        ("train epochs=0", "epochs must be at least 1, got 0; set epochs to 1 or more."),
+        ("train model=huge", "model=huge: there is no such option, choose one of detector, tiny."),
+        (
+            "train epochs=[1,",
+            "'epochs=[1,' can't be read: write key=value, and quote a value that holds brackets or commas.",
+        ),
+        ("train --epochs=3", "--epochs=3 is no option: write epochs=3, without dashes."),
+        ("fetch data=voc", "data=voc needs your own files: add data.path=<folder or .tar/.tar.gz/.zip archive>."),
+        ("experiment data=shapes train.epohcs=3", "in the section train: unknown key epohcs: did you mean epochs?"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, arguments: str, sentence: str) -> None:
+    before = time.monotonic()
+    done = run(tmp_path, *arguments.split())
+    assert done.stderr == f"error: {sentence}\n"
+    assert done.returncode == 1
+    assert time.monotonic() - before < 10  # 0.7 s alone; the machine may be busy
+
+
+def test_missing_earlier_stage_names_the_command_to_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "train")
+    assert done.stderr == (
+        "error: data/processed/dataset.json is missing: run the preprocess stage first (`dvc repro preprocess`).\n"
+    )
+    assert done.returncode == 1
+
+
+def test_every_failed_job_of_a_sweep_is_named_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "train", "-m", "epochs=0,1", "gpus=1")
+    assert done.stderr.splitlines() == [
+        "job 0 (epochs=0 gpus=1) failed: epochs must be at least 1, got 0; set epochs to 1 or more.",
+        "job 1 (epochs=1 gpus=1) failed: data/processed/dataset.json is missing: run the preprocess stage first "
+        "(`dvc repro preprocess`).",
+        "error: a job of this sweep failed: the lines above name it and say why.",
+    ]
+    assert done.returncode == 1
+
+
+def test_a_defect_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import hydra\nfrom mirada.cli import launch\n"
+        "@hydra.main(version_base='1.3', config_path=None)\n"
+        "def main(cfg):\n    raise ZeroDivisionError('ours')\n"
+        "launch(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script), "hydra.run.dir=out"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" in done.stderr
+    assert "ZeroDivisionError: ours" in done.stderr
+    assert done.returncode == 1
