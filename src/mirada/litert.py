@@ -1,142 +1,216 @@
-"""Run a `.tflite` with LiteRT: quantize in, invoke, dequantize out, time it. No TensorFlow."""
+"""Run a `.tflite` file with LiteRT: pixels in, named float maps out, timed and weighed.
+
+LiteRT hands float and int8 operators to XNNPACK by default, and so does this module.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from mirada.card import Card
 from mirada.errors import MiradaError
 
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
 SIGNATURE = "serving_default"
-_FLOATS = (np.float32, np.float16, np.float64)
 
-
-def litert_version() -> str:
-    """Version of the runtime."""
-    return version("ai-edge-litert")
-
-
-def _interpreter(path: Path, num_threads: int = 1) -> Interpreter:
-    try:
-        interpreter = Interpreter(str(path), num_threads=num_threads)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError, OSError) as error:
-        raise MiradaError(
-            f"{path} can't be loaded by LiteRT ({str(error).splitlines()[0]}): run the quantize stage again "
-            "(`dvc repro quantize`)."
-        ) from error
-    return interpreter
-
-
-def output_tensors(path: Path) -> dict[str, int]:
-    """Signature's output name -> tensor index; names are the contract, order and shapes are not."""
-    # an interpreter of its own: a signature runner and invoke() on one interpreter get in each other's way
-    runner = _interpreter(path).get_signature_runner(SIGNATURE)
-    return {name: detail["index"] for name, detail in runner.get_output_details().items()}
-
-
-class Model:
-    """One variant, ready to run.
-
-    Args:
-        path: the `.tflite` file.
-        card: how an image becomes the input.
-        num_threads: threads of one inference.
-
-    Raises:
-        MiradaError: LiteRT can't load the file, or it lacks an output that the card names.
-    """
-
-    def __init__(self, path: Path, card: Card, num_threads: int = 1) -> None:
-        started = time.perf_counter()
-        self.interpreter = _interpreter(path, num_threads)
-        self.load_ms = (time.perf_counter() - started) * 1e3
-        self._card = card
-        self._input: dict[str, Any] = self.interpreter.get_input_details()[0]
-        details = {detail["index"]: detail for detail in self.interpreter.get_output_details()}
-        self._outputs = {name: details[index] for name, index in output_tensors(path).items()}
-        missing = [name for names in card.outputs.values() for name in names if name not in self._outputs]
-        if missing:
-            raise MiradaError(f"{path} has no output {missing[0]}, which its card names: run the quantize stage again.")
-
-    def to_input(self, image: np.ndarray) -> np.ndarray:
-        """The input tensor (1, S, S, C) of an image (S, S, C) uint8: raw pixels for uint8, scaled for float."""
-        if self._input["dtype"] == np.uint8:
-            return image[None]
-        return image[None].astype(np.float32) * np.float32(self._card.input_scale) + np.float32(self._card.input_offset)
-
-    def invoke(self, tensor: np.ndarray) -> None:
-        """Copy the input in and run the network."""
-        self.interpreter.set_tensor(self._input["index"], tensor)
-        self.interpreter.invoke()
-
-    def outputs(self) -> dict[str, np.ndarray]:
-        """The outputs of the last `invoke`, dequantized to float32, by name."""
-        found = {}
-        for name, detail in self._outputs.items():
-            value = self.interpreter.get_tensor(detail["index"])
-            scale, zero_point = detail["quantization"]
-            if value.dtype != np.float32:
-                value = (value.astype(np.float32) - zero_point) * np.float32(scale)
-            found[name] = value
-        return found
-
-    def predict(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """All outputs, float32 by name, of one image (S, S, C) uint8."""
-        self.invoke(self.to_input(image))
-        return self.outputs()
-
-    def time_inference(self, image: np.ndarray, runs: int) -> list[float]:
-        """Milliseconds of each of so many runs: input copied in, network run; decoding and NMS not included."""
-        tensor = self.to_input(image)
-        times = []
-        for _ in range(runs):
-            started = time.perf_counter()
-            self.invoke(tensor)
-            times.append((time.perf_counter() - started) * 1e3)
-        return times
-
-
-def float_operators(path: Path) -> list[str]:
-    """Operators that compute in float, as 'NAME (output tensor)'; converting an input or output does not count."""
-    interpreter = _interpreter(path)
-    tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
-    found = []
-    for operator in interpreter._get_ops_details():
-        name = operator["op_name"]
-        if name in ("QUANTIZE", "DEQUANTIZE", "DELEGATE"):
-            continue
-        results = [tensors[index] for index in operator["outputs"] if index in tensors]
-        found += [f"{name} ({tensor['name']})" for tensor in results if tensor["dtype"] in _FLOATS]
-    return found
-
-
-_PEAK = """
-import resource, sys, numpy as np
+# Only what inference needs is imported here. ru_maxrss would do outside Linux; on Linux a child begins with its
+# parent's, so there the peak is read from /proc.
+_MEMORY_SCRIPT = """
+import json, sys
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-interpreter = Interpreter(sys.argv[1], num_threads=1)
+
+def peak():
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+    except OSError:
+        import resource
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+before = peak()
+interpreter = Interpreter(model_path=sys.argv[1], num_threads=int(sys.argv[2]))
 interpreter.allocate_tensors()
-detail = interpreter.get_input_details()[0]
+details = interpreter.get_input_details()[0]
 for _ in range(3):
-    interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+    interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
     interpreter.invoke()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(json.dumps({"before": before, "peak": peak()}))
 """
 
 
-def peak_memory_mb(path: Path) -> float:
-    """Peak resident memory, in MB, of a process that only loads this model and runs it: interpreter and numpy included."""
-    done = subprocess.run([sys.executable, "-c", _PEAK, str(path)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MiradaError(f"{path} can't be run in a process of its own: {done.stderr.strip().splitlines()[-1]}")
-    scale = 1e6 if sys.platform == "darwin" else 1e3  # macOS counts bytes, Linux KiB
-    return json.loads(done.stdout) / scale
+class Model:
+    """A `.tflite` variant, ready to run one image at a time.
+
+    Args:
+        path: the file.
+        card: how pixels become its input, and the names of its outputs.
+        num_threads: threads an inference may use.
+
+    Attributes:
+        load_ms: time it took to read the file and to prepare it for inference.
+
+    Raises:
+        MiradaError: the file is absent or damaged, or does not fit the card.
+    """
+
+    def __init__(self, path: str | Path, card: Card, num_threads: int = 1) -> None:
+        self.path, self.card = Path(path), card
+        started = time.perf_counter()
+        self._interpreter = _open(self.path, num_threads)
+        self.load_ms = (time.perf_counter() - started) * 1000
+        self._input = self._interpreter.get_input_details()[0]
+        self._check_input()
+        indices = _output_indices(self.path)
+        wanted = [name for names in card.outputs.values() for name in names]
+        if lacking := [name for name in wanted if name not in indices]:
+            raise MiradaError(f"{self.path} has no output {lacking[0]!r}, which the card names: quantize again.")
+        details = {entry["index"]: entry for entry in self._interpreter.get_output_details()}
+        self._outputs = {name: details[indices[name]] for name in wanted}
+
+    def _check_input(self) -> None:
+        side, channels = self.card.input_size, self.card.channels
+        if tuple(self._input["shape"]) != (1, side, side, channels):
+            raise MiradaError(
+                f"{self.path} takes {tuple(map(int, self._input['shape']))}, the card says (1, {side}, {side}, "
+                f"{channels}): quantize the model of this card again."
+            )
+        if self._input["dtype"] not in (np.float32, np.uint8):
+            raise MiradaError(
+                f"{self.path} takes {self._input['dtype'].__name__}, expected float32 or uint8: quantize again."
+            )
+
+    def predict(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Run one image.
+
+        Args:
+            image: (S, S, C) uint8 pixels. A uint8 variant takes them as they are, a float one scaled as the card says.
+
+        Returns:
+            Output name -> (1, H, W, channels) float32; quantized outputs are dequantized.
+        """
+        self.set_image(image)
+        self._interpreter.invoke()
+        return {name: self._read(details) for name, details in self._outputs.items()}
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Put (S, S, C) uint8 pixels where the next inference reads them."""
+        if self._input["dtype"] == np.float32:
+            image = image.astype(np.float32) * np.float32(self.card.input_scale) + np.float32(self.card.input_offset)
+        self._interpreter.set_tensor(self._input["index"], image[None])
+
+    def _read(self, details: dict[str, Any]) -> np.ndarray:
+        value = self._interpreter.get_tensor(details["index"])
+        if value.dtype == np.float32:
+            return value
+        scale, zero_point = details["quantization"]
+        return (value.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+    def time_inference(self, runs: int, warmup: int = 0) -> np.ndarray:
+        """(runs,) milliseconds of each inference alone on the image set last, after `warmup` untimed ones."""
+        invoke, clock = self._interpreter.invoke, time.perf_counter
+        for _ in range(warmup):
+            invoke()
+        latencies = np.empty(runs)
+        for i in range(runs):
+            started = clock()
+            invoke()
+            latencies[i] = clock() - started
+        return latencies * 1000
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep LiteRT's notes about its delegate off stderr; they come from C++, and no log level reaches them."""
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _open(path: Path, num_threads: int = 1, *, delegates: bool = True) -> Interpreter:
+    """An interpreter with its tensors allocated.
+
+    Raises:
+        MiradaError: the file is absent or damaged.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    if not path.is_file():
+        raise MiradaError(f"{path} is missing: run the quantize stage first (`dvc repro quantize`).")
+    resolver = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        with _quiet():
+            interpreter = Interpreter(str(path), num_threads=num_threads, experimental_op_resolver_type=resolver)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise MiradaError(f"{path} is no usable .tflite file ({reason}): run the quantize stage again.") from error
+    return interpreter
+
+
+def _output_indices(path: Path) -> dict[str, int]:
+    """Output name -> tensor index, from the signature.
+
+    The converter reorders and renames outputs, so only the signature tells them apart. It is read from an interpreter
+    of its own: one that has given out a signature runner may refuse to `invoke`.
+    """
+    interpreter = _open(path, delegates=False)
+    if SIGNATURE not in interpreter.get_signature_list():
+        raise MiradaError(f"{path} has no signature {SIGNATURE!r}: run the quantize stage again.")
+    details = interpreter.get_signature_runner(SIGNATURE).get_output_details()
+    return {name: int(entry["index"]) for name, entry in details.items()}
+
+
+def float_operators(path: str | Path) -> list[str]:
+    """The operators that read or write floating-point tensors, as 'KIND (name of its first output)'.
+
+    Delegates are left out, so that each operator of the file is seen. Empty for a full-integer model.
+    """
+    interpreter = _open(Path(path), delegates=False)
+    tensors = {entry["index"]: entry for entry in interpreter.get_tensor_details()}
+    found = []
+    for operator in interpreter._get_ops_details():  # no public call lists operators
+        used = [tensors[i] for i in (*operator["inputs"], *operator["outputs"]) if i in tensors]
+        if any(np.issubdtype(entry["dtype"], np.floating) for entry in used):
+            found.append(f"{operator['op_name']} ({tensors[operator['outputs'][0]]['name']})")
+    return found
+
+
+def peak_memory_mb(path: str | Path, num_threads: int = 1) -> tuple[float, float]:
+    """Peak resident memory of a fresh process that does nothing but load the model and run it three times.
+
+    Returns:
+        The peak of the whole process, and what Python with NumPy and LiteRT had taken before the model; both in MiB.
+
+    Raises:
+        MiradaError: that process failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _MEMORY_SCRIPT, str(path), str(num_threads)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise MiradaError(f"The memory of {path} can't be measured ({reason}): run the quantize stage again.")
+    figures = json.loads(done.stdout.splitlines()[-1])
+    return figures["peak"], figures["before"]
