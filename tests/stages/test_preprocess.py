@@ -1,0 +1,271 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from mirada import images, records
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig
+from mirada.errors import MiradaError
+from mirada.records import Box
+from mirada.shapes import draw_shapes, write_voc
+from mirada.stages import preprocess
+
+ROOT = Path(__file__).parents[2]
+RATIO = SplitConfig(kind="ratio", val=0.2, test=0.2)
+
+
+def save(path: Path, image: Image.Image, boxes: list[Box]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    write_voc(path, image.width, image.height, boxes)
+
+
+def draw(raw_dir: Path, count: int = 15, size: int = 64) -> Path:
+    for index in range(count):
+        image, boxes = draw_shapes(index, 2, 3, size, seed=0)
+        save(raw_dir / f"{index:03d}.png", image, boxes)
+    return raw_dir
+
+
+def config(tmp_path: Path, split: SplitConfig = RATIO, data: dict[str, Any] | None = None, **keys: Any) -> Any:
+    keys = {
+        "raw_dir": str(tmp_path / "raw"),
+        "output_dir": str(tmp_path / "out"),
+        "workers": 1,
+        "input_size": 64,
+    } | keys
+    return PreprocessConfig(data=DataConfig(name="shapes", split=split, **(data or {})), **keys)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def rejected(folder: Path) -> list[tuple[str, str]]:
+    with (folder / "rejected.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["file", "reason", "advice"] and all(row[2] for row in rows)
+    return [(row[0], row[1]) for row in rows[1:]]
+
+
+def test_a_whole_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(tmp_path / "raw")
+    (tmp_path / "raw" / "SOURCE.json").write_text('{"licence": "none", "version": "3", "fetched_from": "/secret"}')
+    preprocess.run(config(tmp_path, encoding="png", shard_images=4))
+    dataset = records.load_dataset(tmp_path / "out", verify=True)
+    assert dataset.classes == ["circle", "square"]
+    assert {split: counts["images"] for split, counts in dataset.splits.items()} == {"train": 9, "val": 3, "test": 3}
+    assert [shard["images"] for shard in dataset.splits["train"]["shards"]] == [3, 3, 3]
+    assert dataset.shards("train")[2].name == "train-00002-of-00003.tfrecord"
+    assert dataset.about["source"] == {"licence": "none", "version": "3"}
+    everything = [example for split in records.SPLITS for example in dataset.examples(split)]
+    assert {example.image_id for example in everything} == {f"{index:03d}.png" for index in range(15)}
+    for example in everything:  # an image of the input's size goes through untouched, and so do its boxes
+        image, boxes = draw_shapes(int(example.source[:3]), 2, 3, 64, seed=0)
+        assert (images.decode(example.image) == np.asarray(image)).all()
+        assert example.boxes_xyxy.tolist() == [[box.x1, box.y1, box.x2, box.y2] for box in boxes]
+        assert [dataset.classes[label] for label in example.labels] == [box.label for box in boxes]
+    timing = json.loads((tmp_path / "out.timing.json").read_text())
+    assert timing["images"] == 15 and timing["workers"] == 1
+    assert min(timing["images_per_s"], timing["peak_memory_mb"], timing["cpu_percent"]) > 0
+    line = capsys.readouterr().out
+    assert line.startswith("shapes: images train 9, val 3, test 3; ") and "0 files rejected" in line
+
+
+def test_any_number_of_workers_and_any_chunks_give_the_same_bytes(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", 30, size=150)
+    data = {"tile": TileConfig(size=64)}
+    preprocess.run(config(tmp_path, data=data, shard_images=20))
+    first = contents(tmp_path / "out")
+    preprocess.run(config(tmp_path, data=data, shard_images=20, workers=4, chunk_images=1))
+    assert contents(tmp_path / "out") == first
+    assert len(first) > 6
+
+
+def test_train_is_shuffled_and_the_rest_is_not(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", 40)
+    preprocess.run(config(tmp_path))
+    dataset = records.load_dataset(tmp_path / "out")
+    ids = {split: [example.image_id for example in dataset.examples(split)] for split in records.SPLITS}
+    assert ids["train"] != sorted(ids["train"])
+    assert ids["test"] == sorted(ids["test"])
+
+
+def test_tiles_by_area_show_their_side_only(tmp_path: Path) -> None:
+    """The photograph's pixel values tell their column, so each tile shows where it came from."""
+    columns = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 90, 0).repeat(3, 2)
+    boxes = [
+        Box(10, 10, 30, 30, "x"),
+        Box(110, 10, 130, 30, "x"),
+        Box(175, 60, 195, 80, "x"),
+        Box(150, 5, 170, 25, "x"),
+    ]
+    save(tmp_path / "raw" / "wide.png", Image.fromarray(columns), boxes)
+    split = SplitConfig(kind="area", val=0.2, test=0.3)
+    preprocess.run(config(tmp_path, split, {"tile": TileConfig(size=64, overlap=0.5)}, encoding="png"))
+    dataset = records.load_dataset(tmp_path / "out")
+    sides = {"train": (0, 100), "val": (100, 140), "test": (140, 200)}
+    for name, (start, end) in sides.items():
+        for example in dataset.examples(name):
+            pixels = images.decode(example.image)
+            shown = np.unique(pixels[pixels != images.GREY])
+            assert start <= shown.min() and shown.max() < end
+            offset_x, offset_y = example.placement[4:]
+            assert example.image_id == f"wide.png#{offset_x:.0f},{offset_y:.0f}"
+    (found,) = (example for example in dataset.examples("test") if example.placement[5] == 0)
+    ours = images.from_input(found.boxes_xyxy, found.placement)
+    assert ours.tolist() == [[150.0, 5.0, 170.0, 25.0]]
+    assert dataset.splits["test"]["boxes"] == 2
+
+
+def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
+    raw = draw(tmp_path / "raw" / "train", 12).parent
+    for index in range(20, 24):
+        image, boxes = draw_shapes(index, 2, 3, 64, seed=0)
+        save(raw / "test" / f"{index}.png", image, boxes)
+    (raw / "test" / "lonely.xml").write_text("<annotation/>")
+    cut = raw / "train" / "003.png"
+    cut.write_bytes(cut.read_bytes()[:-60])
+    for suffix in (".png", ".xml"):
+        shutil.copy(raw / "test" / f"20{suffix}", raw / "train" / f"copy{suffix}")
+        shutil.copy(raw / "train" / f"001{suffix}", raw / f"outside{suffix}")
+    preprocess.run(config(tmp_path, SplitConfig(val=0.0)))
+    assert rejected(tmp_path / "out") == [
+        ("outside.png", "in_no_split"),
+        ("test/lonely.xml", "xml_without_image"),
+        ("train/003.png", "image_undecodable"),
+        ("train/copy.png", "copy_in_train"),
+    ]
+    dataset = records.load_dataset(tmp_path / "out")
+    assert {split: counts["images"] for split, counts in dataset.splits.items()} == {"train": 11, "val": 0, "test": 4}
+    assert dataset.about["rejected"] == 4
+    assert dataset.shards("val") == []
+
+
+def test_difficult_boxes_are_ignored_and_other_classes_left_out(tmp_path: Path) -> None:
+    image = Image.new("RGB", (64, 64))
+    for index in range(6):
+        image.putpixel((0, 0), (index, 0, 0))
+        boxes = [Box(1, 1, 9, 9, "a"), Box(20, 20, 40, 40, "a", difficult=True), Box(5, 5, 50, 50, "b")]
+        save(tmp_path / "raw" / f"{index}.png", image, boxes)
+        xml = tmp_path / "raw" / f"{index}.xml"
+        parts = xml.read_text().split("<object>")
+        parts[2] = parts[2].replace("<difficult>0", "<difficult>1")
+        xml.write_text("<object>".join(parts))
+    preprocess.run(config(tmp_path, data={"classes": ["a"]}))
+    dataset = records.load_dataset(tmp_path / "out")
+    assert dataset.about["repaired"]["label_not_wanted"] == 6
+    assert (dataset.splits["test"]["boxes"], dataset.splits["test"]["ignored"]) == (1, 1)
+    assert next(dataset.examples("test")).ignore.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"raw_dir": "nowhere"}, r"^nowhere is missing: run the fetch stage first"),
+        ({"data": {"classes": ["circle", "newt"]}}, r"^Class 'newt' is empty"),
+        ({"split": SplitConfig(kind="folder")}, r"data\.split\.kind=ratio"),
+    ],
+)
+def test_mistakes_are_told_and_leave_nothing(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    draw(tmp_path / "raw", 6)
+    with pytest.raises(MiradaError, match=message):
+        preprocess.run(config(tmp_path, **keys))
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_no_usable_image_says_why(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", 3)
+    for path in (tmp_path / "raw").glob("*.xml"):
+        path.write_text("<annotation><object>")
+    with pytest.raises(MiradaError, match=r"raw holds no usable image .* 3 files were rejected, most as xml_broken"):
+        preprocess.run(config(tmp_path))
+
+
+def test_old_output_goes_and_foreign_files_stay(tmp_path: Path) -> None:
+    draw(tmp_path / "raw")
+    out = tmp_path / "out"
+    preprocess.run(config(tmp_path, shard_images=2))
+    (out / "run.log").write_text("mine")
+    preprocess.run(config(tmp_path))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "dataset.json",
+        "rejected.csv",
+        "run.log",
+        "test-00000-of-00001.tfrecord",
+        "train-00000-of-00001.tfrecord",
+        "val-00000-of-00001.tfrecord",
+    ]
+    records.load_dataset(out, verify=True)
+
+
+def slow_raw(raw_dir: Path) -> Path:
+    """Two images and many copies of one: enough work to be interrupted."""
+    noise = np.random.default_rng(0).integers(0, 255, (500, 500, 3)).astype(np.uint8)
+    save(raw_dir / "train" / "0.png", Image.fromarray(noise), [Box(1, 1, 99, 99, "x")])
+    save(raw_dir / "test" / "t.png", Image.fromarray(noise[::-1]), [Box(1, 1, 99, 99, "x")])
+    for number in range(1, 600):
+        for suffix in (".png", ".xml"):
+            os.link(raw_dir / "train" / f"0{suffix}", raw_dir / "train" / f"{number}{suffix}")
+    return raw_dir
+
+
+def start_slow(tmp_path: Path, workers: int) -> "subprocess.Popen[str]":
+    """Start the stage as a user does and return in the middle of its work."""
+    raw = slow_raw(tmp_path / "slow")
+    keys = [f"raw_dir={raw}", f"data.path={raw}", f"output_dir={tmp_path / 'out'}", "data.split.val=0"]
+    keys += [f"workers={workers}", "chunk_images=4", f"hydra.run.dir={tmp_path / 'hydra'}"]
+    command = [sys.executable, "-W", "ignore", str(ROOT / "src" / "preprocess.py"), "data=voc", *keys]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    spool = tmp_path / f".out.partial-{process.pid}" / "spool"
+    deadline = time.monotonic() + 60
+    while not (spool.is_file() and spool.stat().st_size):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interruption_leaves_the_old_output_whole(tmp_path: Path, number: signal.Signals) -> None:
+    draw(tmp_path / "raw", 6)
+    preprocess.run(config(tmp_path))
+    before = contents(tmp_path / "out")
+    process = start_slow(tmp_path, workers=2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # Ctrl-C reaches the workers too
+    else:
+        process.kill()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0 and "Traceback" not in errors
+    assert contents(tmp_path / "out") == before
+    assert not psutil.wait_procs(family, timeout=10)[1], "workers outlive the stage"
+    left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")]
+    assert left == ([f".out.partial-{process.pid}"] if number == signal.SIGKILL else [])
+    preprocess.run(config(tmp_path))
+    assert contents(tmp_path / "out") == before
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_worker_that_dies_names_its_file_and_leaves_no_output(tmp_path: Path) -> None:
+    process = start_slow(tmp_path, workers=2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    workers = [child for child in family if child.ppid() != process.pid]
+    assert len(workers) == 2
+    workers[0].kill()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "error: A worker process died" in errors and "Traceback" not in errors
+    assert "while it worked on train/" in errors or "between two files" in errors
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
