@@ -355,7 +355,11 @@ def register() -> None:
     """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
     store = ConfigStore.instance()
     store.store(name="experiment_schema", node=_experiment_schema())
-    store.store(group="hydra/callbacks", name="mirada", node={"failed_jobs": {"_target_": "mirada.cli.FailedJobs"}})
+    callbacks = {
+        "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
+        "sweep_run": {"_target_": "mirada.tracking.SweepRun"},
+    }
+    store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     for stage, schema in SCHEMAS.items():
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)

@@ -35,4 +35,4 @@ def quiet_libraries() -> Iterator[None]:
 with quiet_libraries():
     import tensorflow  # noqa: F401
 for _name in ("absl", "tensorflow"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+    logging.getLogger(_name).setLevel(logging.ERROR)

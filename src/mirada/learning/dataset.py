@@ -50,6 +50,13 @@ def read_records(shards: Sequence[Path], parallel: int) -> tf.data.Dataset:
     return files.interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=parallel, deterministic=True)
 
 
+def _most_boxes(records: tf.data.Dataset) -> int:
+    """The number of boxes in the image that has most of them; at least 1."""
+    feature = {"labels": _FEATURES["labels"]}
+    counts = records.map(lambda r: tf.size(tf.io.parse_single_example(r, feature)["labels"].values), tf.data.AUTOTUNE)
+    return int(counts.reduce(1, tf.maximum))
+
+
 def to_input(image: tf.Tensor) -> tf.Tensor:
     """Pixels 0..255 to the network's -1..1 (the card's input_scale and input_offset)."""
     return tf.cast(image, tf.float32) / 127.5 - 1.0
@@ -76,6 +83,7 @@ class TrainingInput:
         self._parallel = workers or tf.data.AUTOTUNE
         size = dataset.input_size
         records = read_records(dataset.shards("train"), self._parallel)
+        self._most_boxes = _most_boxes(records)
         if self.images * size * size * 3 < _CACHE_SHARE * psutil.virtual_memory().available:
             self._examples = records.map(lambda r: parse(r, size), self._parallel).cache()
         else:  # decode anew in every epoch rather than run out of memory
@@ -86,7 +94,7 @@ class TrainingInput:
 
         Yields:
             image (B, S, S, 3) float32 in -1..1; boxes_xyxy (B, M, 4), labels (B, M) with -1 for padding, ignore (B, M);
-            id (B,) int64.
+            id (B,) int64. M is the same in all batches, so a step is traced once.
         """
         order = self._examples.shuffle(min(self.images, 4096), seed=self._seed * 100_003 + number)
         order = order.repeat().take(self.steps * self.batch_size)
@@ -94,9 +102,12 @@ class TrainingInput:
             lambda index, example: self._prepare(example, index, number), self._parallel, deterministic=True
         )
         padding = {"image": 0.0, "boxes_xyxy": 0.0, "labels": -1, "ignore": True, "id": tf.constant(0, tf.int64)}
-        return prepared.padded_batch(self.batch_size, padding_values=padding, drop_remainder=True).prefetch(
-            tf.data.AUTOTUNE
-        )
+        most = self._most_boxes
+        shapes = dict(prepared.element_spec)
+        shapes = {key: spec.shape for key, spec in shapes.items()} | {
+            "boxes_xyxy": (most, 4), "labels": (most,), "ignore": (most,),
+        }  # fmt: skip
+        return prepared.padded_batch(self.batch_size, shapes, padding, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
     def _prepare(self, example: dict[str, tf.Tensor], index: tf.Tensor, epoch: int) -> dict[str, tf.Tensor]:
         if self._augmentation is None:

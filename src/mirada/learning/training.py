@@ -275,6 +275,8 @@ class Trainer:
 
     def _predict(self, examples: list) -> list:
         images = np.stack([decode(example.image) for example in examples])
+        spare = _VALIDATION_BATCH - len(images)  # full batches only, so the network is traced once
+        images = np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0)))
         outputs = {name: value.numpy() for name, value in self._forward(to_input(images)).items()}
         return [
             decode_detections({name: value[i : i + 1] for name, value in outputs.items()}, self.card)

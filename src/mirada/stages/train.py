@@ -50,7 +50,8 @@ def run(config: TrainConfig) -> float:
     resumed = config.resume and trainer.restore()
     if config.resume:
         print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
-    with tracking.start_run(config.tracking, resume_id=trainer.state.run_id) as mlflow_run:
+    name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
+    with tracking.start_run(config.tracking, name, resume_id=trainer.state.run_id) as mlflow_run:
         trainer.state.run_id = card.run_id = mlflow_run.id
         card.tracking_uri = mlflow_run.uri
         _record_start(mlflow_run, config, dataset, devices, card)
