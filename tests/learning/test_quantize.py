@@ -1,0 +1,98 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirada.config import QuantizeConfig, TrackingConfig
+from mirada.errors import MiradaError
+from mirada.records import Dataset, load_dataset
+from mirada.stages import quantize, train
+
+from .conftest import write_dataset
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trained model, its data and the settings to quantize it."""
+    from mirada.config import AugmentConfig, ModelConfig, TrainConfig
+
+    folder = tmp_path_factory.mktemp("trained")
+    dataset = write_dataset(folder / "processed")
+    train.run(
+        TrainConfig(
+            model=ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1),
+            augment=AugmentConfig(),
+            tracking=TrackingConfig(enabled=False),
+            data_dir=str(dataset.folder),
+            output_dir=str(folder / "train"),
+            epochs=1,
+            batch_size=4,
+        )
+    )
+    return QuantizeConfig(
+        tracking=TrackingConfig(enabled=False),
+        model_dir=str(folder / "train"),
+        data_dir=str(dataset.folder),
+        output_dir=str(folder / "quantize"),
+        calibration_images=4,
+    )
+
+
+def test_every_variant_is_listed_with_its_size_and_digest(trained, capsys):
+    quantize.run(trained)
+    folder = Path(trained.output_dir)
+    variants = json.loads((folder / "variants.json").read_text())["variants"]
+    assert [variant["name"] for variant in variants] == ["float32", "float16", "dynamic", "int8"]
+    for variant in variants:
+        assert (folder / variant["file"]).stat().st_size == variant["size_bytes"]
+        assert len(variant["sha256"]) == 64 and variant["conversion_s"] > 0
+    assert "int8" in capsys.readouterr().out
+
+
+def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(trained, tmp_path, monkeypatch):
+    from mirada.learning import conversion
+
+    real = conversion.convert
+    monkeypatch.setattr(conversion, "convert", lambda model, name, images: real(model, "float32", images))
+    config = replace(trained, output_dir=str(tmp_path / "q"))
+    with pytest.raises(MiradaError, match=r"The int8 variant still computes in float: .*CONV_2D"):
+        quantize.run(config)
+    assert not (tmp_path / "q/variants.json").exists()
+    assert not list((tmp_path / "q").glob("int8*"))
+
+
+def test_calibration_holds_every_class_even_when_asked_for_one_image(squares):
+    examples = list(squares.examples("train"))
+    chosen = quantize.choose_calibration(squares, 1, seed=0)
+    assert {int(examples[index].labels[0]) for index in chosen} == {0, 1}
+    assert chosen == quantize.choose_calibration(squares, 1, seed=0)
+    assert len(quantize.choose_calibration(squares, 7, seed=0)) == 7
+    assert len(quantize.choose_calibration(squares, 100, seed=0)) == len(examples)
+    images = list(quantize.calibration_images(squares, chosen))
+    assert len(images) == len(chosen) and images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
+
+
+def test_an_absent_or_damaged_model_is_told(trained, tmp_path):
+    with pytest.raises(MiradaError, match="model.json is missing: run the train stage first"):
+        quantize.run(replace(trained, model_dir=str(tmp_path)))
+    (tmp_path / "model.json").write_text(Path(trained.model_dir, "model.json").read_text())
+    with pytest.raises(MiradaError, match="model.keras is missing: run the train stage first"):
+        quantize.run(replace(trained, model_dir=str(tmp_path)))
+    (tmp_path / "model.keras").write_bytes(b"no zip file")
+    with pytest.raises(MiradaError, match=r"model.keras is corrupt .*run the train stage again"):
+        quantize.run(replace(trained, model_dir=str(tmp_path)))
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(MiradaError, match="model.json is corrupt"):
+        quantize.run(replace(trained, model_dir=str(tmp_path)))
+
+
+def test_images_of_another_size_are_refused(trained, tmp_path):
+    dataset: Dataset = load_dataset(trained.data_dir)
+    content = json.loads((dataset.folder / "dataset.json").read_text()) | {"input_size": 96}
+    for shard in dataset.folder.iterdir():
+        (tmp_path / shard.name).write_bytes(shard.read_bytes())
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(MiradaError, match="has images of 96 pixels, the model in .* wants 64"):
+        quantize.run(replace(trained, data_dir=str(tmp_path)))
