@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
 SIGNATURE = "serving_default"
+TURN = 10  # inferences of one model before another has its turn
 
 # Only what inference needs is imported here. ru_maxrss would do outside Linux; on Linux a child begins with its
 # parent's, so there the peak is read from /proc.
@@ -68,12 +69,12 @@ class Model:
 
     def __init__(self, path: str | Path, card: Card, num_threads: int = 1) -> None:
         self.path, self.card = Path(path), card
+        indices = _output_indices(self.path)  # first: it imports LiteRT, which is not part of the time below
         started = time.perf_counter()
         self._interpreter = _open(self.path, num_threads)
         self.load_ms = (time.perf_counter() - started) * 1000
         self._input = self._interpreter.get_input_details()[0]
         self._check_input()
-        indices = _output_indices(self.path)
         wanted = [name for names in card.outputs.values() for name in names]
         if lacking := [name for name in wanted if name not in indices]:
             raise MiradaError(f"{self.path} has no output {lacking[0]!r}, which the card names: quantize again.")
@@ -129,6 +130,41 @@ class Model:
             invoke()
             latencies[i] = clock() - started
         return latencies * 1000
+
+
+def measure_latencies(
+    models: Mapping[str, Model],
+    image: np.ndarray,
+    runs: int,
+    warmup: int,
+    advance: Callable[[], object] = lambda: None,
+) -> dict[str, np.ndarray]:
+    """Time several models against each other.
+
+    They take turns, a few inferences at a time and each round in another order, so that a machine that grows slower
+    or faster meanwhile does so for all of them.
+
+    Args:
+        models: name -> model.
+        image: (S, S, C) uint8 pixels.
+        runs: timed inferences of each.
+        warmup: untimed inferences of each at the start; one more begins each turn.
+        advance: called after each turn.
+
+    Returns:
+        Name -> (runs,) milliseconds.
+    """
+    for model in models.values():
+        model.set_image(image)
+        model.time_inference(0, warmup)
+    names = list(models)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for turn, done in enumerate(range(0, runs, TURN)):
+        for i in range(len(names)):
+            name = names[(turn + i) % len(names)]
+            parts[name].append(models[name].time_inference(min(TURN, runs - done), warmup=1))
+            advance()
+    return {name: np.concatenate(times) for name, times in parts.items()}
 
 
 @contextmanager

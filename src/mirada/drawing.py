@@ -1,0 +1,198 @@
+"""Boxes on photographs, and the plots of the report."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mirada.metrics import RECALLS, match_image
+from mirada.prediction import Detections
+from mirada.records import Example
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Colour = tuple[int, int, int]
+
+# Red is kept for what is wrong, white for what was missed and grey for what is ignored.
+CLASS_COLOURS: tuple[Colour, ...] = (
+    (46, 163, 242), (255, 176, 0), (38, 196, 133), (190, 120, 255), (255, 140, 90), (0, 201, 214), (224, 214, 60),
+    (255, 130, 200),
+)  # fmt: skip
+WRONG, MISSED, IGNORED = (255, 45, 60), (255, 255, 255), (168, 168, 168)
+_LINE_COLOURS = ("#2f7ed8", "#e8830c", "#12a878", "#a45ee5", "#d94f70")
+_MARKERS = "osD^v"
+
+
+def class_colour(label: int) -> Colour:
+    """The colour of a class index."""
+    return CLASS_COLOURS[label % len(CLASS_COLOURS)]
+
+
+def draw_truth(image: np.ndarray, truth: Example, labels: Sequence[str], side: int) -> Image.Image:
+    """The true boxes in their class's colour, ignored ones dashed and grey, on the image scaled to `side` pixels.
+
+    Args:
+        image: (S, S, 3) uint8, the network's input.
+        truth: boxes in pixels of it.
+        labels: class names, written beside the boxes when there are several.
+        side: width and height of the picture in pixels.
+    """
+    canvas, scale = _canvas(image, side)
+    for box, label, ignore in zip(truth.boxes_xyxy * scale, truth.labels, truth.ignore, strict=True):
+        colour = IGNORED if ignore else class_colour(int(label))
+        text = labels[label] if len(labels) > 1 and not ignore else ""
+        _draw_box(canvas, box, colour, text, dashed=bool(ignore))
+    return canvas
+
+
+def draw_detections(
+    image: np.ndarray, truth: Example, found: Detections, labels: Sequence[str], side: int
+) -> Image.Image:
+    """Detections against the truth: right ones in their class's colour, wrong ones red and dashed, missed truths white.
+
+    Args:
+        image: (S, S, 3) uint8, the network's input.
+        truth: boxes in pixels of it.
+        found: the detections to draw; cut them at a threshold first.
+        labels: class names, written beside the score when there are several.
+        side: width and height of the picture in pixels.
+    """
+    canvas, scale = _canvas(image, side)
+    pairs, left = match_image(truth, found)
+    met = {j for _, j in pairs}
+    for j in np.flatnonzero(~truth.ignore):
+        if int(j) not in met:
+            _draw_box(canvas, truth.boxes_xyxy[j] * scale, MISSED, "", dashed=True)
+    wrong = set(left) | {i for i, j in pairs if found.labels[i] != truth.labels[j]}
+    for i in reversed(range(len(found))):  # the best on top
+        label = int(found.labels[i])
+        text = f"{labels[label]} {found.scores[i]:.2f}" if len(labels) > 1 else f"{found.scores[i]:.2f}"
+        colour = WRONG if i in wrong else class_colour(label)
+        _draw_box(canvas, found.boxes_xyxy[i] * scale, colour, text, dashed=i in wrong)
+    return canvas
+
+
+def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
+    """Pictures of equal size in a row, each under its title."""
+    gap, head = 8, 26
+    width, height = next(iter(panels.values())).size
+    sheet = Image.new("RGB", (len(panels) * (width + gap) - gap, height + head), (255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+    for i, (title, panel) in enumerate(panels.items()):
+        sheet.paste(panel, (i * (width + gap), head))
+        draw.text((i * (width + gap) + 2, 4), title, (30, 30, 30), ImageFont.load_default(15))
+    return sheet
+
+
+def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
+    picture = Image.fromarray(image).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    return picture, side / image.shape[0]
+
+
+def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str, *, dashed: bool) -> None:
+    draw = ImageDraw.Draw(canvas)
+    x1, y1, x2, y2 = (float(v) for v in np.clip(box, 0, canvas.width - 1))
+    corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
+    for a, b in zip(corners, corners[1:], strict=False):
+        for start, end in _dashes(a, b) if dashed else [(a, b)]:
+            draw.line([start, end], (0, 0, 0), 4)
+    for a, b in zip(corners, corners[1:], strict=False):  # over the dark rim, so that it shows on any ground
+        for start, end in _dashes(a, b) if dashed else [(a, b)]:
+            draw.line([start, end], colour, 2)
+    if not text:
+        return
+    font = ImageFont.load_default(11)
+    width = draw.textlength(text, font) + 4
+    left, top = min(x1, canvas.width - width), y1 - 13 if y1 >= 13 else y1
+    draw.rectangle((left, top, left + width, top + 13), colour)
+    draw.text((left + 2, top), text, (0, 0, 0), font)
+
+
+def _dashes(
+    a: tuple[float, float], b: tuple[float, float], on: float = 5, off: float = 4
+) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    start, way = np.array(a), np.array(b) - np.array(a)
+    length = float(np.hypot(*way))
+    steps = np.arange(0, length, on + off) / max(length, 1e-9)
+    ends = np.minimum(steps + on / max(length, 1e-9), 1)
+    return [(tuple(start + s * way), tuple(start + e * way)) for s, e in zip(steps, ends, strict=True)]
+
+
+def plot_curves(curves: Mapping[str, np.ndarray], *, dark: bool = False) -> bytes:
+    """Precision over recall, one line a variant, as a PNG.
+
+    Args:
+        curves: variant -> (101,) precision at the recalls of `metrics.RECALLS`.
+        dark: for a dark page.
+    """
+    figure, axes = _figure(dark, 6.4, 4.2)
+    for i, (name, precision) in enumerate(curves.items()):
+        axes.plot(RECALLS, precision, color=_line_colour(i), label=name, linewidth=1.8)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(frameon=False, labelcolor=_ink(dark))
+    return _png(figure)
+
+
+def plot_tradeoff(figures: Mapping[str, Mapping[str, Any]], *, dark: bool = False) -> bytes:
+    """MAP50 over the time of an inference, one disc a variant with the area of its file's size, as a PNG.
+
+    Args:
+        figures: variant -> map50, drop_low, drop_high, latency_ms_p50, size_bytes; 'float32' must be among them.
+        dark: for a dark page.
+    """
+    figure, axes = _figure(dark, 6.4, 4.2)
+    ink = _ink(dark)
+    largest = max(row["size_bytes"] for row in figures.values())
+    reference = figures["float32"]["map50"]
+    for i, (name, row) in enumerate(figures.items()):
+        colour, x, y = _line_colour(i), row["latency_ms_p50"], row["map50"]
+        axes.scatter(x, y, 1200 * row["size_bytes"] / largest, color=colour, alpha=0.45, linewidths=0)
+        axes.scatter(x, y, 14, color=colour, marker=_MARKERS[i % len(_MARKERS)])
+        if row["drop_high"] > row["drop_low"]:
+            axes.plot([x, x], [reference - row["drop_high"], reference - row["drop_low"]], color=colour, linewidth=1.2)
+        axes.annotate(
+            f"{name}, {row['size_bytes'] / 1e6:.1f} MB", (x, y), (0, -24 if i % 2 else 16), color=ink, fontsize=9,
+            textcoords="offset points", ha="center",
+        )  # fmt: skip
+    axes.set(xlabel="time of an inference, one thread, p50 (ms)", ylabel="mAP50")
+    axes.margins(0.22, 0.3)
+    axes.set_xlim(left=0)
+    return _png(figure)
+
+
+def _line_colour(index: int) -> str:
+    return _LINE_COLOURS[index % len(_LINE_COLOURS)]
+
+
+def _ink(dark: bool) -> str:
+    return "#d6dae0" if dark else "#30343a"
+
+
+def _figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure that belongs to no window and no global state, on a transparent ground when dark."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ink, ground = _ink(dark), "none" if dark else "white"
+    figure = Figure((width, height), dpi=120, layout="constrained", facecolor=ground)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(facecolor=ground)
+    axes.tick_params(colors=ink)
+    axes.xaxis.label.set_color(ink)
+    axes.yaxis.label.set_color(ink)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(ink)
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
