@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,14 +48,19 @@ def draw_truth(image: np.ndarray, truth: Example, labels: Sequence[str], side: i
     for box, label, ignore in zip(truth.boxes_xyxy * scale, truth.labels, truth.ignore, strict=True):
         colour = IGNORED if ignore else class_colour(int(label))
         text = labels[label] if len(labels) > 1 and not ignore else ""
-        _draw_box(canvas, box, colour, text, dashed=bool(ignore))
+        _draw_box(canvas, box, colour, dashed=bool(ignore))
+        if text:
+            _draw_tag(canvas, box, colour, text)
     return canvas
 
 
 def draw_detections(
     image: np.ndarray, truth: Example, found: Detections, labels: Sequence[str], side: int
 ) -> Image.Image:
-    """Detections against the truth: right ones in their class's colour, wrong ones red and dashed, missed truths white.
+    """Detections against the truth.
+
+    Right ones are in their class's colour, wrong ones red and dashed, those on an ignored box grey and dashed; truths
+    that were missed are white and dashed.
 
     Args:
         image: (S, S, 3) uint8, the network's input.
@@ -68,13 +74,18 @@ def draw_detections(
     met = {j for _, j in pairs}
     for j in np.flatnonzero(~truth.ignore):
         if int(j) not in met:
-            _draw_box(canvas, truth.boxes_xyxy[j] * scale, MISSED, "", dashed=True)
+            _draw_box(canvas, truth.boxes_xyxy[j] * scale, MISSED, dashed=True)
     wrong = set(left) | {i for i, j in pairs if found.labels[i] != truth.labels[j]}
+    counted = set(left) | {i for i, _ in pairs}
+    tags = []
     for i in reversed(range(len(found))):  # the best on top
-        label = int(found.labels[i])
-        text = f"{labels[label]} {found.scores[i]:.2f}" if len(labels) > 1 else f"{found.scores[i]:.2f}"
-        colour = WRONG if i in wrong else class_colour(label)
-        _draw_box(canvas, found.boxes_xyxy[i] * scale, colour, text, dashed=i in wrong)
+        label, box = int(found.labels[i]), found.boxes_xyxy[i] * scale
+        colour = WRONG if i in wrong else class_colour(label) if i in counted else IGNORED
+        _draw_box(canvas, box, colour, dashed=i in wrong or i not in counted)
+        score = f"{found.scores[i]:.2f}"
+        tags.append((box, colour, f"{labels[label]} {score}" if len(labels) > 1 else score))
+    for tag in tags:  # after all boxes, so that no line crosses a number
+        _draw_tag(canvas, *tag)
     return canvas
 
 
@@ -95,7 +106,7 @@ def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
     return picture, side / image.shape[0]
 
 
-def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str, *, dashed: bool) -> None:
+def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, *, dashed: bool) -> None:
     draw = ImageDraw.Draw(canvas)
     x1, y1, x2, y2 = (float(v) for v in np.clip(box, 0, canvas.width - 1))
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
@@ -105,11 +116,14 @@ def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str, *
     for a, b in zip(corners, corners[1:], strict=False):  # over the dark rim, so that it shows on any ground
         for start, end in _dashes(a, b) if dashed else [(a, b)]:
             draw.line([start, end], colour, 2)
-    if not text:
-        return
-    font = ImageFont.load_default(11)
+
+
+def _draw_tag(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str) -> None:
+    """Text on its box's colour, above the box or, at the border, inside it."""
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    x1, y1 = (float(v) for v in np.clip(box[:2], 0, canvas.width - 1))
     width = draw.textlength(text, font) + 4
-    left, top = min(x1, canvas.width - width), y1 - 13 if y1 >= 13 else y1
+    left, top = max(0.0, min(x1, canvas.width - width)), y1 - 13 if y1 >= 13 else y1
     draw.rectangle((left, top, left + width, top + 13), colour)
     draw.text((left + 2, top), text, (0, 0, 0), font)
 
@@ -150,14 +164,18 @@ def plot_tradeoff(figures: Mapping[str, Mapping[str, Any]], *, dark: bool = Fals
     ink = _ink(dark)
     largest = max(row["size_bytes"] for row in figures.values())
     reference = figures["float32"]["map50"]
+    ranks = sorted(figures, key=lambda name: -figures[name]["map50"])  # neighbours get their text on opposite sides
     for i, (name, row) in enumerate(figures.items()):
         colour, x, y = _line_colour(i), row["latency_ms_p50"], row["map50"]
-        axes.scatter(x, y, 1200 * row["size_bytes"] / largest, color=colour, alpha=0.45, linewidths=0)
+        area = 1200 * row["size_bytes"] / largest
+        axes.scatter(x, y, area, color=colour, alpha=0.45, linewidths=0)
         axes.scatter(x, y, 14, color=colour, marker=_MARKERS[i % len(_MARKERS)])
         if row["drop_high"] > row["drop_low"]:
             axes.plot([x, x], [reference - row["drop_high"], reference - row["drop_low"]], color=colour, linewidth=1.2)
+        away = math.sqrt(area / math.pi) + 5
         axes.annotate(
-            f"{name}, {row['size_bytes'] / 1e6:.1f} MB", (x, y), (0, -24 if i % 2 else 16), color=ink, fontsize=9,
+            f"{name}, {row['size_bytes'] / 1e6:.1f} MB", (x, y), (0, -away - 9 if ranks.index(name) % 2 else away),
+            color=ink, fontsize=9,
             textcoords="offset points", ha="center",
         )  # fmt: skip
     axes.set(xlabel="time of an inference, one thread, p50 (ms)", ylabel="mAP50")
@@ -188,7 +206,7 @@ def _figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
     axes.yaxis.label.set_color(ink)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(ink)
-    axes.grid(alpha=0.25)
+    axes.grid(color=ink, alpha=0.15)
     return figure, axes
 
 

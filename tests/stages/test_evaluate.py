@@ -1,0 +1,197 @@
+import csv
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mirada.card import load_card, save_card
+from mirada.config import EvaluateConfig, TrackingConfig
+from mirada.errors import MiradaError
+from mirada.prediction import Detections
+from mirada.records import load_dataset, save_dataset
+from mirada.stages import evaluate
+from tests.squares import draw_example
+
+FIGURES = {
+    "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "latency_ms_p50",
+    "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms",
+}  # fmt: skip
+
+
+def make_config(squares_folder, output_dir, **changes) -> EvaluateConfig:
+    model = str(squares_folder / "model")
+    settings = {
+        "tracking": TrackingConfig(enabled=False),
+        "model_dir": model,
+        "variants_dir": model,
+        "data_dir": str(squares_folder / "data"),
+        "output_dir": str(output_dir),
+        "bootstrap_samples": 50,
+        "latency_runs": 12,
+        "latency_warmup": 1,
+        "pictures": 1,
+    }
+    return EvaluateConfig(**(settings | changes))
+
+
+@pytest.fixture
+def copy(squares_folder, tmp_path):
+    """A copy of data and model that a test may damage."""
+    return shutil.copytree(squares_folder, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def done(squares_folder, tmp_path_factory):
+    """The stage, run once: its result and its folder."""
+    folder = tmp_path_factory.mktemp("evaluate") / "reports"
+    return evaluate.run(make_config(squares_folder, folder)), folder
+
+
+def rows_of(path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_detector_that_finds_everything_scores_one(done):
+    figures, _ = done
+    assert list(figures) == ["float32", "int8"]
+    for row in figures.values():
+        assert row.keys() == FIGURES
+        assert row["map50"] == pytest.approx(1)
+        assert (row["precision"], row["recall"], row["f1"]) == (1, 1, 1)
+        assert 0 < row["latency_ms_p50"] <= row["latency_ms_p95"]
+    assert figures["int8"]["drop"] == pytest.approx(0)
+
+
+def test_metrics_json_and_variants_csv_hold_the_result(done, squares_folder):
+    figures, folder = done
+    assert json.loads((folder / "metrics.json").read_text()) == figures
+    rows = rows_of(folder / "variants.csv")
+    assert [row["variant"] for row in rows] == ["float32", "int8"]
+    assert int(rows[1]["size_bytes"]) == (squares_folder / "model" / "int8.tflite").stat().st_size
+    assert not (folder / ".part").exists()
+
+
+def test_plots_are_what_dvc_draws(done, squares_folder):
+    _, folder = done
+    curve = rows_of(folder / "plots" / "pr.csv")
+    assert len(curve) == 101
+    assert curve[0] == {"recall": "0.00", "float32": "1.000000", "int8": "1.000000"}
+    truths = list(load_dataset(squares_folder / "data").examples("test"))
+    wanted = sum(int((~truth.ignore).sum()) for truth in truths)
+    confusion = rows_of(folder / "plots" / "confusion.csv")
+    assert len(confusion) == wanted
+    assert all(row["actual"] == row["predicted"] for row in confusion)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(done):
+    _, folder = done
+    page = (folder / "index.html").read_text()
+    assert "<title>squares: what int8 costs</title>" in page
+    assert re.search(r"int8 keeps 1\.000 of 1\.000 mAP50 at \d\.\d\d × the size", page)
+    assert set(re.findall(r'(?:src|srcset|href)="([^"]{5})', page)) == {"data:"}
+    for text in ("red", "blue", "the median", "paired bootstrap", "COCO evaluator", "none, tracking was off"):
+        assert text in page.replace("The median", "the median"), text
+    assert len(page) < 8e6
+
+
+def test_pictures_are_drawn(done):
+    _, folder = done
+    assert {path.name for path in (folder / "images").iterdir()} == {"best-1.jpg", "median-1.jpg", "worst-1.jpg"}
+
+
+def test_the_table_names_the_page(squares_folder, tmp_path, capsys):
+    evaluate.run(make_config(squares_folder, tmp_path / "out", split="val", bootstrap_samples=0, pictures=0))
+    printed = capsys.readouterr().out
+    assert "1.000" in printed
+    assert f"page: {tmp_path / 'out' / 'index.html'}" in printed
+    assert "note:" not in printed
+
+
+def test_old_results_go_and_foreign_files_stay(squares_folder, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "best-9.jpg").write_text("old")
+    (tmp_path / "run.log").write_text("mine")
+    evaluate.run(make_config(squares_folder, tmp_path, pictures=0))
+    assert not (tmp_path / "images" / "best-9.jpg").exists()
+    assert (tmp_path / "run.log").read_text() == "mine"
+
+
+def test_other_data_with_the_same_classes_is_noted(copy, tmp_path, capsys):
+    save_card(replace(load_card(copy / "model"), data_digest="f" * 64), copy / "model" / "model.json")
+    evaluate.run(make_config(copy, tmp_path / "out", pictures=0))
+    assert "note: The model was trained on other data (squares, digest ffffffffffff)." in capsys.readouterr().out
+    assert "The model was trained on other data" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_other_classes_are_refused(copy, tmp_path):
+    save_dataset(replace(load_dataset(copy / "data"), classes=["red", "green"]))
+    with pytest.raises(MiradaError, match="has the classes red, green, .* was trained for red, blue"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+
+
+def test_another_input_size_is_refused(copy, tmp_path):
+    save_dataset(replace(load_dataset(copy / "data"), input_size=96))
+    with pytest.raises(MiradaError, match="has images of 96 pixels, .* takes 64: preprocess with input_size=64"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+
+
+def test_an_empty_split_is_refused(copy, tmp_path):
+    dataset = load_dataset(copy / "data")
+    dataset.splits["test"] = {"images": 0, "boxes": 0, "per_class": {}, "shards": []}
+    save_dataset(dataset)
+    with pytest.raises(MiradaError, match="The split test of .* has no image"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+
+
+def test_a_missing_stage_is_named(copy, tmp_path):
+    (copy / "model" / "variants.json").unlink()
+    with pytest.raises(MiradaError, match=r"variants\.json is missing: run the quantize stage first"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+    (copy / "model" / "model.json").unlink()
+    with pytest.raises(MiradaError, match=r"model\.json is missing: run the train stage first"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+
+
+def test_a_damaged_variant_is_named_before_anything_is_written(copy, tmp_path):
+    path = copy / "model" / "int8.tflite"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(MiradaError, match=r"int8\.tflite is corrupt, its sha256 differs"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+    path.unlink()
+    with pytest.raises(MiradaError, match=r"int8\.tflite is missing: run the quantize stage again"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_list_of_variants_is_named(copy, tmp_path):
+    (copy / "model" / "variants.json").write_text('{"variants": [{"name": "int8"}]}')
+    with pytest.raises(MiradaError, match=r"variants\.json is corrupt"):
+        evaluate.run(make_config(copy, tmp_path / "out"))
+
+
+def test_a_failure_while_writing_leaves_the_old_report(squares_folder, tmp_path, monkeypatch):
+    (tmp_path / "metrics.json").write_text("old")
+
+    def fail(report: object) -> str:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(evaluate, "render_page", fail)
+    with pytest.raises(OSError, match="disk full"):
+        evaluate.run(make_config(squares_folder, tmp_path, pictures=0))
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_pictures_are_chosen_by_f1_and_never_twice():
+    truths = [draw_example(n) for n in (0, 1, 1, 2, 2, 1)]
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    right = [Detections(t.boxes_xyxy, np.full(len(t.labels), 0.9, np.float32), t.labels) for t in truths]
+    half = Detections(right[3].boxes_xyxy[:1], right[3].scores[:1], right[3].labels[:1])
+    found = [nothing, right[1], nothing, half, right[4], right[5]]
+    # F1: none to find, 1, 0, 2/3, 1, 1
+    assert evaluate.choose_pictures(truths, found, 0.5, 1) == {"best": [4], "median": [1], "worst": [2]}
+    chosen = evaluate.choose_pictures(truths, found, 0.5, 10)
+    assert sorted(i for group in chosen.values() for i in group) == [1, 2, 3, 4, 5]

@@ -1,0 +1,86 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mirada.drawing import (
+    IGNORED,
+    MISSED,
+    WRONG,
+    class_colour,
+    draw_detections,
+    draw_truth,
+    plot_curves,
+    plot_tradeoff,
+    side_by_side,
+)
+from mirada.prediction import Detections
+from mirada.records import Example
+
+GREY = np.full((100, 100, 3), 60, np.uint8)
+TRUTH = Example(
+    image_id="x",
+    image=b"",
+    boxes_xyxy=np.array([[10, 20, 40, 50], [60, 60, 90, 90], [60, 10, 95, 40]], np.float32),
+    labels=np.array([0, 1, 0]),
+    ignore=np.array([False, False, True]),
+    source="x",
+)
+
+
+def colours(picture: Image.Image, box: tuple[int, int, int, int]) -> set[tuple[int, ...]]:
+    """The colours along the lower edge of a box, where no text stands."""
+    x1, _, x2, y2 = box
+    pixels = np.asarray(picture)[y2 - 2 : y2 + 3, x1:x2].reshape(-1, 3)
+    return {tuple(int(v) for v in pixel) for pixel in pixels} - {(60, 60, 60), (0, 0, 0)}
+
+
+def test_truth_shows_classes_and_what_is_ignored():
+    picture = draw_truth(GREY, TRUTH, ["a", "b"], 200)
+    assert picture.size == (200, 200)
+    assert colours(picture, (22, 40, 78, 100)) == {class_colour(0)}
+    assert colours(picture, (122, 120, 178, 180)) == {class_colour(1)}
+    assert colours(picture, (122, 20, 188, 80)) == {IGNORED}
+
+
+def test_detections_show_right_wrong_missed_and_ignored():
+    found = Detections(
+        np.array([[10, 20, 40, 50], [10, 60, 40, 90], [62, 12, 90, 38]], np.float32),
+        np.array([0.9, 0.8, 0.7], np.float32),
+        np.array([0, 0, 0]),
+    )
+    picture = draw_detections(GREY, TRUTH, found, ["a", "b"], 200)
+    assert colours(picture, (22, 40, 78, 100)) == {class_colour(0)}
+    assert colours(picture, (22, 120, 78, 180)) == {WRONG}
+    assert colours(picture, (122, 120, 178, 180)) == {MISSED}
+    assert colours(picture, (126, 24, 178, 76)) == {IGNORED}
+
+
+def test_the_right_box_with_the_wrong_label_is_wrong():
+    found = Detections(np.array([[10, 20, 40, 50]], np.float32), np.array([0.9], np.float32), np.array([1]))
+    assert colours(draw_detections(GREY, TRUTH, found, ["a", "b"], 200), (22, 40, 78, 100)) == {WRONG}
+
+
+@pytest.mark.parametrize("box", [[-20, -20, 300, 300], [99, 99, 100, 100], [50, 50, 50, 50]])
+def test_boxes_at_and_beyond_the_border_are_drawn(box):
+    found = Detections(np.array([box], np.float32), np.array([0.5], np.float32), np.array([0]))
+    assert draw_detections(GREY, TRUTH, found, ["a label of some length"], 100).size == (100, 100)
+
+
+def test_panels_stand_side_by_side():
+    sheet = side_by_side({"one": Image.new("RGB", (50, 40), "red"), "two": Image.new("RGB", (50, 40), "blue")})
+    assert sheet.size == (108, 66)
+    assert (sheet.getpixel((25, 50)), sheet.getpixel((85, 50))) == ((255, 0, 0), (0, 0, 255))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_plots_are_pngs(dark):
+    row = {"map50": 0.5, "drop_low": 0.0, "drop_high": 0.1, "latency_ms_p50": 5.0, "size_bytes": 10}
+    for content in (
+        plot_curves({"float32": np.linspace(1, 0, 101)}, dark=dark),
+        plot_tradeoff({"float32": row, "int8": row | {"map50": 0.45}}, dark=dark),
+    ):
+        picture = Image.open(io.BytesIO(content)).convert("RGBA")
+        assert picture.width > 500
+        assert (picture.getpixel((0, 0))[3] == 0) is dark  # transparent on a dark page, white on a light one
