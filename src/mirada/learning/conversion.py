@@ -61,7 +61,7 @@ def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
         return model(image, training=False)
 
     module = tf.Module()
-    module.model, module.serve = model, serve
+    module.variables_, module.serve = model.variables, serve  # not the model: that would trace every layer once more
     return tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], module)
 
 
