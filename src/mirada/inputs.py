@@ -127,7 +127,9 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
 def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
     """The whole image as the network's input."""
     image = unit.image
-    return images.load_input(image.path, settings.input_size, settings.fit, transpose=image.transpose)
+    full_size = (image.width, image.height)
+    size, fit = settings.input_size, settings.fit
+    return images.load_input(image.path, size, fit, transpose=image.transpose, full_size=full_size)
 
 
 def _tile(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
