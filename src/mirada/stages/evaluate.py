@@ -319,8 +319,8 @@ def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -
 
 
 def _print(figures: Mapping[str, Mapping[str, float]], page: Path) -> None:
-    head = ("variant", "mAP50", "mAP50-95", "drop [95 %]", "size MB", "p50 ms", "p95 ms")
-    table = Table(*head, title="evaluate", box=SIMPLE, pad_edge=False)
+    head = ("variant", "mAP50", "mAP50-95", "drop [95 %]", "MB", "p50 ms", "p95 ms")
+    table = Table(*head, title="evaluate", box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name, row in figures.items():
         drop = f"{row['drop']:+.3f} [{row['drop_low']:+.3f}, {row['drop_high']:+.3f}]"
         table.add_row(
