@@ -77,8 +77,14 @@ def file_of(name: str) -> Path:
 
 
 def expected_sources(stage: str) -> set[str]:
-    files = {file_of(name).relative_to(PROJECT).as_posix() for name in modules_with_a_say(stage)}
-    return {file for file in files if Path(file).parts[-2:] not in DOCSTRINGS} | {f"src/{stage}.py"}
+    paths = {file_of(name) for name in modules_with_a_say(stage)}
+    templates = {
+        template
+        for template in (SOURCE / "mirada").rglob("*.j2")
+        if any(template.name in path.read_text() for path in paths)
+    }
+    files = {path.relative_to(PROJECT).as_posix() for path in paths if path.parts[-2:] not in DOCSTRINGS}
+    return files | {template.relative_to(PROJECT).as_posix() for template in templates} | {f"src/{stage}.py"}
 
 
 def test_a_stage_has_one_name_everywhere() -> None:
