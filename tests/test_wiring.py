@@ -12,7 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mirada.config import SCHEMAS, parse
+from mirada.config import SCHEMAS, VARIANTS, parse
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = PROJECT / "src"
@@ -193,5 +193,6 @@ def test_every_conf_file_composes(path: Path) -> None:
 
 
 def test_metrics_and_plots_lie_in_the_outputs_of_evaluate() -> None:
-    plots = [path for entry in PIPELINE["plots"] for path in entry]
-    assert all(path.startswith("reports/evaluate/") for path in [*PIPELINE["metrics"], *plots])
+    curves, confusion = (next(iter(entry.items())) for entry in PIPELINE["plots"])
+    assert curves[1]["y"] == {"reports/evaluate/plots/pr.csv": list(VARIANTS)}
+    assert all(path.startswith("reports/evaluate/") for path in [*PIPELINE["metrics"], confusion[0]])
