@@ -303,7 +303,7 @@ class EvaluateConfig:
     output_dir: str = MISSING
     split: str = "test"
     score_floor: float = 0.001
-    nms_iou: float = 0.6
+    nms_iou: float = 0.5
     max_detections: int = 100
     bootstrap_samples: int = 1000
     latency_runs: int = 100

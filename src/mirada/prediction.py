@@ -43,7 +43,7 @@ def decode_detections(
     card: Card,
     *,
     score_floor: float = 0.001,
-    nms_iou: float = 0.6,
+    nms_iou: float = 0.5,
     max_detections: int = 100,
 ) -> Detections:
     """Decode one image's output maps.
