@@ -24,8 +24,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
@@ -90,6 +88,9 @@ def measure(ways: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[f
 
 def report(speeds: dict[str, list[float]], images: int) -> None:
     """Print the table and keep the figures."""
+    from rich.console import Console  # workers import this file too, and need no table
+    from rich.table import Table
+
     base = statistics.median(speeds["plain loop"])
     table = Table(title=f"preprocess, {images} images, {os.cpu_count()} cores")
     for column in ("way", "images/s", "lowest", "highest", "to plain loop"):
