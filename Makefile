@@ -56,7 +56,8 @@ sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 ba
 	@$(BIN)/python src/train.py -m $(SWEEP)
 
 ui: $(MADE) ## look at the runs at 127.0.0.1:5000
-	@$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db" --host 127.0.0.1 --port 5000
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
+		--backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db"
 
 bench: $(MADE) ## run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -1,5 +1,6 @@
 """What a user's mistake looks like at the command line: real processes, their stderr and their exit status."""
 
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(SOURCE / f"{script}.py"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +53,12 @@ def test_missing_earlier_stage_names_the_command_to_run(tmp_path: Path) -> None:
 
 
 def test_every_failed_job_of_a_sweep_is_named_once(tmp_path: Path) -> None:
-    done = run(tmp_path, "train", "-m", "epochs=0,1", "gpus=1")
+    done = run(tmp_path, "train", "-m", "epochs=0,1", "tracking.enabled=false")
     assert done.stderr.splitlines() == [
-        "job 0 (epochs=0 gpus=1) failed: epochs must be at least 1, got 0; set epochs to 1 or more.",
-        "job 1 (epochs=1 gpus=1) failed: data/processed/dataset.json is missing: run the preprocess stage first "
-        "(`dvc repro preprocess`).",
-        "error: a job of this sweep failed: the lines above name it and say why.",
+        "job 0 (epochs=0 tracking.enabled=False) failed: epochs must be at least 1, got 0; set epochs to 1 or more.",
+        "job 1 (epochs=1 tracking.enabled=False) failed: data/processed/dataset.json is missing: run the preprocess "
+        "stage first (`dvc repro preprocess`).",
+        "error: jobs that failed in this sweep: 2, named above with the reason.",
     ]
     assert done.returncode == 1
 

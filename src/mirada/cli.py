@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -28,7 +29,8 @@ def launch(main: Callable[[], Any]) -> None:
     # Hydra would print a mistake with its own frame of several lines; asked for the full error it raises it instead.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     setter = vars(JobReturn)["return_value"].fset
-    JobReturn.return_value = property(_return_value, setter)  # type: ignore[assignment]
+    failed: list[JobReturn] = []
+    JobReturn.return_value = property(partial(_return_value, failed=failed), setter)  # type: ignore[assignment]
     if not sys.warnoptions:  # `python -W` still shows them
         warnings.filterwarnings("ignore", category=DeprecationWarning)
     _refuse_dashes(sys.argv[1:])
@@ -39,6 +41,8 @@ def launch(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted: nothing was left half-written.", file=sys.stderr)
         sys.exit(130)
+    if failed:
+        sys.exit(f"error: jobs that failed in this sweep: {len(failed)}, named above with the reason.")
 
 
 def _refuse_dashes(arguments: list[str]) -> None:
@@ -49,13 +53,17 @@ def _refuse_dashes(arguments: list[str]) -> None:
             sys.exit(f"error: {argument} is no option: write {key}={value or '<value>'}, without dashes.")
 
 
-def _return_value(job: JobReturn) -> Any:
-    """Hydra's `JobReturn.return_value` without the line 'Error executing job' that it writes on stderr."""
+def _return_value(job: JobReturn, failed: list[JobReturn]) -> Any:
+    """Hydra's `JobReturn.return_value`, without the line 'Error executing job' that it writes on stderr.
+
+    In a sweep a failed job is counted and has no value, so that the sweep comes to its end and its callbacks hear of it.
+    """
     if job.status is JobStatus.COMPLETED:
         return job._return_value
-    if _in_sweep(job):
-        raise MiradaError("a job of this sweep failed: the lines above name it and say why.")
-    raise job._return_value
+    if not _in_sweep(job):
+        raise job._return_value
+    failed.append(job)
+    return None
 
 
 def _in_sweep(job: JobReturn) -> bool:
