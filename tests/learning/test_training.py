@@ -61,7 +61,7 @@ def test_a_killed_training_resumes_to_the_very_same_figures(train_config, tmp_pa
     command = [
         sys.executable, str(PROJECT / "src/train.py"), "model=tiny", "model.width=8", f"data_dir={train_config.data_dir}",
         f"output_dir={broken}", "epochs=4", "batch_size=4", "deterministic=true", "tracking.enabled=false",
-        f"hydra.run.dir={tmp_path / 'hydra'}", "warmup_epochs=1.0", "learning_rate=1e-3",
+        f"hydra.run.dir={tmp_path / 'hydra'}", "warmup_epochs=1.0", "learning_rate=1e-3", "freeze_epochs=0",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
     deadline = time.monotonic() + 120
@@ -149,7 +149,7 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(train_confi
         assert set(found) == set(expected)
         for name, value in expected.items():
             spread = float(np.ptp(value.numpy())) + 1e-2
-            tolerance = {"float32": 1e-4, "float16": 0.05, "dynamic": 0.5, "int8": 0.5}[variant] * spread
+            tolerance = {"float32": 1e-4, "float16": 0.2, "dynamic": 0.5, "int8": 0.5}[variant] * spread
             assert found[name].shape == value.shape
             assert np.abs(found[name] - value.numpy()).max() < tolerance, (variant, name)
     assert sizes["int8"] < sizes["float32"]
