@@ -14,9 +14,18 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def card(run_id):
     return Card(
-        task="detection", labels=["a"], input_size=64, channels=3, fit="letterbox", strides=[8], outputs={"distances": ["d"]},
-        dataset="x", data_digest="0", model={}, run_id=run_id,
-    )  # fmt: skip
+        task="detection",
+        labels=["a"],
+        input_size=64,
+        channels=3,
+        fit="letterbox",
+        strides=[8],
+        outputs={"distances": ["d"]},
+        dataset="x",
+        data_digest="0",
+        model={},
+        run_id=run_id,
+    )
 
 
 @pytest.fixture
