@@ -6,12 +6,10 @@ LiteRT hands float and int8 operators to XNNPACK by default, and so does this mo
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ import numpy as np
 
 from mirada.card import Card
 from mirada.errors import MiradaError
+from mirada.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -167,20 +166,6 @@ def measure_latencies(
     return {name: np.concatenate(times) for name, times in parts.items()}
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep LiteRT's notes about its delegate off stderr; they come from C++, and no log level reaches them."""
-    sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
 def _open(path: Path, num_threads: int = 1, *, delegates: bool = True) -> Interpreter:
     """An interpreter with its tensors allocated.
 
@@ -193,7 +178,7 @@ def _open(path: Path, num_threads: int = 1, *, delegates: bool = True) -> Interp
         raise MiradaError(f"{path} is missing: run the quantize stage first (`dvc repro quantize`).")
     resolver = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
-        with _quiet():
+        with quiet_libraries():  # notes about the delegate
             interpreter = Interpreter(str(path), num_threads=num_threads, experimental_op_resolver_type=resolver)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:

@@ -14,9 +14,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.errors import MiradaError
-from mirada.learning import quiet_libraries
 from mirada.learning.compaction import share_vectors
 from mirada.learning.dataset import to_input
+from mirada.quiet import quiet_libraries
 
 
 def convert(model: keras.Model, variant: str, calibration: Callable[[], Iterable[np.ndarray]]) -> bytes:
