@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,7 @@ def _ink(dark: bool) -> str:
 
 def _figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
     """A figure that belongs to no window and no global state, on a transparent ground when dark."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it announces its cache
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
