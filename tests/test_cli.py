@@ -26,7 +26,7 @@ def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProc
         ("train +qqq=1", "unknown key qqq: --help lists every key."),
         ("train epochs=ten", "epochs: Value 'ten' of type 'str' could not be converted to Integer."),
         ("train epochs=0", "epochs must be at least 1, got 0; set epochs to 1 or more."),
-        ("train model=huge", "model=huge: there is no such option, choose one of detector, tiny."),
+        ("train model=huge", "model=huge: there is no such option, choose one of lite0, study1, study3, tiny."),
         (
             "train epochs=[1,",
             "'epochs=[1,' can't be read: write key=value, and quote a value that holds brackets or commas.",

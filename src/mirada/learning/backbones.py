@@ -22,6 +22,7 @@ _LITE0_STAGES = (
     (3, 1, 6, 320, 1),
 )
 _LITE0_TAPS = (4, 10, 15)  # the last blocks at strides 8, 16 and 32
+_LITE0_FEATURES = 1280
 _BN_EPSILON = 1e-3
 
 
@@ -30,12 +31,20 @@ def build_backbone(name: str, image: keras.KerasTensor) -> list[keras.KerasTenso
 
     Args:
         name: 'efficientnet_lite0' or 'tiny'.
-        image: (batch, side, side, 3).
+        image: (batch, side, side, channels).
 
     Returns:
         Three tensors (batch, side / stride, side / stride, channels). Every layer's name begins with 'backbone_'.
     """
     return {"efficientnet_lite0": _efficientnet_lite0, "tiny": _tiny}[name](image)
+
+
+def build_features(name: str, image: keras.KerasTensor) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
+    """The maps of `build_backbone`, and the features that ImageNet's classes were told by, at stride 32."""
+    maps = build_backbone(name, image)
+    if name != "efficientnet_lite0":
+        return maps, maps[-1]
+    return maps, _convolution(maps[-1], _LITE0_FEATURES, 1, 1, "backbone_head", activate=True)
 
 
 def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -90,6 +99,8 @@ def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
         arrays: what `pretrained.load_efficientnet_lite0` returns.
     """
     _assign(model, "backbone_stem", arrays, "_conv_stem", "_bn0")
+    if any(layer.name == "backbone_head" for layer in model.layers):
+        _assign(model, "backbone_head", arrays, "_conv_head", "_bn1")
     for number in range(sum(stage[-1] for stage in _LITE0_STAGES)):
         block = f"_blocks.{number}"
         if number:
@@ -99,9 +110,15 @@ def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _assign(model: keras.Model, layer: str, arrays: dict[str, np.ndarray], conv: str, bn: str) -> None:
-    """Fold `bn(conv(x))` into one kernel and bias; torch's OIHW becomes HWIO (HWC1 for a depthwise layer)."""
+    """Fold `bn(conv(x))` into one kernel and bias; torch's OIHW becomes HWIO (HWC1 for a depthwise layer).
+
+    A grey image has one channel instead of three equal ones, so the stem's kernel is summed over them.
+    """
     scale = arrays[f"{bn}.weight"] / np.sqrt(arrays[f"{bn}.running_var"] + _BN_EPSILON)
     kernel = arrays[f"{conv}.weight"] * scale[:, None, None, None]
     bias = arrays[f"{bn}.bias"] - arrays[f"{bn}.running_mean"] * scale
     axes = (2, 3, 0, 1) if "depthwise" in layer else (2, 3, 1, 0)
-    model.get_layer(layer).set_weights([kernel.transpose(axes), bias])
+    kernel = kernel.transpose(axes)
+    if layer == "backbone_stem" and model.input_shape[-1] == 1:
+        kernel = kernel.sum(axis=2, keepdims=True)
+    model.get_layer(layer).set_weights([kernel, bias])

@@ -6,11 +6,12 @@ its own, and a resumed epoch must be the very epoch that was interrupted.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,11 @@ from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.learning.dataset import TrainingInput, id_hash, to_input
 from mirada.learning.devices import Devices
-from mirada.learning.losses import DetectionLoss
-from mirada.learning.models import backbone_variables, build_detector
-from mirada.metrics import evaluate_detections
-from mirada.prediction import decode_detections
-from mirada.records import Dataset, digest_of
+from mirada.learning.models import backbone_variables, build_model
+from mirada.learning.tasks import learning_task
+from mirada.records import Dataset, Example, digest_of
+from mirada.tasks import get_task
 
-LOSSES = ("loss", "objectness", "classes", "boxes")
 _VALIDATION_BATCH = 8
 
 
@@ -51,36 +50,46 @@ class State:
 def fingerprint(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
     settings = asdict(config)
-    for key in ("tracking", "output_dir", "data_dir", "workers", "resume"):
+    for key in ("tracking", "output_dir", "data_dir", "workers", "resume", "input", "compare_epochs"):
         settings.pop(key)
     return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
 
 
 class Trainer:
-    """Trains one detector and keeps its best weights.
+    """Trains one network and keeps its best weights.
 
     Args:
         config: the stage's settings.
         dataset: the processed data.
         devices: where to train.
-        card: how outputs are decoded when validating.
+        card: how pixels become inputs, and how outputs are decoded when validating.
+        build: makes the network; called twice, the second one holds the moving average. None: as `config.model` says.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        devices: Devices,
+        card: Card,
+        build: Callable[[], keras.Model] | None = None,
+    ) -> None:
         self.config, self.dataset, self.devices, self.card = config, dataset, devices, card
+        self.task, learning = get_task(dataset.task), learning_task(dataset.task)
+        self.losses = ("loss", *learning.LOSSES)
         self.folder = Path(config.output_dir) / "checkpoints"
+        keras.backend.experimental.enable_tf_random_generator()  # dropout's state is then part of a checkpoint
         keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
         self.input = TrainingInput(dataset, config.augment, config.batch_size, config.seed, config.workers)
         self.state = State(fingerprint(config, dataset))
-        classes = len(dataset.classes)
         with devices.strategy.scope():
-            self.model = build_detector(config.model, dataset.input_size, classes)
-            self.average = keras.models.clone_model(self.model)
+            self.model = (build or self._build)()
+            self.average = build() if build else keras.models.clone_model(self.model)
             self.average.set_weights(self.model.get_weights())
             self.optimizers = [self._optimizer(), self._optimizer()]
-            self.loss = DetectionLoss(dataset.input_size, classes)
+            self.loss = learning.make_loss(config, dataset)
             self.variables = backbone_variables(self.model)
             for optimizer, variables in zip(self.optimizers, self.variables, strict=True):
                 optimizer.build(variables)
@@ -89,6 +98,10 @@ class Trainer:
         )
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._forward = tf.function(lambda images: self.average(images, training=False))
+
+    def _build(self) -> keras.Model:
+        data = self.dataset
+        return build_model(self.config.model, data.task, data.input_size, data.channels, len(data.classes))
 
     def _optimizer(self) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.AdamW(
@@ -154,8 +167,8 @@ class Trainer:
             advance: called after each step with the epoch (from 1) and the step in it (from 1).
 
         Yields:
-            After each epoch: loss and its parts, val_map50, val_map50_95, images_per_s, wait_share (of the epoch's time
-            that went into waiting for input), seconds, learning_rate.
+            After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of the
+            epoch's time that went into waiting for input), seconds, learning_rate.
 
         Raises:
             MiradaError: the loss is not finite; the message names step and files.
@@ -165,8 +178,9 @@ class Trainer:
             self.state.epoch += 1
             if self.state.epoch % self.config.val_every == 0 or self.state.epoch == self.config.epochs:
                 figures |= self.validate()
-            metric = figures.get("val_map50", float(self.state.epoch) if not self._validates else -1.0)
-            if metric > self.state.best_metric or self.state.epoch == 1:
+            metric = figures.get(f"val_{self.task.main_metric}", -1.0 if self._validates else float(self.state.epoch))
+            # Of equal epochs the later one is kept, as its learning rate was lower.
+            if metric >= self.state.best_metric or self.state.epoch == 1:
                 self.state.best_metric, self.state.best_epoch = metric, self.state.epoch
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self.average.save_weights(str(self._best_path()))
@@ -183,7 +197,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, advance: Callable[[int, int], None]) -> dict[str, float]:
         batches = iter(self.devices.strategy.experimental_distribute_dataset(self.input.epoch(epoch)))
-        sums, waited, start = np.zeros(len(LOSSES)), 0.0, time.perf_counter()
+        sums, waited, start = np.zeros(len(self.losses)), 0.0, time.perf_counter()
         rates = (0.0, 0.0)
         for step in range(self.input.steps):
             before = time.perf_counter()
@@ -201,7 +215,7 @@ class Trainer:
             self.state.step += 1
             advance(epoch + 1, step + 1)
         seconds = time.perf_counter() - start
-        return {name: float(total) / self.input.steps for name, total in zip(LOSSES, sums, strict=True)} | {
+        return {name: float(total) / self.input.steps for name, total in zip(self.losses, sums, strict=True)} | {
             "images_per_s": self.input.steps * self.config.batch_size / seconds,
             "wait_share": waited / seconds,
             "seconds": seconds,
@@ -209,14 +223,15 @@ class Trainer:
         }
 
     def _set_learning_rates(self, epoch: float) -> tuple[float, float]:
-        """Linear warm-up, then a cosine down to a hundredth; the backbone warms up again when it is let go."""
+        """Linear warm-up, then constant or a cosine down to a hundredth; the backbone warms up again when it is let go."""
         config = self.config
         cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+        decay = cosine if config.schedule == "cosine" else 1.0
         thawed = epoch - config.freeze_epochs
         rates = []
         for since, scale in ((thawed, config.backbone_lr_scale), (epoch, 1.0)):
             ramp = min(1.0, (since + 1 / self.input.steps) / config.warmup_epochs) if config.warmup_epochs else 1.0
-            rates.append(config.learning_rate * scale * cosine * max(ramp, 0.0))
+            rates.append(config.learning_rate * scale * decay * max(ramp, 0.0))
         for optimizer, rate in zip(self.optimizers, rates, strict=True):
             optimizer.learning_rate.assign(rate)
         return rates[0], rates[1]
@@ -240,10 +255,13 @@ class Trainer:
             loss = tf.add_n(list(parts.values()))
         gradients = tape.gradient(loss, [variables for _, variables in groups])
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        flat, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), self.config.clip_norm)
-        for (optimizer, variables), clipped in zip(groups, tf.nest.pack_sequence_as(gradients, flat), strict=True):
-            optimizer.apply_gradients(zip(clipped, variables, strict=True), skip_gradients_aggregation=True)
-        return tf.stack([loss, parts["objectness"], parts["classes"], parts["boxes"]])
+        if self.config.clip_norm:
+            flat, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), self.config.clip_norm)
+            gradients = tf.nest.pack_sequence_as(gradients, flat)
+        for (optimizer, variables), clipped in zip(groups, gradients, strict=True):
+            if variables:
+                optimizer.apply_gradients(zip(clipped, variables, strict=True), skip_gradients_aggregation=True)
+        return tf.stack([loss, *(parts[name] for name in self.losses[1:])])
 
     def _names(self, batch: dict[str, Any]) -> list[str]:
         wanted = np.concatenate(
@@ -256,29 +274,29 @@ class Trainer:
     # -- validation ------------------------------------------------------------------------------------------------
 
     def validate(self) -> dict[str, float]:
-        """Measure mAP of the moving-average weights on the val split; empty when the split is."""
+        """Measure the moving-average weights on the val split, each figure as val_<name>; empty when the split is."""
         if not self._validates:
             return {}
-        truths, predictions = [], []
-        chunk: list = []
-        for example in self.dataset.examples("val"):
-            chunk.append(example)
-            if len(chunk) == _VALIDATION_BATCH:
-                predictions += self._predict(chunk)
-                truths += chunk
-                chunk = []
-        if chunk:
-            predictions += self._predict(chunk)
-            truths += chunk
-        result = evaluate_detections(truths, predictions, self.dataset.classes)
-        return {"val_map50": result.map50, "val_map50_95": result.map50_95}
+        figures = self.task.evaluate(*self.predict("val"), self.dataset.classes).figures
+        return {f"val_{key}": value for key, value in figures.items() if value is not None}
 
-    def _predict(self, examples: list) -> list:
-        images = np.stack([decode(example.image) for example in examples])
+    def predict(self, split: str) -> tuple[list[Example], list[Any]]:
+        """The examples of a split, without their images, and what the moving-average weights say to each."""
+        truths: list[Example] = []
+        predictions: list[Any] = []
+        examples = self.dataset.examples(split)
+        while chunk := list(itertools.islice(examples, _VALIDATION_BATCH)):
+            predictions += self._predict(chunk)
+            truths += [replace(example, image=b"") for example in chunk]
+        return truths, predictions
+
+    def _predict(self, examples: list[Example]) -> list[Any]:
+        images = np.stack([decode(example.image, self.card.channels) for example in examples])
         spare = _VALIDATION_BATCH - len(images)  # full batches only, so the network is traced once
         images = np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0)))
-        outputs = {name: value.numpy() for name, value in self._forward(to_input(images)).items()}
+        inputs = to_input(images, self.card.input_scale, self.card.input_offset)
+        outputs = {name: value.numpy() for name, value in self._forward(inputs).items()}
         return [
-            decode_detections({name: value[i : i + 1] for name, value in outputs.items()}, self.card)
+            self.task.decode({name: value[i : i + 1] for name, value in outputs.items()}, self.card)
             for i in range(len(examples))
         ]

@@ -18,9 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mirada import tracking
 from mirada.card import Card, save_card
-from mirada.config import TrainConfig
+from mirada.config import TASKS, TrainConfig
 from mirada.errors import MiradaError
 from mirada.records import Dataset, load_dataset
+from mirada.tasks import get_task
 
 if TYPE_CHECKING:
     from mirada.learning.devices import Devices
@@ -31,7 +32,7 @@ def run(config: TrainConfig) -> float:
     """Train one model and leave it, with its card, in `config.output_dir`.
 
     Returns:
-        The best validation mAP50, for sweepers.
+        The best validation figure (the task's main metric), for sweepers.
 
     Raises:
         MiradaError: the data are missing, damaged or unfit; the devices are; the loss is not finite.
@@ -67,25 +68,33 @@ def run(config: TrainConfig) -> float:
         for name in ("model.json", "model.keras", "history.csv"):
             mlflow_run.log_artifacts(output_dir / name, "train")
     print(
-        f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(card.metrics)}, {seconds:.0f} s"
+        f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(card.metrics, dataset.task)}, {seconds:.0f} s"
     )
     return trainer.state.best_metric
 
 
 def _check(config: TrainConfig, dataset: Dataset) -> None:
-    """Refuse data that this training can't use."""
+    """Refuse data that this training can't use, and a network that is not made for their task."""
     images = dataset.splits["train"]["images"]
     if images < config.batch_size:
         raise MiradaError(
             f"{config.data_dir} has {images} training images, fewer than batch_size={config.batch_size}: set batch_size "
             f"to {images} or less."
         )
+    fitting = {"study1": ("localization", "classification"), "study3": ("classification",)}
+    tasks = fitting.get(config.model.backbone, TASKS)
+    if dataset.task not in tasks:
+        raise MiradaError(
+            f"model={config.model.name} is a network for {' or '.join(tasks)}, {config.data_dir} is made for "
+            f"{dataset.task}: use model=lite0, or preprocess with data.task={tasks[0]}."
+        )
 
 
 def _card(config: TrainConfig, dataset: Dataset) -> Card:
-    from mirada.learning.backbones import STRIDES
-    from mirada.learning.models import output_names
+    from mirada.learning.models import input_scaling
+    from mirada.learning.tasks import learning_task
 
+    learning, (scale, offset) = learning_task(dataset.task), input_scaling(config.model)
     commit, dirty = tracking.git_state()
     return Card(
         task=dataset.task,
@@ -93,11 +102,15 @@ def _card(config: TrainConfig, dataset: Dataset) -> Card:
         input_size=dataset.input_size,
         channels=dataset.channels,
         fit=dataset.fit,
-        strides=list(STRIDES),
-        outputs=output_names(len(dataset.classes)),
+        enhance=dataset.enhance,
+        input_scale=scale,
+        input_offset=offset,
+        strides=learning.strides(config.model),
+        outputs=learning.output_names(config.model, len(dataset.classes)),
         dataset=dataset.name,
         data_digest=dataset.digest,
         model=asdict(config.model),
+        training={k: v for k, v in asdict(config).items() if k not in ("tracking", "data_dir", "output_dir", "resume")},
         git_commit=commit,
         git_dirty=dirty,
     )
@@ -125,26 +138,23 @@ def _record_start(
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
     with _progress(trainer, config) as advance:
         for figures in trainer.fit(advance):
-            print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
+            print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures, trainer.dataset.task)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
             _write_history(trainer.state.history, Path(config.output_dir) / "history.csv")
     if trainer.state.epoch < config.epochs:
-        print(f"stopped early: no better val mAP50 in {config.patience} epochs")
+        print(f"stopped early: no better val {get_task(trainer.dataset.task).main_metric} in {config.patience} epochs")
 
 
-_SHOWN = {
-    "loss": "loss {:.3f}",
-    "map50": "val mAP50 {:.3f}",
-    "map50_95": "mAP50-95 {:.3f}",
-    "val_map50": "val mAP50 {:.3f}",
-    "val_map50_95": "mAP50-95 {:.3f}",
-    "images_per_s": "{:.1f} images/s",
-    "wait_share": "{:.1%} waiting for input",
-}
+_SHOWN = {"images_per_s": "{:.1f} images/s", "wait_share": "{:.1%} waiting for input"}
 
 
-def _figures(figures: dict[str, float]) -> str:
-    return ", ".join(_SHOWN[key].format(value) for key, value in figures.items() if key in _SHOWN)
+def _figures(figures: dict[str, float], task: str) -> str:
+    """The loss, the task's main figures and the speed, as far as they are there."""
+    shown = {"loss": "loss {:.3f}"}
+    for key, title in list(get_task(task).metrics.items())[:2]:
+        shown |= {key: f"val {title} {{:.3f}}", f"val_{key}": f"val {title} {{:.3f}}"}
+    shown |= _SHOWN
+    return ", ".join(text.format(figures[key]) for key, text in shown.items() if key in figures)
 
 
 @contextmanager

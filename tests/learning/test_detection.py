@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mirada.learning.backbones import STRIDES
-from mirada.learning.losses import DetectionLoss, assign, cell_centres, iou_and_giou
+from mirada.learning.tasks.detection import DetectionLoss, assign, cell_centres, iou_and_giou
 
 
 def targets(boxes, labels, ignore=None):

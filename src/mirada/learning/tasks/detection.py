@@ -1,4 +1,7 @@
-"""What the detector is trained to do: which cell answers for which box, and the three losses.
+"""Detection: a light feature pyramid with a head a level; which cell answers for which box; the three losses.
+
+ReLU6 everywhere, boxes, scores and classes as separate outputs with scales of their own, decoding and NMS outside the
+graph (`mirada.prediction`), so that all of it survives int8.
 
 Centre sampling and size ranges as in FCOS (arXiv:1904.01355), objectness by quality focal loss with the predicted box's
 IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes by cross-entropy on the cells with a box.
@@ -6,15 +9,86 @@ IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 
-from mirada.learning.backbones import STRIDES
+from mirada.config import ModelConfig, TrainConfig
+from mirada.learning.backbones import STRIDES, build_backbone
+from mirada.learning.layers import map_output, pointwise, separable
+from mirada.records import Dataset
+
+LOSSES = ("objectness", "classes", "boxes")
+NETWORKS = ("efficientnet_lite0", "tiny")
+_PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)
+_START_DISTANCE = 2.0  # strides from a cell's centre to each side of the untrained net's boxes
 
 CENTRE_RADIUS = 1.5  # strides from a box's centre within which a cell may answer for it
 SIZE_RANGES = ((0.0, 80.0), (48.0, 176.0), (112.0, 1e8))  # longer side in pixels, a level; overlapping on purpose
 OBJECTNESS_WEIGHT, CLASS_WEIGHT, BOX_WEIGHT = 2.0, 1.0, 2.0
 _FAR = 1e9
+
+
+def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:
+    """Part -> output names, one a level; with one class there is no class output."""
+    parts = ["objectness", "distances"] if classes == 1 else ["objectness", "classes", "distances"]
+    return {part: [f"{part}_{stride}" for stride in STRIDES] for part in parts}
+
+
+def strides(config: ModelConfig) -> list[int]:
+    """Pixels to a cell of each level."""
+    return list(STRIDES)
+
+
+def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
+    """An anchor-free detector: backbone, light feature pyramid, one head a level.
+
+    Args:
+        config: the network's settings.
+        image: (batch, side, side, channels) in -1..1, the side a multiple of 32.
+        classes: number of classes.
+
+    Returns:
+        Name, as in `output_names`, -> logits of objectness (1 channel) and classes, and distances to left, top, right,
+        bottom in strides before the softplus (4 channels).
+    """
+    maps = _pyramid(build_backbone(config.backbone, image), config.width)
+    outputs = {}
+    for stride, features in zip(STRIDES, maps, strict=True):
+        outputs.update(_head(features, config, classes, stride))
+    return outputs
+
+
+def _pyramid(maps: list[keras.KerasTensor], width: int) -> list[keras.KerasTensor]:
+    """Top-down and bottom-up paths of depthwise separable convolutions (PANet, arXiv:1803.01534)."""
+    sides = [pointwise(x, width, f"lateral_{stride}") for stride, x in zip(STRIDES, maps, strict=True)]
+    for level in (1, 0):
+        up = keras.layers.UpSampling2D(2, name=f"up_{STRIDES[level]}")(sides[level + 1])
+        merged = keras.layers.Add(name=f"down_add_{STRIDES[level]}")([sides[level], up])
+        sides[level] = separable(merged, width, f"top_down_{STRIDES[level]}")
+    for level in (1, 2):
+        down = separable(sides[level - 1], width, f"bottom_up_{STRIDES[level]}", stride=2)
+        sides[level] = keras.layers.Add(name=f"up_add_{STRIDES[level]}")([sides[level], down])
+    return sides
+
+
+def _head(x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int) -> dict[str, keras.KerasTensor]:
+    names = {part: levels[STRIDES.index(stride)] for part, levels in output_names(config, classes).items()}
+    score, box = x, x
+    for depth in range(config.head_depth):
+        score = separable(score, config.width, f"score_{stride}_{depth}")
+        box = separable(box, config.width, f"box_{stride}_{depth}")
+    objectness_bias = keras.initializers.Constant(-math.log((1 - _PRIOR) / _PRIOR))
+    distance_bias = keras.initializers.Constant(math.log(math.expm1(_START_DISTANCE)))
+    outputs = {
+        names["objectness"]: map_output(score, 1, names["objectness"], objectness_bias),
+        names["distances"]: map_output(box, 4, names["distances"], distance_bias),
+    }
+    if "classes" in names:
+        outputs[names["classes"]] = map_output(score, classes, names["classes"], "zeros")
+    return outputs
 
 
 def cell_centres(input_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,3 +195,8 @@ class DetectionLoss:
             entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(label, flatten_outputs(outputs, "classes"))
             losses["classes"] = CLASS_WEIGHT * tf.reduce_sum(entropy * weight)
         return losses
+
+
+def make_loss(config: TrainConfig, dataset: Dataset) -> DetectionLoss:
+    """The loss for the data's input size and classes."""
+    return DetectionLoss(dataset.input_size, len(dataset.classes))

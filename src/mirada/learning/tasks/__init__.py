@@ -1,0 +1,61 @@
+"""The TensorFlow half of each task of `mirada.tasks`: what its heads are and what they are trained to do.
+
+A task is a module here with the functions of `LearningTask`, under the name of its half without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import tensorflow as tf
+import tf_keras as keras
+
+from mirada.config import ModelConfig, TrainConfig
+from mirada.records import Dataset
+
+
+class Loss(Protocol):
+    """Compares a batch of outputs with its targets."""
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Summed losses of a batch, and what to divide them by.
+
+        Args:
+            outputs: the model's, a batch of B.
+            batch: boxes_xyxy (B, M, 4) in pixels, labels (B, M) with -1 for padding, ignore (B, M).
+
+        Returns:
+            One sum for each of the task's LOSSES, weighted; and positives: the number of what was summed over.
+        """
+
+
+class LearningTask(Protocol):
+    """What the training needs to know of a task.
+
+    Attributes:
+        LOSSES: the names of the loss's parts.
+        NETWORKS: the backbones that its heads fit on.
+    """
+
+    LOSSES: tuple[str, ...]
+    NETWORKS: tuple[str, ...]
+
+    def output_names(self, config: ModelConfig, classes: int) -> dict[str, list[str]]:
+        """Part -> output names (the card's `outputs`)."""
+
+    def strides(self, config: ModelConfig) -> list[int]:
+        """Pixels of the input to a cell of each output map (the card's `strides`)."""
+
+    def build_outputs(self, config: ModelConfig, image: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
+        """Backbone and heads: output name -> tensor."""
+
+    def make_loss(self, config: TrainConfig, dataset: Dataset) -> Loss:
+        """The loss for these settings and these data."""
+
+
+def learning_task(name: str) -> LearningTask:
+    """The task's module."""
+    module: LearningTask = importlib.import_module(f"{__name__}.{name}")  # type: ignore[assignment]
+    return module

@@ -1,0 +1,84 @@
+"""Classification: global average of the backbone's features and one dense layer, or a published network whole.
+
+Softmax cross-entropy; classes may be weighted, labels smoothed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from mirada.config import ModelConfig, TrainConfig
+from mirada.learning import published
+from mirada.learning.backbones import build_features
+from mirada.learning.layers import class_head
+from mirada.records import Dataset
+
+LOSSES = ("classes",)
+NETWORKS = ("efficientnet_lite0", "tiny", "study1", "study3")
+
+
+def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:
+    """One output: the logits."""
+    return {"classes": ["classes"]}
+
+
+def strides(config: ModelConfig) -> list[int]:
+    """There is no map."""
+    return []
+
+
+def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
+    """Logits (batch, classes).
+
+    Args:
+        config: the network's settings.
+        image: (batch, side, side, channels), scaled as `models.input_scaling` says.
+        classes: number of classes.
+    """
+    if config.backbone == "study1":
+        logits = published.study1_class_head(published.study1_features(image, config.pool_after), classes)
+    elif config.backbone == "study3":
+        logits = published.study3(image, classes)
+    else:
+        _, features = build_features(config.backbone, image)
+        logits = class_head(features, classes, config.dropout)
+    return {"classes": logits}
+
+
+class ClassificationLoss:
+    """Softmax cross-entropy.
+
+    Args:
+        config: its class_weight and label_smoothing are used.
+        dataset: says how often each class is in the training split.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        counts = np.array([dataset.splits["train"]["per_class"][name] for name in dataset.classes], np.float32)
+        self.classes, self.smoothing = len(counts), config.label_smoothing
+        # 'loss': a class counts as if all were equally frequent. 'logits': the third study multiplied each logit by its
+        # class's share of the training images.
+        self.weights = tf.constant(counts.sum() / (len(counts) * np.maximum(counts, 1)))
+        self.shares = tf.constant(counts / counts.sum())
+        self.kind = config.class_weight
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The summed cross-entropy of a batch; see `tasks.Loss`. Images whose label is -1 do not count."""
+        label = batch["labels"][:, 0]
+        known = tf.cast(label >= 0, tf.float32)
+        label = tf.maximum(label, 0)
+        logits = outputs["classes"] * self.shares if self.kind == "logits" else outputs["classes"]
+        target = tf.one_hot(label, self.classes) * (1 - self.smoothing) + self.smoothing / self.classes
+        losses = tf.nn.softmax_cross_entropy_with_logits(target, logits) * known
+        if self.kind == "loss":
+            losses *= tf.gather(self.weights, label)
+        return {"classes": tf.reduce_sum(losses), "positives": tf.reduce_sum(known)}
+
+
+def make_loss(config: TrainConfig, dataset: Dataset) -> ClassificationLoss:
+    """The loss for these settings and these data."""
+    return ClassificationLoss(config, dataset)

@@ -1,0 +1,121 @@
+"""Localization: one object an image. A class head, and a map whose cells vote for the box.
+
+Each cell of a map at stride 16 says how far it is from the box's sides, and how much its word counts; the box is the mean
+over all cells, weighted by the softmax of those scores. A dense layer that regresses four numbers, as in the first study,
+stays far behind. The published network (`model=study1`) keeps its own heads and its squared error in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras as keras
+
+from mirada.config import ModelConfig, TrainConfig
+from mirada.learning import published
+from mirada.learning.backbones import build_features
+from mirada.learning.layers import class_head, map_output, pointwise, separable
+from mirada.learning.tasks.classification import ClassificationLoss
+from mirada.learning.tasks.detection import iou_and_giou
+from mirada.records import Dataset
+
+LOSSES = ("classes", "boxes")
+NETWORKS = ("efficientnet_lite0", "tiny", "study1")
+STRIDE = 16
+BOX_WEIGHT = 2.0
+_START_DISTANCE = 4.0  # cells from a cell's centre to each side of the untrained net's boxes
+
+
+def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:
+    """The class logits, and the box either as a map or as four numbers."""
+    if config.backbone == "study1":
+        return {"classes": ["classes"], "box": ["box"]}
+    return {"classes": ["classes"], "scores": [f"scores_{STRIDE}"], "distances": [f"distances_{STRIDE}"]}
+
+
+def strides(config: ModelConfig) -> list[int]:
+    """Of the one map, where there is one."""
+    return [] if config.backbone == "study1" else [STRIDE]
+
+
+def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
+    """Class logits (batch, classes), and the box.
+
+    Args:
+        config: the network's settings.
+        image: (batch, side, side, channels), scaled as `models.input_scaling` says.
+        classes: number of classes.
+
+    Returns:
+        Name, as in `output_names`, -> for a map: logits (batch, H, W, 1) of what a cell counts, and distances
+        (batch, H, W, 4) to left, top, right, bottom in strides before the softplus; for study1 the corners (batch, 4) in
+        pixels.
+    """
+    if config.backbone == "study1":
+        features = published.study1_features(image, config.pool_after)
+        return {
+            "classes": published.study1_class_head(features, classes),
+            "box": published.study1_box_head(features),
+        }
+    maps, features = build_features(config.backbone, image)
+    fine = pointwise(maps[1], config.width, "lateral_16")
+    coarse = keras.layers.UpSampling2D(2, name="up_16")(pointwise(maps[2], config.width, "lateral_32"))
+    x = keras.layers.Add(name="merge")([fine, coarse])
+    for depth in range(config.head_depth):
+        x = separable(x, config.width, f"locate_{depth}")
+    bias = keras.initializers.Constant(math.log(math.expm1(_START_DISTANCE)))
+    return {
+        "classes": class_head(features, classes, config.dropout),
+        f"scores_{STRIDE}": map_output(x, 1, f"scores_{STRIDE}", "zeros"),
+        f"distances_{STRIDE}": map_output(x, 4, f"distances_{STRIDE}", bias),
+    }
+
+
+def mean_box(scores: tf.Tensor, distances: tf.Tensor) -> tf.Tensor:
+    """The cells' common box; `prediction.decode_localization` does the same for one image.
+
+    Args:
+        scores: (B, H, W, 1) logits.
+        distances: (B, H, W, 4) in strides before the softplus.
+
+    Returns:
+        (B, 4) corners in pixels of the input.
+    """
+    height, width = scores.shape[1], scores.shape[2]
+    y, x = tf.meshgrid(tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32), indexing="ij")
+    centre = tf.reshape(tf.stack([x, y], -1) + 0.5, (1, -1, 2)) * STRIDE
+    reach = tf.nn.softplus(tf.reshape(distances, (-1, height * width, 4))) * STRIDE
+    boxes = tf.concat([centre - reach[..., :2], centre + reach[..., 2:]], -1)
+    share = tf.nn.softmax(tf.reshape(scores, (-1, height * width)))
+    return tf.reduce_sum(boxes * share[..., None], 1)
+
+
+class LocalizationLoss:
+    """Cross-entropy for the class; GIoU (arXiv:1902.09630) for a box from a map, squared error for study1's.
+
+    Args:
+        config: the training's settings.
+        dataset: the data.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        self.class_loss = ClassificationLoss(config, dataset)
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Summed losses of a batch; see `tasks.Loss`. Images whose label is -1 do not count."""
+        losses = self.class_loss(outputs, batch)
+        known = tf.cast(batch["labels"][:, 0] >= 0, tf.float32)
+        truth = batch["boxes_xyxy"][:, 0]
+        if "box" in outputs:
+            boxes = tf.reduce_mean(tf.square(outputs["box"] - truth), -1)
+        else:
+            box = mean_box(outputs[f"scores_{STRIDE}"], outputs[f"distances_{STRIDE}"])
+            boxes = BOX_WEIGHT * (1 - iou_and_giou(box, truth)[1])
+        return losses | {"boxes": tf.reduce_sum(boxes * known)}
+
+
+def make_loss(config: TrainConfig, dataset: Dataset) -> LocalizationLoss:
+    """The loss for these settings and these data."""
+    return LocalizationLoss(config, dataset)
