@@ -148,3 +148,47 @@ def test_png_is_exact_and_jpeg_keeps_colour_at_full_resolution() -> None:
     assert (images.decode(images.encode(stripes, "png")) == stripes).all()
     decoded = images.decode(images.encode(stripes, "jpeg", 95)).astype(int)
     assert np.abs(decoded - stripes).max() < 20
+
+
+def test_grey_channel_holds_the_luma_of_the_colours(tmp_path: Path) -> None:
+    path = saved(Image.new("RGB", (8, 4), (200, 100, 50)), tmp_path / "a.png")
+    array, _ = images.load_input(path, 32, "stretch", channels=1)
+    assert array.shape == (32, 32, 1)
+    assert set(array.ravel().tolist()) == {124}  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2
+
+
+def test_grey_of_a_palette_is_that_of_its_colours(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    assert images.open_image(saved(image, tmp_path / "a.png"), channels=1).getpixel((0, 0)) == 124
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("encoding", ["png", "jpeg"])
+def test_encoded_images_keep_their_channels(encoding: str, channels: int) -> None:
+    array = np.full((16, 8, channels), 60, np.uint8)
+    data = images.encode(array, encoding)
+    assert (images.decode(data, channels) == array).all()
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == ("L" if channels == 1 else "RGB")
+
+
+def test_equalizing_spreads_the_ranks_of_grey_from_0_to_255(tmp_path: Path) -> None:
+    """Three shades in equal numbers, however close, become black, mid-grey and white; the padding stays."""
+    pixels = np.repeat(np.array([100, 101, 140], np.uint8), 32)[:, None].repeat(48, 1)
+    path = saved(Image.fromarray(pixels), tmp_path / "a.png")
+    array, placement = images.load_input(path, 96, "letterbox", channels=1, enhance="equalize")
+    assert placement[2:4] == (24.0, 0.0)
+    assert [array[y, 48, 0] for y in (5, 48, 90)] == [0, 128, 255]
+    assert (array[:, :24] == images.GREY).all() and (array[:, 72:] == images.GREY).all()
+
+
+def test_equalizing_keeps_an_image_of_one_brightness() -> None:
+    image = Image.new("L", (8, 8), 90)
+    assert images.equalize(image).getextrema() == (90, 90)
+
+
+def test_equalizing_colours_spreads_their_luma() -> None:
+    image = Image.new("RGB", (2, 1), (90, 90, 90))
+    image.putpixel((1, 0), (110, 110, 110))
+    assert [images.equalize(image).getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 0), (255, 255, 255)]

@@ -28,8 +28,10 @@ _UNREADABLE = (
 )
 
 
-def open_image(source: Path | bytes, transpose: bool = False, *, reduce_to: int | None = None) -> Image.Image:
-    """Decode an image to RGB.
+def open_image(
+    source: Path | bytes, transpose: bool = False, *, channels: int = 3, reduce_to: int | None = None
+) -> Image.Image:
+    """Decode an image to RGB or grey.
 
     Transparent pixels show white, as on the page of an annotation tool. A 16-bit grey image keeps its upper 8 bits; it
     isn't stretched, so that equal pixels stay equal in every image. Of an animation it is the first frame.
@@ -37,6 +39,7 @@ def open_image(source: Path | bytes, transpose: bool = False, *, reduce_to: int 
     Args:
         source: a file, or the bytes of one.
         transpose: turn the image as its EXIF orientation says.
+        channels: 3 for RGB, 1 for grey (ITU-R 601-2 luma of the RGB image).
         reduce_to: the side in pixels that the longer side is to be scaled to later. A JPEG at least twice as big is
             decoded at 1/2, 1/4 or 1/8 of its size, never below `reduce_to`: a good deal faster.
 
@@ -51,25 +54,44 @@ def open_image(source: Path | bytes, transpose: bool = False, *, reduce_to: int 
                 image.draft(None, (int(np.ceil(image.width * shrink)), int(np.ceil(image.height * shrink))))
             image.load()
             upright = ImageOps.exif_transpose(image) if transpose else image
-            return _to_rgb(upright, name)
+            return _to_mode(upright, "L" if channels == 1 else "RGB", name)
     except FileNotFoundError as error:
         raise MiradaError(f"{name} is missing: put it back or take it out of the data set.") from error
     except _UNREADABLE as error:
         raise MiradaError(f"{name} cannot be decoded ({error}): save it again or remove it.") from error
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """The image in mode RGB; its pixels are loaded, so that it needs its file no more."""
+def _to_mode(image: Image.Image, mode: str, name: str) -> Image.Image:
+    """The image in mode RGB or L; its pixels are loaded, so that it needs its file no more."""
     if image.mode == "F":
         raise MiradaError(f"{name} holds floating-point pixels of unknown range: save it with 8 or 16 bits.")
     if image.mode.startswith("I"):  # 16 bits, in PIL's words "I;16", "I;16B" or "I"
         wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray((np.clip(wide, 0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.clip(wide, 0, 65535) >> 8).astype(np.uint8)).convert(mode)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        image = Image.alpha_composite(white, rgba)
+    if image.mode == mode:
+        return image
+    # Grey by way of RGB, so that a palette's or a CMYK image's grey is that of its colours.
+    return image.convert("RGB").convert(mode) if image.mode not in ("L", "RGB", "1") else image.convert(mode)
+
+
+def equalize(image: Image.Image) -> Image.Image:
+    """Spread the histogram of a grey image, or of an RGB image's luma, evenly, from 0 for the darkest pixel to 255.
+
+    The third study's preparation of X-rays: histogram equalisation, then min-max. An image of one brightness stays.
+    """
+    if image.mode != "L":
+        luma, blue, red = image.convert("YCbCr").split()
+        return Image.merge("YCbCr", (equalize(luma), blue, red)).convert("RGB")
+    spread = ImageOps.equalize(image)
+    low, high = spread.getextrema()
+    if low == high:
+        return image
+    scale = 255 / (high - low)  # type: ignore[operator]  # a grey image's extrema are two numbers
+    return spread.point([max(0, min(255, round((value - low) * scale))) for value in range(256)])  # type: ignore[operator]
 
 
 def image_size(source: Path | bytes, transpose: bool = False) -> tuple[int, int]:
@@ -95,20 +117,22 @@ def fit_image(
     input_size: int,
     fit: str,
     *,
+    enhance: str = "none",
     full_size: tuple[int, int] | None = None,
     zoom: float | None = None,
 ) -> tuple[np.ndarray, Placement]:
-    """Scale an RGB image into the network's square input.
+    """Scale an RGB or grey image into the network's square input.
 
     Args:
-        image: RGB, as `open_image` gave it.
+        image: as `open_image` gave it.
         input_size: side of the input in pixels.
         fit: 'letterbox' keeps the aspect and pads both sides with grey 114; 'stretch' fills the square.
+        enhance: 'none' or 'equalize', done to the scaled image before the padding.
         full_size: width and height before a reduced decoding; None when the image has its full size.
         zoom: scale for both axes instead of the largest that fits, padded as a letterbox is; at most that largest.
 
     Returns:
-        (S, S, 3) uint8, and the placement as `records.Example` defines it, from pixels of the full size.
+        (S, S, 3) or (S, S, 1) uint8, and the placement as `records.Example` defines it, from pixels of the full size.
     """
     width, height = full_size or image.size
     if fit == "stretch" and zoom is None:
@@ -127,8 +151,10 @@ def fit_image(
         kernel = Image.Resampling.HAMMING if smaller else Image.Resampling.BICUBIC
         scaled = image.resize((new_width, new_height), kernel, box=box)
     pad_x, pad_y = (input_size - new_width) // 2, (input_size - new_height) // 2
-    array = np.full((input_size, input_size, 3), GREY, np.uint8)
-    array[pad_y : pad_y + new_height, pad_x : pad_x + new_width] = np.asarray(scaled)
+    if enhance == "equalize":
+        scaled = equalize(scaled)
+    array = np.full((input_size, input_size, len(image.getbands())), GREY, np.uint8)
+    array[pad_y : pad_y + new_height, pad_x : pad_x + new_width] = np.asarray(scaled).reshape(new_height, new_width, -1)
     return array, (new_width / width, new_height / height, float(pad_x), float(pad_y), 0.0, 0.0)
 
 
@@ -137,6 +163,8 @@ def load_input(
     input_size: int,
     fit: str,
     *,
+    channels: int = 3,
+    enhance: str = "none",
     transpose: bool = False,
     full_size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, Placement]:
@@ -146,6 +174,8 @@ def load_input(
         source: a file, or the bytes of one.
         input_size: side of the input in pixels.
         fit: 'letterbox' or 'stretch'.
+        channels: 3 (RGB) or 1 (grey).
+        enhance: 'none' or 'equalize', see `fit_image`.
         transpose: turn the image as its EXIF orientation says.
         full_size: width and height as displayed, where they are known already.
 
@@ -155,8 +185,8 @@ def load_input(
     full_size = full_size or image_size(source, transpose)
     # Letterboxing scales the longer side to the input's; stretching scales the shorter one least.
     target = input_size if fit == "letterbox" else int(np.ceil(input_size * max(full_size) / min(full_size)))
-    image = open_image(source, transpose, reduce_to=target)
-    return fit_image(image, input_size, fit, full_size=full_size)
+    image = open_image(source, transpose, channels=channels, reduce_to=target)
+    return fit_image(image, input_size, fit, enhance=enhance, full_size=full_size)
 
 
 def to_input(boxes_xyxy: np.ndarray, placement: Placement) -> np.ndarray:
@@ -178,7 +208,7 @@ def _scale_and_shift(placement: Placement) -> tuple[np.ndarray, np.ndarray]:
 
 
 def encode(array: np.ndarray, encoding: str, quality: int = 95) -> bytes:
-    """An (H, W, 3) uint8 RGB array as the bytes of a file.
+    """An (H, W, 3) RGB or (H, W, 1) grey uint8 array as the bytes of a file.
 
     Args:
         array: the pixels.
@@ -186,17 +216,19 @@ def encode(array: np.ndarray, encoding: str, quality: int = 95) -> bytes:
         quality: of the JPEG, 1 to 100.
     """
     buffer = io.BytesIO()
+    image = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
     if encoding == "jpeg":
-        Image.fromarray(array).save(buffer, "JPEG", quality=quality, subsampling=0)
+        image.save(buffer, "JPEG", quality=quality, subsampling=0)
     else:
-        Image.fromarray(array).save(buffer, "PNG")
+        image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def decode(data: bytes) -> np.ndarray:
-    """The (H, W, 3) uint8 RGB pixels of an encoded image.
+def decode(data: bytes, channels: int = 3) -> np.ndarray:
+    """The (H, W, channels) uint8 pixels of an encoded image, RGB or grey.
 
     Raises:
         MiradaError: as `open_image`.
     """
-    return np.asarray(open_image(data))
+    image = open_image(data, channels=channels)
+    return np.asarray(image).reshape(image.height, image.width, channels)

@@ -44,7 +44,7 @@ class Example:
 
     Attributes:
         image_id: unique in the data set; the source's relative path, and the tile's corner where there are tiles.
-        image: encoded JPEG or PNG bytes, RGB, exactly the network's input size.
+        image: encoded JPEG or PNG bytes, RGB or grey, exactly the network's input size.
         boxes_xyxy: (N, 4) float32, corners in pixels of `image`.
         labels: (N,) int64, index into the data set's classes.
         ignore: (N,) bool, boxes that count neither as objects nor as background.
@@ -179,10 +179,11 @@ class Dataset:
     Attributes:
         folder: where the shards lie.
         name, task, classes: what is in it.
-        input_size, channels, fit: what its images are: side in pixels, 3, and 'letterbox' or 'stretch'.
+        input_size, channels, fit: what its images are: side in pixels, 3 (RGB) or 1 (grey), 'letterbox' or 'stretch'.
         splits: split -> {"images", "boxes", "per_class": {label: boxes}, "shards": [{"file", "images", "sha256"}]}.
         digest: sha256 over all shards' digests; it changes when any byte of the data does.
         about: the rest of dataset.json (source, repaired and rejected counts, settings).
+        enhance: what was done to the pixels, 'none' or 'equalize'.
     """
 
     folder: Path
@@ -195,6 +196,7 @@ class Dataset:
     splits: dict[str, dict[str, Any]]
     digest: str
     about: dict[str, Any]
+    enhance: str = "none"
 
     def shards(self, split: str) -> list[Path]:
         """The shard files of one split, in order."""
@@ -206,7 +208,7 @@ class Dataset:
             yield from read_shard(path)
 
 
-DATASET_KEYS = ("name", "task", "classes", "input_size", "channels", "fit", "splits", "digest", "about")
+DATASET_KEYS = ("name", "task", "classes", "input_size", "channels", "fit", "enhance", "splits", "digest", "about")
 
 
 def save_dataset(dataset: Dataset) -> None:
@@ -230,7 +232,7 @@ def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
     if not path.is_file():
         raise MiradaError(f"{path} is missing: run the preprocess stage first (`dvc repro preprocess`).")
     try:
-        content = json.loads(path.read_text())
+        content = {"enhance": "none"} | json.loads(path.read_text())
         dataset = Dataset(folder=folder, **{key: content[key] for key in DATASET_KEYS})
     except (ValueError, KeyError, TypeError) as error:
         raise MiradaError(
