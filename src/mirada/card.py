@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.errors import MiradaError
+from mirada.tasks import get_task
 
 FORMAT = 2
 

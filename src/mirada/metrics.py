@@ -82,6 +82,11 @@ class DetectionMetrics:
     confusion: np.ndarray
     matches: list[Matches]
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of `metrics.json`."""
+        return {key: getattr(self, key) for key in ("map50", "map50_95", "precision", "recall", "f1")}
+
 
 def evaluate_detections(
     truths: Sequence[Example], predictions: Sequence[Detections], labels: Sequence[str], *, max_detections: int = 100

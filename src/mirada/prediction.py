@@ -1,15 +1,27 @@
-"""From a network's raw outputs to detections; the same code validates, evaluates and serves."""
+"""From a network's raw outputs to what it found; the same code validates, evaluates and serves.
+
+What the parts of `card.outputs` are, S being the input's side in pixels and K the number of labels:
+
+- Detection: 'objectness' (1, S/stride, S/stride, 1) and, with several labels, 'classes' (…, K) are logits, one map a level;
+  'distances' (…, 4) are left, top, right and bottom from a cell's centre, in strides, before the softplus.
+- Classification: 'classes' (1, K) logits.
+- Localization: 'classes' (1, K) logits, and the box either as 'box' (1, 4), its corners in pixels of the input, or as the
+  maps 'scores' (1, H, W, 1), logits over the cells, and 'distances' (1, H, W, 4).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mirada.boxes import clip_boxes, suppress
-from mirada.card import Card
+
+if TYPE_CHECKING:
+    from mirada.card import Card
 
 CANDIDATES = 1000  # best cells that reach non-maximum suppression
 
@@ -36,6 +48,72 @@ class Detections:
         """The detections whose score is at least `threshold`."""
         chosen = self.scores >= threshold
         return Detections(self.boxes_xyxy[chosen], self.scores[chosen], self.labels[chosen])
+
+
+@dataclass
+class Classification:
+    """What a model takes one image for.
+
+    Attributes:
+        probabilities: (K,) float64, of each of the card's labels, 0..1; their sum is 1.
+        label: the one chosen, an index into the labels.
+    """
+
+    probabilities: np.ndarray
+    label: int
+
+    @property
+    def probability(self) -> float:
+        """Of the chosen label."""
+        return float(self.probabilities[self.label])
+
+
+@dataclass
+class Localization(Classification):
+    """What a model takes an image's one object for, and where it is.
+
+    Attributes:
+        box_xyxy: (4,) float32, corners in pixels of the network's input.
+        input_size: side of that input.
+    """
+
+    box_xyxy: np.ndarray
+    input_size: int
+
+
+def decode_classification(outputs: Mapping[str, np.ndarray], card: Card) -> Classification:
+    """Softmax over one image's logits; of two labels the second is chosen from `card.threshold` on, of more the likeliest.
+
+    Args:
+        outputs: output name -> float array, the names of `card.outputs`.
+        card: the model's card.
+    """
+    logits = outputs[card.outputs["classes"][0]].reshape(-1).astype(np.float64)
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    if len(probabilities) == 2:
+        return Classification(probabilities, int(probabilities[1] >= card.threshold))
+    return Classification(probabilities, int(np.argmax(probabilities)))
+
+
+def decode_localization(outputs: Mapping[str, np.ndarray], card: Card) -> Localization:
+    """The class as in `decode_classification`, and the box.
+
+    A map's box is the mean of all cells' boxes, weighted with the softmax of their scores, cut to the input. A box that the
+    network gives directly stays as it is, even where its corners are swapped or outside.
+    """
+    found = decode_classification(outputs, card)
+    if "box" in card.outputs:
+        box = outputs[card.outputs["box"][0]].reshape(4).astype(np.float32)
+    else:
+        scores = _flat(outputs, card.outputs["scores"])[:, 0].astype(np.float64)
+        weights = np.exp(scores - scores.max())
+        centres, strides = _cells(card.input_size, tuple(card.strides))
+        reach = np.logaddexp(0, _flat(outputs, card.outputs["distances"])) * strides[:, None]
+        boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
+        box = (weights @ boxes / weights.sum()).astype(np.float32)
+        box = clip_boxes(box, card.input_size, card.input_size)
+    return Localization(found.probabilities, found.label, box, card.input_size)
 
 
 def decode_detections(
