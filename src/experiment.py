@@ -1,4 +1,6 @@
-"""Run all stages in one folder, e.g. `python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5`."""
+"""Run all stages in one folder: a recipe, `python src/experiment.py experiment=solar_cells`, or your own data,
+`python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5`.
+"""
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,7 +16,7 @@ def main(cfg: DictConfig) -> object:
     """Check the configuration of every stage, then run them one after the other."""
     config = parse(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    return experiment.run(experiment.compose_stages(overrides, config.output_dir))
+    return experiment.run(experiment.compose_stages(overrides, config.output_dir, config.recipe))
 
 
 if __name__ == "__main__":

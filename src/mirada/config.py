@@ -313,6 +313,7 @@ class TrainConfig:
     clip_norm: float = 10.0  # 0: gradients are not clipped
     class_weight: str = "none"  # none | loss (rare classes count more) | logits (as study 3 published it)
     label_smoothing: float = 0.0
+    tune_threshold: bool = False  # two classes: choose the second one's threshold on val instead of 0.5
     patience: int = 0  # epochs without a better validation metric before training stops; 0: never
     val_every: int = 1
     compare_epochs: int = 0  # epochs trained with the naive input first, to compare times with
@@ -436,6 +437,7 @@ class ExperimentConfig:
     """Settings of `experiment`; a stage's section holds what that stage's own configuration checks."""
 
     data: DataConfig = field(default_factory=DataConfig)
+    recipe: dict[str, Any] = field(default_factory=dict)  # a file of conf/experiment: settings under their stage's name
     output_dir: str = MISSING
     fetch: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
@@ -446,7 +448,7 @@ class ExperimentConfig:
 
 def _experiment_schema() -> DictConfig:
     schema = OmegaConf.structured(ExperimentConfig)
-    for stage in SCHEMAS:
+    for stage in (*SCHEMAS, "recipe"):
         OmegaConf.set_struct(schema[stage], False)  # Hydra would refuse every key of an empty section
     return schema
 

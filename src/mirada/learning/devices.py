@@ -16,6 +16,7 @@ class Devices:
     strategy: tf.distribute.Strategy
     replicas: int
     gpus_physical: int  # GPUs in use; 0: the replicas are logical CPU devices, so times say nothing about GPUs
+    wanted: bool = True  # whether GPUs were asked for
 
     @property
     def sentence(self) -> str:
@@ -23,17 +24,17 @@ class Devices:
         if self.gpus_physical:
             return f"training on {self.replicas} GPU{'s' * (self.replicas > 1)}"
         if self.replicas == 1:
-            return "no GPU found: training on the CPU"
+            return "no GPU found: training on the CPU" if self.wanted else "training on the CPU"
         return f"no GPU found: {self.replicas} logical CPU devices stand in for {self.replicas} GPUs"
 
 
 def choose_devices(gpus: int) -> Devices:
-    """The strategy for N replicas.
+    """The strategy for N replicas; with gpus=0 one on the CPU, whatever there is.
 
     Raises:
         MiradaError: there are GPUs, but fewer than asked for; or TensorFlow already runs with fewer logical devices.
     """
-    found = tf.config.list_physical_devices("GPU")
+    found = tf.config.list_physical_devices("GPU") if gpus else []
     if found:
         if len(found) < gpus:
             raise MiradaError(f"gpus={gpus} but this machine has {len(found)}: set gpus={len(found)} or less.")
@@ -41,7 +42,8 @@ def choose_devices(gpus: int) -> Devices:
             tf.config.experimental.set_memory_growth(gpu, True)
         names = [f"/gpu:{number}" for number in range(gpus)]
         return Devices(_strategy(names), gpus, gpus)
-    return Devices(_strategy([f"/cpu:{number}" for number in range(_logical_cpus(gpus))]), gpus, 0)
+    replicas = max(gpus, 1)
+    return Devices(_strategy([f"/cpu:{number}" for number in range(_logical_cpus(replicas))]), replicas, 0, bool(gpus))
 
 
 def _strategy(names: list[str]) -> tf.distribute.Strategy:

@@ -3,6 +3,8 @@
 A run is described as for the single stages, each key under its stage's name: `train.epochs=5`, `train.model=tiny`,
 `evaluate.split=val`; `data=…` and `data.…` describe the data for `fetch` and `preprocess`. The folders of the stages
 are chosen here, so that several experiments share nothing and a sweep (`-m`) can hold one a job.
+
+A recipe (`experiment=study1`, a file of `conf/experiment`) is a set of such settings; the command line's come first.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from typing import Any
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mirada.cli import explain
 from mirada.config import SCHEMAS, parse
 from mirada.errors import MiradaError
+from mirada.tracking import flatten
 
 FOLDERS: dict[str, dict[str, str]] = {
     "fetch": {"output_dir": "raw"},
@@ -36,12 +40,19 @@ FOLDERS: dict[str, dict[str, str]] = {
 """Stage -> its key -> the folder below the experiment's `output_dir`."""
 
 
-def compose_stages(overrides: Sequence[str], output_dir: str) -> dict[str, Any]:
+GROUPS = ("model", "augment", "input")
+"""Keys of a stage that choose a file of `conf/<key>`."""
+
+
+def compose_stages(
+    overrides: Sequence[str], output_dir: str, recipe: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Compose and check every stage's configuration; Hydra must have been initialized with `conf/`.
 
     Args:
         overrides: the command line's, e.g. ['data=voc', 'train.epochs=5'].
         output_dir: the experiment's folder.
+        recipe: 'data' -> a choice, stage -> its settings, nested; a setting that an override names is left out.
 
     Returns:
         Stage -> its configuration's dataclass, in the order in which the stages run.
@@ -49,7 +60,25 @@ def compose_stages(overrides: Sequence[str], output_dir: str) -> dict[str, Any]:
     Raises:
         MiradaError: a key is unknown, its value is out of range, or it is a folder that the experiment chooses.
     """
-    return {stage: _compose_stage(stage, overrides_of(stage, overrides), output_dir) for stage in SCHEMAS}
+    recipe = dict(recipe or {})
+    if unknown := set(recipe) - {"data", *SCHEMAS}:
+        raise MiradaError(f"unknown key {sorted(unknown)[0]} in the recipe: it may hold data, {', '.join(SCHEMAS)}.")
+    return {
+        stage: _compose_stage(stage, overrides_of(stage, overrides), output_dir, recipe_of(stage, recipe))
+        for stage in SCHEMAS
+    }
+
+
+def recipe_of(stage: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe for one stage, flat; `data` is one of fetch and preprocess.
+
+    >>> recipe_of("train", {"data": "voc", "train": {"epochs": 5, "qat": {"gpus": 2}}})
+    {'epochs': 5, 'qat.gpus': 2}
+    """
+    settings = flatten(recipe.get(stage, {}))
+    if "data" in recipe and stage in ("fetch", "preprocess"):
+        settings = {"data": recipe["data"], **settings}
+    return settings
 
 
 def overrides_of(stage: str, overrides: Sequence[str]) -> list[str]:
@@ -76,11 +105,18 @@ def overrides_of(stage: str, overrides: Sequence[str]) -> list[str]:
     return kept
 
 
-def _compose_stage(stage: str, overrides: list[str], output_dir: str) -> Any:
+def _compose_stage(stage: str, overrides: list[str], output_dir: str, recipe: Mapping[str, Any]) -> Any:
+    said = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    rest = {key: value for key, value in recipe.items() if key not in said}
+    choices = [f"{key}={rest.pop(key)}" for key in ("data", *GROUPS) if key in rest]
     try:
-        cfg = compose(stage, overrides=overrides)
+        cfg = compose(stage, overrides=[*choices, *overrides])
+        for key, value in rest.items():
+            OmegaConf.update(cfg, key, value)
     except HydraException as error:
         raise MiradaError(f"in the section {stage}: {explain(error)}") from error
+    except OmegaConfBaseException as error:
+        raise MiradaError(f"in the section {stage} of the recipe: {str(error).splitlines()[0]}") from error
     for key, folder in FOLDERS[stage].items():
         OmegaConf.update(cfg, key, str(Path(output_dir) / folder))
     try:

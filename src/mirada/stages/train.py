@@ -60,6 +60,7 @@ def run(config: TrainConfig) -> float:
         _fit(trainer, config, mlflow_run)
         seconds = time.perf_counter() - started
         _save(trainer, card, output_dir)
+        figures = {f"val_{key}": value for key, value in card.metrics.items()}
         best = {"best_epoch": trainer.state.best_epoch, "train_seconds": seconds}
         best |= {f"best_{key}": value for key, value in card.metrics.items()}
         steady = trainer.state.history[1:] or trainer.state.history
@@ -68,7 +69,7 @@ def run(config: TrainConfig) -> float:
         for name in ("model.json", "model.keras", "history.csv"):
             mlflow_run.log_artifacts(output_dir / name, "train")
     print(
-        f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(card.metrics, dataset.task)}, {seconds:.0f} s"
+        f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(figures)}, {seconds:.0f} s"
     )
     return trainer.state.best_metric
 
@@ -138,23 +139,25 @@ def _record_start(
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
     with _progress(trainer, config) as advance:
         for figures in trainer.fit(advance):
-            print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures, trainer.dataset.task)}", flush=True)
+            print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
             _write_history(trainer.state.history, Path(config.output_dir) / "history.csv")
     if trainer.state.epoch < config.epochs:
         print(f"stopped early: no better val {get_task(trainer.dataset.task).main_metric} in {config.patience} epochs")
 
 
-_SHOWN = {"images_per_s": "{:.1f} images/s", "wait_share": "{:.1%} waiting for input"}
+_SHOWN = {
+    "loss": "loss {:.3f}",
+    "images_per_s": "{:.1f} images/s",
+    "wait_share": "{:.1%} waiting for input",
+}
 
 
-def _figures(figures: dict[str, float], task: str) -> str:
-    """The loss, the task's main figures and the speed, as far as they are there."""
-    shown = {"loss": "loss {:.3f}"}
-    for key, title in list(get_task(task).metrics.items())[:2]:
-        shown |= {key: f"val {title} {{:.3f}}", f"val_{key}": f"val {title} {{:.3f}}"}
-    shown |= _SHOWN
-    return ", ".join(text.format(figures[key]) for key, text in shown.items() if key in figures)
+def _figures(figures: dict[str, float]) -> str:
+    """The loss, the validation's first two figures and the speed, as far as they are there."""
+    measured = [key for key in figures if key.startswith("val_") and not key.endswith(("_low", "_high"))]
+    shown = {key: f"val {key.removeprefix('val_')} {{:.3f}}" for key in measured[:2]}
+    return ", ".join(text.format(figures[key]) for key, text in (_SHOWN | shown).items() if key in figures)
 
 
 @contextmanager
@@ -187,6 +190,9 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     temporary.replace(output_dir / "model.keras")
     best = trainer.state.history[trainer.state.best_epoch - 1]
     card.metrics = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
+    task = get_task(card.task)
+    if trainer.config.tune_threshold and trainer.dataset.splits["val"]["images"]:
+        card.threshold = task.choose_threshold(*trainer.predict("val"))
     card.trained_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     save_card(card, output_dir / "model.json")
     _write_history(trainer.state.history, output_dir / "history.csv")
