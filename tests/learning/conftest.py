@@ -18,33 +18,41 @@ choose_devices(2)  # logical devices are made once in a process, before anything
 COLOURS = ((220, 30, 30), (30, 30, 220))
 
 
-def make_example(number: int, classes: int) -> Example:
-    """A grey picture with one coloured square; the colour is the class."""
+def make_example(number: int, classes: int, task: str = "detection", channels: int = 3) -> Example:
+    """A grey picture with one coloured square; the colour is the class. For classification the box is the picture's."""
     rng = np.random.default_rng(number)
     image = rng.integers(90, 140, (SIDE, SIDE, 3)).astype(np.uint8)
     label, side = number % classes, int(rng.integers(16, 32))
     x, y = rng.integers(0, SIDE - side, 2)
     image[y : y + side, x : x + side] = COLOURS[label]
     box = np.array([[x, y, x + side, y + side]], np.float32)
+    if task == "classification":
+        box = np.array([[0, 0, SIDE, SIDE]], np.float32)
+    image = image if channels == 3 else image[..., :1]
     return Example(f"square {number}.png", encode(image, "png", 95), box, np.array([label]), np.array([False]), "s.png")
 
 
-def write_dataset(folder: Path, classes: int = 2, train: int = 12, val: int = 4) -> Dataset:
+def write_dataset(
+    folder: Path, classes: int = 2, train: int = 12, val: int = 4, task: str = "detection", channels: int = 3
+) -> Dataset:
     """A processed data set of squares."""
     folder.mkdir(parents=True)
     splits, start = {}, 0
     for split, images in (("train", train), ("val", val), ("test", 4)):
-        examples = [make_example(number, classes) for number in range(start, start + images)]
+        examples = [make_example(number, classes, task, channels) for number in range(start, start + images)]
         start += images
         shards = []
         for part in range(2):
             name, mine = f"{split}-{part:05d}-of-00002.tfrecord", examples[part::2]
             (folder / name).write_bytes(b"".join(frame(serialize(example)) for example in mine))
             shards.append({"file": name, "images": len(mine), "sha256": sha256_of(folder / name)})
-        splits[split] = {"images": images, "boxes": images, "per_class": {}, "shards": shards}
+        names = ["red", "blue"][:classes]
+        per_class = {name: sum(e.labels[0] == k for e in examples) for k, name in enumerate(names)}
+        per_class = {name: int(count) for name, count in per_class.items()}
+        splits[split] = {"images": images, "boxes": images, "per_class": per_class, "shards": shards}
     digest = digest_of(shard["sha256"] for content in splits.values() for shard in content["shards"])
     names = ["red", "blue"][:classes]
-    dataset = Dataset(folder, "squares", "detection", names, SIDE, 3, "letterbox", splits, digest, {})
+    dataset = Dataset(folder, "squares", task, names, SIDE, channels, "letterbox", splits, digest, {})
     save_dataset(dataset)
     return dataset
 

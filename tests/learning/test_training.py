@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_names_step_and_files(train_config):
 
 def test_patience_ends_a_training_that_does_not_get_better(train_config, capsys):
     train.run(replace(train_config, epochs=40, patience=1, learning_rate=1e-9))
-    assert "stopped early: no better val mAP50 in 1 epochs" in capsys.readouterr().out
+    assert "stopped early: no better val map50 in 1 epochs" in capsys.readouterr().out
     found = [float(row["val_map50"]) for row in history(train_config.output_dir)]
     assert len(found) < 40 and found[-1] <= found[-2]
 
@@ -160,4 +160,4 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(train_confi
 def test_the_card_is_plain_json(train_config):
     train.run(train_config)
     content = json.loads((Path(train_config.output_dir) / "model.json").read_text())
-    assert content["format"] == 1 and content["data_digest"] and content["metrics"].keys() == {"map50", "map50_95"}
+    assert content["format"] == 2 and content["data_digest"] and content["metrics"].keys() == {"map50", "map50_95"}

@@ -42,6 +42,7 @@ class State:
     step: int = 0
     best_epoch: int = 0
     best_metric: float = -1.0
+    better_epoch: int = 0  # the last one that was better, not only as good
     checkpoint: str = ""
     run_id: str | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -180,6 +181,8 @@ class Trainer:
                 figures |= self.validate()
             metric = figures.get(f"val_{self.task.main_metric}", -1.0 if self._validates else float(self.state.epoch))
             # Of equal epochs the later one is kept, as its learning rate was lower.
+            if metric > self.state.best_metric or self.state.epoch == 1:
+                self.state.better_epoch = self.state.epoch
             if metric >= self.state.best_metric or self.state.epoch == 1:
                 self.state.best_metric, self.state.best_epoch = metric, self.state.epoch
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +196,7 @@ class Trainer:
         return self.dataset.splits["val"]["images"] > 0
 
     def _out_of_patience(self) -> bool:
-        return 0 < self.config.patience <= self.state.epoch - self.state.best_epoch and self.state.best_epoch > 0
+        return 0 < self.config.patience <= self.state.epoch - self.state.better_epoch and self.state.better_epoch > 0
 
     def _train_epoch(self, epoch: int, advance: Callable[[int, int], None]) -> dict[str, float]:
         batches = iter(self.devices.strategy.experimental_distribute_dataset(self.input.epoch(epoch)))

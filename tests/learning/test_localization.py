@@ -1,0 +1,74 @@
+"""Localization's box and loss, against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from mirada.config import ModelConfig, TrainConfig
+from mirada.learning.models import build_model
+from mirada.learning.tasks import learning_task
+from mirada.learning.tasks.localization import LocalizationLoss, mean_box
+
+from .test_classification import dataset
+
+STRIDE_ONE = math.log(math.expm1(1))  # softplus of it is one stride, 16 pixels
+
+
+def maps(scores):
+    scores = np.array(scores, np.float32).reshape(1, 2, 2, 1)
+    return scores, np.full((1, 2, 2, 4), STRIDE_ONE, np.float32)
+
+
+def test_a_cell_that_is_sure_gives_its_own_box():
+    box = mean_box(*maps([0, 50, 0, 0])).numpy()  # the upper right cell, centre (24, 8)
+    np.testing.assert_allclose(box, [[8, -8, 40, 24]], atol=1e-3)
+
+
+def test_cells_that_count_alike_give_the_mean_of_their_boxes():
+    box = mean_box(*maps([7, 7, 7, 7])).numpy()
+    np.testing.assert_allclose(box, [[0, 0, 32, 32]], atol=1e-3)
+
+
+def batch(box, label=0):
+    return {"labels": np.array([[label]], np.int32), "boxes_xyxy": np.array([[box]], np.float32)}
+
+
+def test_the_box_of_a_map_is_judged_by_giou():
+    measure = LocalizationLoss(TrainConfig(data_dir="", output_dir=""), dataset({"a": 1, "b": 1}))
+    scores, distances = maps([7, 7, 7, 7])
+    outputs = {"classes": np.zeros((1, 2), np.float32), "scores_16": scores, "distances_16": distances}
+    found = measure(outputs, batch([0, 0, 32, 16]))  # half of the box that is found: IoU and GIoU 0.5
+    assert float(found["boxes"]) == pytest.approx(2 * 0.5, rel=1e-4)
+    assert float(found["classes"]) == pytest.approx(math.log(2), rel=1e-5)
+    assert float(measure(outputs, batch([0, 0, 32, 16], label=-1))["boxes"]) == 0
+
+
+def test_the_box_of_study1_is_judged_by_its_squared_error_in_pixels():
+    measure = LocalizationLoss(TrainConfig(data_dir="", output_dir=""), dataset({"a": 1, "b": 1}))
+    outputs = {"classes": np.zeros((1, 2), np.float32), "box": np.array([[10, 10, 52, 50]], np.float32)}
+    found = measure(outputs, batch([10, 14, 50, 50]))
+    assert float(found["boxes"]) == pytest.approx((16 + 4) / 4)
+
+
+@pytest.mark.parametrize("name", learning_task("localization").NETWORKS)
+def test_its_outputs_have_the_names_that_the_card_tells(name):
+    config = ModelConfig(name=name, backbone=name, weights=None, pool_after=[1, 2, 3, 4, 5])
+    task = learning_task("localization")
+    outputs = build_model(config, "localization", 64, 3, 3)(np.zeros((2, 64, 64, 3), np.float32))
+    assert set(outputs) == {name for names in task.output_names(config, 3).values() for name in names}
+    assert len(task.strides(config)) == ("box" not in outputs)
+
+
+@pytest.mark.parametrize(("pooled", "side"), [([1, 2, 3, 4, 5], 2), ([1, 3, 4, 5], 4)])
+def test_study1_is_the_network_of_the_study(pooled, side):
+    config = ModelConfig(name="study1", backbone="study1", weights=None, pool_after=pooled)
+    model = build_model(config, "localization", 64, 3, 10)
+    layers = [type(layer).__name__ for layer in model.layers]
+    assert layers.count("Conv2D") == 5 and layers.count("BatchNormalization") == 4
+    assert layers.count("MaxPooling2D") == len(pooled) and layers.count("Rescaling") == 1
+    assert all(layer.filters == 32 for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    assert model.get_layer("flatten").output_shape == (None, side * side * 32)
+    dense = {layer.name: layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)}
+    assert dense == {"class_1": 128, "classes": 10, "box_1": 128, "box_2": 64, "box_3": 32, "box": 4}
