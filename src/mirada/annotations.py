@@ -124,7 +124,7 @@ def list_voc(raw_dir: Path) -> tuple[list[VocPair], list[Rejected]]:
     """
     entries: dict[tuple[tuple[str, ...], str], _Entry] = {}
     lists: dict[tuple[str, ...], dict[str, Path]] = {}
-    for parts, path in _files(raw_dir):
+    for parts, path in visible_files(raw_dir):
         suffix = path.suffix.lower()
         if suffix == ".txt" and "ImageSets" in parts and path.stem in _LISTS:
             at = parts.index("ImageSets")
@@ -143,7 +143,7 @@ def list_voc(raw_dir: Path) -> tuple[list[VocPair], list[Rejected]]:
     return sorted(placed + pairs, key=lambda pair: pair.source), sorted(rejected, key=lambda r: (r.file, r.reason))
 
 
-def _files(raw_dir: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+def visible_files(raw_dir: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
     """Every visible file with the folders that lead to it."""
     for folder, names, files in os.walk(raw_dir):
         parts = Path(folder).relative_to(raw_dir).parts
@@ -239,7 +239,7 @@ def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
     root = _parse(pair.xml)
     if isinstance(root, str):
         return _reject(pair.source, root)
-    header = _header(pair.image)
+    header = read_header(pair.image)
     if isinstance(header, str):
         return _reject(pair.source, header)
     size, orientation, repairs = header
@@ -283,7 +283,7 @@ def _parse(path: Path) -> Element | str:
     return root if root.tag == "annotation" else "xml_not_voc"
 
 
-def _header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
+def read_header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
     """Stored size, EXIF orientation (1 where there is none) and repairs of an image, or a reason code."""
     try:
         with warnings.catch_warnings():

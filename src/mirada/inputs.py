@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from mirada import images
-from mirada.annotations import RawImage, Rejected, VocPair, read_voc
+from mirada.annotations import RawImage, Rejected
 from mirada.config import DataConfig
 from mirada.errors import MiradaError
+from mirada.formats import FORMATS
+from mirada.objects import crops
 from mirada.records import Example, frame, serialize
 from mirada.splits import by_area
 from mirada.tiles import Region, boxes_in, grid
@@ -26,11 +29,14 @@ from mirada.tiles import Region, boxes_in, grid
 
 @dataclass(frozen=True)
 class Settings:
-    """How an image becomes a record; see `PreprocessConfig` and `TileConfig`."""
+    """How an image becomes a record; see `DataConfig`, `PreprocessConfig` and `TileConfig`."""
 
+    task: str
     classes: tuple[str, ...]
     input_size: int
     fit: str
+    channels: int
+    enhance: str
     encoding: str
     quality: int
     tile_size: int
@@ -39,17 +45,30 @@ class Settings:
 
 @dataclass(frozen=True)
 class Unit:
-    """One record to make: a whole image, or a tile of it."""
+    """One record to make: a whole image, a tile of it, or a crop that shows one of its objects.
+
+    Attributes:
+        image: with the boxes that count in this record.
+        split: of the whole image.
+        region: the part of the image.
+        part: 'whole', 'tile' or 'crop'.
+    """
 
     image: RawImage
     split: str
     region: Region
-    is_tile: bool
+    part: str
 
     @property
     def image_id(self) -> str:
-        """The image's source, and the tile's corner where it is one."""
-        return f"{self.image.source}#{self.region.x1},{self.region.y1}" if self.is_tile else self.image.source
+        """The image's source, and the corner of a tile, or both corners of a crop, as crops may share one."""
+        region = self.region
+        corners = {
+            "whole": "",
+            "tile": f"#{region.x1},{region.y1}",
+            "crop": f"#{region.x1},{region.y1},{region.x2},{region.y2}",
+        }
+        return self.image.source + corners[self.part]
 
 
 @dataclass(frozen=True)
@@ -63,9 +82,14 @@ class Record:
     ignored: int
 
 
-def read_pair(pair: VocPair, rename: Mapping[str, str]) -> tuple[RawImage | Rejected, str]:
-    """An annotated image, or why not, and the sha256 of the image's file."""
-    found = read_voc(pair, rename)
+def read_image(item: Any, data: DataConfig) -> tuple[RawImage | Rejected, str]:
+    """An annotated image, or why not, and the sha256 of the image's file.
+
+    Args:
+        item: from the listing of `data.format`.
+        data: how to read it.
+    """
+    found = FORMATS[data.format].read(item, data)
     if isinstance(found, Rejected):
         return found, ""
     return found, hashlib.sha256(found.path.read_bytes()).hexdigest()
@@ -75,22 +99,26 @@ def plan(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataCo
     """List every record to make, image by image, row by row.
 
     Args:
-        raw_images: all that is used.
+        raw_images: all that is used, each fit for its task.
         splits: source -> split; not needed when `data.split.kind` is 'area'.
-        data: its `tile` and `split`.
+        data: its `task`, `tile` and `split`.
     """
     units: list[Unit] = []
     for image in raw_images:
         whole = Region(0, 0, image.width, image.height)
+        if data.task == "localization" and len(image.boxes) > 1:
+            for box, window in crops(image.width, image.height, image.boxes):
+                units.append(Unit(replace(image, boxes=(box,)), splits[image.source], window, "crop"))
+            continue
         if data.tile.size == 0:
-            units.append(Unit(image, splits[image.source], whole, is_tile=False))
+            units.append(Unit(image, splits[image.source], whole, "whole"))
             continue
         regions = {splits.get(image.source, "train"): whole}
         if data.split.kind == "area":
             regions = by_area(image.width, image.height, data.split, data.tile.size)
         for split, region in regions.items():
             overlap = data.tile.overlap if split == "train" else None
-            units += [Unit(image, split, tile, is_tile=True) for tile in grid(region, data.tile.size, overlap)]
+            units += [Unit(image, split, tile, "tile") for tile in grid(region, data.tile.size, overlap)]
     return units
 
 
@@ -106,15 +134,18 @@ def count_boxes(units: Sequence[Unit], min_visible: float) -> dict[str, Counter[
 def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
     """Decode, cut, scale and encode one record; an image that can't be decoded is rejected."""
     try:
-        array, placement = _tile(unit, settings) if unit.is_tile else _whole(unit, settings)
+        array, placement = _whole(unit, settings) if unit.part == "whole" else _part(unit, settings)
     except MiradaError:
         advice = "the image is cut short or damaged: copy or export it again"
         return Rejected(unit.image.source, "image_undecodable", advice)
     boxes, labels, ignore = boxes_in(unit.region, unit.image.boxes, settings.min_visible)
+    boxes_xyxy = np.clip(images.to_input(boxes, placement), 0, settings.input_size)
+    if settings.task == "classification":
+        boxes_xyxy[:] = (0, 0, settings.input_size, settings.input_size)  # with the padding
     example = Example(
         image_id=unit.image_id,
         image=images.encode(array, settings.encoding, settings.quality),
-        boxes_xyxy=np.clip(images.to_input(boxes, placement), 0, settings.input_size),
+        boxes_xyxy=boxes_xyxy,
         labels=np.array([settings.classes.index(label) for label in labels], np.int64),
         ignore=ignore,
         source=unit.image.source,
@@ -128,21 +159,23 @@ def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement
     """The whole image as the network's input."""
     image = unit.image
     full_size = (image.width, image.height)
-    size, fit = settings.input_size, settings.fit
-    return images.load_input(image.path, size, fit, transpose=image.transpose, full_size=full_size)
+    size, fit, channels, enhance = settings.input_size, settings.fit, settings.channels, settings.enhance
+    return images.load_input(
+        image.path, size, fit, channels=channels, enhance=enhance, transpose=image.transpose, full_size=full_size
+    )
 
 
-def _tile(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
-    """A tile as the network's input. All tiles are zoomed alike; a short one is padded."""
+def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
+    """A part of an image as the network's input. All tiles are zoomed alike; a short one is padded."""
     region = unit.region
-    photograph = _photograph(unit.image.path, unit.image.transpose)
-    tile = photograph.crop((region.x1, region.y1, region.x2, region.y2))
-    zoom = settings.input_size / settings.tile_size
-    array, placement = images.fit_image(tile, settings.input_size, settings.fit, zoom=zoom)
+    photograph = _photograph(unit.image.path, unit.image.transpose, settings.channels)
+    part = photograph.crop((region.x1, region.y1, region.x2, region.y2))
+    zoom = settings.input_size / settings.tile_size if unit.part == "tile" else None
+    array, placement = images.fit_image(part, settings.input_size, settings.fit, enhance=settings.enhance, zoom=zoom)
     return array, (*placement[:4], float(region.x1), float(region.y1))
 
 
 @lru_cache(maxsize=1)
-def _photograph(path: Path, transpose: bool) -> Image.Image:
-    """The decoded image, kept for its next tile."""
-    return images.open_image(path, transpose)
+def _photograph(path: Path, transpose: bool, channels: int) -> Image.Image:
+    """The decoded image, kept for its next part."""
+    return images.open_image(path, transpose, channels=channels)

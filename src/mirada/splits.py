@@ -171,7 +171,7 @@ def check_classes(classes: Sequence[str], per_class: Mapping[str, Mapping[str, i
                 "data.split, or rename it with data.rename."
             )
         raise MiradaError(
-            f"Class {label!r} is empty, no box that counts carries this label: add images of it, take it out of "
+            f"Class {label!r} is empty, nothing that counts carries this label: add images of it, take it out of "
             "data.classes, or rename it with data.rename."
         )
 

@@ -28,11 +28,13 @@ from rich.progress import (
 from rich.text import Text
 
 from mirada import records
-from mirada.annotations import RawImage, Rejected, VocPair, list_voc
+from mirada.annotations import RawImage, Rejected
 from mirada.config import PreprocessConfig
 from mirada.errors import MiradaError
 from mirada.executors import make_executor, map_bounded
-from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_pair
+from mirada.formats import FORMATS
+from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_image
+from mirada.objects import merge_copies, single_out
 from mirada.shards import Spool, clean_stale, partial_folder, publish, write_shards
 from mirada.splits import assign, check_classes, check_sizes, leaks, order_key
 from mirada.usage import UsageMeter
@@ -110,7 +112,9 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
     """All of the stage's output, in a folder of its own."""
     config = work.config
     images, digests = _read(work, raw_dir)
-    images, classes, repaired = _classes(images, config)
+    images, classes, left_out = _classes(images, config)
+    images = _single_out(work, images, digests)
+    repaired = Counter(code for image in images for code in image.repairs) + left_out
     images, splits = _split(work, images, digests)
     units = plan(images, splits, config.data)
     per_class = count_boxes(units, config.data.tile.min_visible)
@@ -132,11 +136,12 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         task=config.data.task,
         classes=classes,
         input_size=config.input_size,
-        channels=3,
+        channels=config.channels,
         fit=config.fit,
         splits=stored,
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
         about=_about(config, raw_dir, repaired, len(work.rejected)),
+        enhance=config.enhance,
     )
     records.save_dataset(dataset)
     return dataset
@@ -144,26 +149,32 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
 
 def _read(work: _Work, raw_dir: Path) -> tuple[list[RawImage], dict[str, str]]:
     """Every usable image with its boxes, and the sha256 of each."""
-    pairs, unpaired = list_voc(raw_dir)
-    work.rejected.update(unpaired)
-    function = partial(read_pair, rename=dict(work.config.data.rename))
+    data = work.config.data
+    items, left_out = FORMATS[data.format].list(raw_dir, data)
+    work.rejected.update(left_out)
+    function = partial(read_image, data=data)
     images: list[RawImage] = []
     digests: dict[str, str] = {}
-    for found, digest in work.map(function, pairs, "reading annotations", _pair_name):
+    for found, digest in work.map(function, items, "reading annotations", _item_name):
         if isinstance(found, Rejected):
             work.rejected.add(found)
         else:
             images.append(found)
             digests[found.source] = digest
     if not images:
-        why = Counter((item.reason, item.advice) for item in work.rejected).most_common(1)
-        count = f", {len(work.rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
-        raise MiradaError(f"{raw_dir} holds no usable image with a VOC XML{count}: put x.xml beside x.jpg.")
+        what, _, remedy = FORMATS[data.format].expected.partition(": ")
+        raise MiradaError(f"{raw_dir} holds no usable {what}{_why(work.rejected)}: {remedy}.")
     return images, digests
 
 
-def _pair_name(pair: VocPair) -> str:
-    return pair.source
+def _why(rejected: set[Rejected]) -> str:
+    """The reason for which most files were left out, in the middle of a sentence."""
+    why = Counter((item.reason, item.advice) for item in rejected).most_common(1)
+    return f", {len(rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
+
+
+def _item_name(item: Any) -> str:
+    return str(item.source)
 
 
 def _unit_name(unit: Unit) -> str:
@@ -171,17 +182,28 @@ def _unit_name(unit: Unit) -> str:
 
 
 def _classes(images: list[RawImage], config: PreprocessConfig) -> tuple[list[RawImage], list[str], Counter[str]]:
-    """The images with boxes of the wanted classes only, the classes, and how often what was repaired."""
-    repaired = Counter(code for image in images for code in image.repairs)
+    """The images with boxes of the wanted classes only, the classes, and how many boxes that left out."""
     found = sorted({box.label for image in images for box in image.boxes})
     if not found:
         raise MiradaError(f"{config.raw_dir} holds images but not one box: annotate objects first.")
     classes = list(config.data.classes) or found
     kept = [replace(image, boxes=tuple(box for box in image.boxes if box.label in classes)) for image in images]
     left_out = sum(len(image.boxes) for image in images) - sum(len(image.boxes) for image in kept)
-    if left_out:
-        repaired["label_not_wanted"] = left_out
-    return kept, classes, repaired
+    return kept, classes, Counter({"label_not_wanted": left_out} if left_out else {})
+
+
+def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) -> list[RawImage]:
+    """The images that fit their task, with one label or one object each where the task wants that."""
+    data = work.config.data
+    singled = [single_out(image, data) for image in images]
+    work.rejected.update(image for image in singled if isinstance(image, Rejected))
+    fit = [image for image in singled if isinstance(image, RawImage)]
+    if data.task == "classification":
+        fit, disagreeing = merge_copies(fit, digests)
+        work.rejected.update(disagreeing)
+    if not fit:
+        raise MiradaError(f"{work.config.raw_dir} holds no image fit for data.task={data.task}{_why(work.rejected)}.")
+    return fit
 
 
 def _split(work: _Work, images: list[RawImage], digests: dict[str, str]) -> tuple[list[RawImage], dict[str, str]]:
@@ -207,9 +229,12 @@ def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spo
     """Make every record in the workers and spool it; returns the counts of each split."""
     config = work.config
     settings = Settings(
+        task=config.data.task,
         classes=tuple(classes),
         input_size=config.input_size,
         fit=config.fit,
+        channels=config.channels,
+        enhance=config.enhance,
         encoding=config.encoding,
         quality=config.quality,
         tile_size=config.data.tile.size,
@@ -252,9 +277,11 @@ def _about(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], reje
             source = {key: content[key] for key in SOURCE_KEYS if key in content}
         except (ValueError, TypeError) as error:
             raise MiradaError(f"{raw_dir / 'SOURCE.json'} is corrupt ({error}): run fetch with force=true.") from error
-    settings = {key: getattr(config, key) for key in ("input_size", "fit", "encoding", "quality", "shard_images")} | {
-        key: getattr(config.data, key) for key in ("rename", "classes")
-    }
+    keys = ("input_size", "fit", "channels", "enhance", "encoding", "quality", "shard_images")
+    settings = {key: getattr(config, key) for key in keys}
+    settings |= {key: getattr(config.data, key) for key in ("format", "several", "rename", "classes")}
+    if config.data.format == "table":
+        settings["table"] = asdict(config.data.table)
     settings |= {"split": asdict(config.data.split), "tile": asdict(config.data.tile)}
     return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}
 
@@ -273,12 +300,17 @@ def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset
     path = output_dir.parent / f"{output_dir.name}.timing.json"
     path.write_text(json.dumps(timing, indent=2) + "\n", encoding="utf-8")
     parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
-    boxes = sum(split["boxes"] for split in dataset.splits.values())
+    boxes = f"{sum(split['boxes'] for split in dataset.splits.values())} boxes"
+    if dataset.task == "classification":
+        per_class = Counter[str]()
+        for split in dataset.splits.values():
+            per_class.update(split["per_class"])
+        boxes = ", ".join(f"{per_class[label]} {label}" for label in dataset.classes)
     rejected = f"{dataset.about['rejected']} files rejected"
     if dataset.about["rejected"]:
         rejected += f" (see {Path(config.output_dir) / 'rejected.csv'})"
     repairs = sum(dataset.about["repaired"].values())
     print(
-        f"{config.data.name}: images {parts}; {boxes} boxes, {repairs} repairs, {rejected}; "
+        f"{config.data.name}: images {parts}; {boxes}, {repairs} repairs, {rejected}; "
         f"{timing['images_per_s']} images/s with workers={config.workers}"
     )

@@ -1,0 +1,157 @@
+"""From images with any number of objects to what a task can learn: one object, or one label, an image.
+
+Pure functions on metadata; no file is opened here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from mirada.annotations import RawImage, Rejected
+from mirada.config import DataConfig
+from mirada.records import Box
+from mirada.tiles import Region
+
+SHOWN = 0.1  # share of another object that a window may show
+
+ADVICE = {
+    "no_object": "it shows no object of the wanted classes: annotate one or remove the image",
+    "several_objects": "it shows several objects: set data.several to crop or largest, or remove all but one",
+    "several_labels": "its objects have several labels, and classification wants one: remove the image or the others",
+    "objects_overlap": "its objects overlap too much to be shown one by one: set data.several=largest or remove it",
+    "copies_disagree": "the same image has another label elsewhere: leave it where it belongs",
+}
+
+
+def reject(image: RawImage, reason: str) -> Rejected:
+    """Leave an image out."""
+    return Rejected(image.source, reason, ADVICE[reason])
+
+
+def single_out(image: RawImage, data: DataConfig) -> RawImage | Rejected:
+    """Make an image fit for its task; for detection every image is.
+
+    Difficult objects count only where there are no others.
+
+    Args:
+        image: with boxes of the wanted classes only.
+        data: its `task` and `several`.
+
+    Returns:
+        For classification the image with one box that spans it, for localization with one box (or, to be cropped later,
+        with several); `repairs` tells what was dropped. Or why the image can't be used.
+    """
+    if data.task == "detection":
+        return image
+    boxes = tuple(box for box in image.boxes if not box.difficult) or image.boxes
+    boxes = tuple(replace(box, difficult=False) for box in boxes)
+    if not boxes:
+        return reject(image, "no_object")
+    if data.task == "classification":
+        if len({box.label for box in boxes}) > 1:
+            return reject(image, "several_labels")
+        whole = Box(0.0, 0.0, float(image.width), float(image.height), boxes[0].label)
+        return replace(image, boxes=(whole,))
+    if len(boxes) == 1:
+        return replace(image, boxes=boxes)
+    if data.several == "reject":
+        return reject(image, "several_objects")
+    if data.several == "largest":
+        largest = max(boxes, key=_area)
+        return replace(image, boxes=(largest,), repairs=(*image.repairs, *("object_dropped",) * (len(boxes) - 1)))
+    shown = sum(1 for _ in crops(image.width, image.height, boxes))
+    if not shown:
+        return reject(image, "objects_overlap")
+    repairs = (*image.repairs, *("object_overlapped",) * (len(boxes) - shown))
+    return replace(image, boxes=boxes, repairs=repairs)
+
+
+def merge_copies(images: Sequence[RawImage], digests: Mapping[str, str]) -> tuple[list[RawImage], list[Rejected]]:
+    """Find images with one label whose very bytes are there twice.
+
+    An archive may hold its own folder again: copies of one name, label and split become the one with the shortest path,
+    counted as `copy_merged`. Copies with different labels are all left out. Others stay: they do no harm in one split,
+    and `splits.leaks` finds those in two.
+
+    Args:
+        images: each with one box.
+        digests: source -> sha256 of the file.
+    """
+    labels: dict[str, set[str]] = {}
+    names: dict[tuple[str, ...], list[RawImage]] = {}
+    for image in images:
+        label, digest = image.boxes[0].label, digests[image.source]
+        labels.setdefault(digest, set()).add(label)
+        names.setdefault((digest, label, str(image.split), image.path.name), []).append(image)
+    kept, rejected = [], []
+    for (digest, *_), copies in names.items():
+        if len(labels[digest]) > 1:
+            rejected += [reject(image, "copies_disagree") for image in copies]
+            continue
+        first = min(copies, key=lambda image: (image.source.count("/"), image.source))
+        kept.append(replace(first, repairs=(*first.repairs, *("copy_merged",) * (len(copies) - 1))))
+    return sorted(kept, key=lambda image: image.source), rejected
+
+
+def _area(box: Box) -> float:
+    return (box.x2 - box.x1) * (box.y2 - box.y1)
+
+
+def crops(width: int, height: int, boxes: Sequence[Box]) -> Iterator[tuple[Box, Region]]:
+    """For each object the largest window that shows all of it, and of each other one a tenth at most.
+
+    Args:
+        width, height: of the image in pixels.
+        boxes: of all its objects; those that overlap others too much for a window of their own are left out.
+    """
+    for number, box in enumerate(boxes):
+        hull = Region(math.floor(box.x1), math.floor(box.y1), math.ceil(box.x2), math.ceil(box.y2))
+        others = [_withdrawn(other, hull) for at, other in enumerate(boxes) if at != number]
+        if all(others):
+            yield box, _window(hull, [other for other in others if other], width, height)
+
+
+def _withdrawn(other: Box, box: Region) -> tuple[float, float, float, float] | None:
+    """The part of another object that a window for `box` must not touch; None where they overlap too much."""
+    x1, y1, x2, y2 = other.x1, other.y1, other.x2, other.y2
+    if min(x2, box.x2) <= max(x1, box.x1) or min(y2, box.y2) <= max(y1, box.y1):
+        return x1, y1, x2, y2
+    # Each side from which it could be cut free, with the share of it that would be cut off.
+    sides = [
+        ((box.x2 - x1) / (x2 - x1), (box.x2, y1, x2, y2)),
+        ((x2 - box.x1) / (x2 - x1), (x1, y1, box.x1, y2)),
+        ((box.y2 - y1) / (y2 - y1), (x1, box.y2, x2, y2)),
+        ((y2 - box.y1) / (y2 - y1), (x1, y1, x2, box.y1)),
+    ]
+    share, rest = min(sides)
+    return rest if share <= SHOWN else None
+
+
+def _window(box: Region, others: Sequence[tuple[float, float, float, float]], width: int, height: int) -> Region:
+    """The largest rectangle of whole pixels that holds `box` and touches no other.
+
+    The largest can't grow, so each of its sides lies at the image's border or at another object's; these are all tried.
+    """
+    starts = sorted({0, *(math.ceil(x2) for _, _, x2, _ in others if x2 <= box.x1)})
+    ends = sorted({width, *(math.floor(x1) for x1, _, _, _ in others if x1 >= box.x2)}, reverse=True)
+    best, largest = box, 0
+    for x1 in starts:
+        for x2 in ends:
+            if (x2 - x1) * height <= largest:
+                break  # further ends are nearer
+            y1, y2 = 0, height
+            for other in others:
+                if other[0] >= x2 or other[2] <= x1:
+                    continue
+                if other[3] <= box.y1:
+                    y1 = max(y1, math.ceil(other[3]))
+                elif other[1] >= box.y2:
+                    y2 = min(y2, math.floor(other[1]))
+                else:
+                    y2 = 0  # it lies beside the object: no window is that wide
+                    break
+            if (x2 - x1) * (y2 - y1) > largest:
+                largest, best = (x2 - x1) * (y2 - y1), Region(x1, y1, x2, y2)
+    return best
