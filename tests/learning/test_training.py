@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from mirada.card import load_card
+from mirada.config import InputConfig, ModelConfig
 from mirada.errors import MiradaError
 from mirada.learning.conversion import convert
 from mirada.learning.devices import choose_devices
@@ -20,8 +21,9 @@ from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
 from mirada.litert import Model, float_operators
 from mirada.stages import train
+from mirada.tasks import get_task
 
-from .conftest import make_example
+from .conftest import make_example, write_dataset
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -161,3 +163,39 @@ def test_the_card_is_plain_json(train_config):
     train.run(train_config)
     content = json.loads((Path(train_config.output_dir) / "model.json").read_text())
     assert content["format"] == 2 and content["data_digest"] and content["metrics"].keys() == {"map50", "map50_95"}
+
+
+@pytest.mark.parametrize("task", ["classification", "localization"])
+def test_every_task_trains_and_resumes_to_the_very_same_figures(task, train_config, tmp_path):
+    """With dropout, whose random state has to be part of the checkpoint."""
+    dataset = write_dataset(tmp_path / "data", task=task, channels=1)
+    config = replace(train_config, data_dir=str(dataset.folder), epochs=3, input=InputConfig(), label_smoothing=0.1)
+    config.model = replace(config.model, dropout=0.5)
+    train.run(replace(config, output_dir=str(tmp_path / "unbroken")))
+    broken = replace(config, output_dir=str(tmp_path / "broken"))
+    trainer = Trainer(broken, dataset, choose_devices(1), train._card(broken, dataset))
+    next(trainer.fit())
+    del trainer
+    train.run(replace(broken, resume=True))
+    first, second = (load_model(tmp_path / name / "model.keras") for name in ("broken", "unbroken"))
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    card = load_card(tmp_path / "broken")
+    assert card.task == task and card.channels == 1 and 0 <= card.metrics[get_task(task).main_metric] <= 1
+    assert card.training["model"]["dropout"] == 0.5
+
+
+@pytest.mark.slow
+def test_classification_learns(train_config, tmp_path):
+    dataset = write_dataset(tmp_path / "data", task="classification", train=24, val=8)
+    config = replace(train_config, data_dir=str(dataset.folder), epochs=25, learning_rate=1e-2, freeze_epochs=0)
+    config.augment = replace(config.augment, hue=0.0, scale_min=0.9, scale_max=1.1)
+    train.run(replace(config, tune_threshold=True))
+    card = load_card(config.output_dir)
+    assert card.metrics["accuracy"] == 1.0 and 0 < card.threshold < 1
+
+
+def test_a_network_of_another_task_is_refused(train_config):
+    config = replace(train_config, model=ModelConfig(name="study3", backbone="study3", weights=None))
+    with pytest.raises(MiradaError, match="model=study3 is a network for classification, .* is made for detection"):
+        train.run(config)

@@ -6,8 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 
+from mirada.config import parse
 from mirada.errors import MiradaError
 from mirada.stages import experiment
 
@@ -58,6 +59,49 @@ def test_stages_find_each_other_below_the_output_folder() -> None:
 def test_a_mistake_in_any_section_is_refused(override: str, sentence: str) -> None:
     with pytest.raises(MiradaError) as refused:
         experiment.compose_stages(["data=shapes", override], "x")
+    assert sentence in str(refused.value)
+
+
+RECIPES = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+def recipe(name: str) -> dict:
+    return parse(compose("experiment", overrides=[f"experiment={name}", "output_dir=x"])).recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_arrives_in_the_stages(name: str) -> None:
+    settings = recipe(name)
+    configs = experiment.compose_stages(["data.path=photos"], "x", settings)
+    assert configs["fetch"].data.name == configs["preprocess"].data.name == settings["data"]
+    assert configs["train"].model.name == settings["train"]["model"]
+    assert configs["train"].epochs == settings["train"]["epochs"]
+    assert configs["preprocess"].input_size == settings["preprocess"]["input_size"]
+
+
+def test_the_command_line_comes_before_the_recipe() -> None:
+    said = ["data=shapes", "train.epochs=3", "train.augment=upright", "evaluate.published=[]"]
+    configs = experiment.compose_stages(said, "x", recipe("study3"))
+    train = configs["train"]
+    assert (configs["fetch"].data.name, train.epochs, train.augment.name) == ("shapes", 3, "upright")
+    assert (train.model.name, train.learning_rate, train.class_weight) == ("study3", 0.01, "logits")
+    assert configs["evaluate"].published == []
+    published = experiment.compose_stages(said[:-1], "x", recipe("study3"))["evaluate"].published
+    assert published[0].figures["accuracy"] == 0.8594
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"train": {"epoch": 3}}, "in the section train of the recipe: Key 'epoch' not in 'TrainConfig'"),
+        ({"train": {"epochs": 0}}, "in the section train: epochs must be at least 1, got 0"),
+        ({"training": {"epochs": 3}}, "unknown key training in the recipe: it may hold data, fetch, preprocess, train"),
+        ({"train": {"model": "huge"}}, "in the section train: model=huge: there is no such option"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_refused(settings: dict, sentence: str) -> None:
+    with pytest.raises(MiradaError) as refused:
+        experiment.compose_stages(["data=shapes"], "x", settings)
     assert sentence in str(refused.value)
 
 
