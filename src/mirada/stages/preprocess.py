@@ -212,7 +212,10 @@ def _split(work: _Work, images: list[RawImage], digests: dict[str, str]) -> tupl
     if config.kind == "area":
         return images, {}
     labels = {image.source: [box.label for box in image.boxes] for image in images}
-    splits = assign({image.source: image.split for image in images}, labels, config)
+    marks = {image.source: image.split for image in images}
+    if config.merge_val:
+        marks = {source: "train" if mark == "val" else mark for source, mark in marks.items()}
+    splits = assign(marks, labels, config)
     copies = leaks(digests, splits)
     for source, split in splits.items():
         if split is None:
