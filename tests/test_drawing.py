@@ -78,8 +78,8 @@ def test_panels_stand_side_by_side():
 def test_plots_are_pngs(dark):
     row = {"map50": 0.5, "drop_low": 0.0, "drop_high": 0.1, "latency_ms_p50": 5.0, "size_bytes": 10}
     for content in (
-        plot_curves({"float32": np.linspace(1, 0, 101)}, dark=dark),
-        plot_tradeoff({"float32": row, "int8": row | {"map50": 0.45}}, dark=dark),
+        plot_curves(np.linspace(0, 1, 101), {"float32": np.linspace(1, 0, 101)}, "recall", "precision", dark=dark),
+        plot_tradeoff({"float32": row, "int8": row | {"map50": 0.45}}, "map50", "mAP50", dark=dark),
     ):
         picture = Image.open(io.BytesIO(content)).convert("RGBA")
         assert picture.width > 500

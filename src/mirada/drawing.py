@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mirada.metrics import RECALLS, match_image
+from mirada.metrics import match_image
 from mirada.prediction import Detections
 from mirada.records import Example
 
@@ -27,8 +27,10 @@ CLASS_COLOURS: tuple[Colour, ...] = (
     (255, 130, 200),
 )  # fmt: skip
 WRONG, MISSED, IGNORED = (255, 45, 60), (255, 255, 255), (168, 168, 168)
+RIGHT = (38, 196, 133)  # of a label or a location
 _LINE_COLOURS = ("#2f7ed8", "#e8830c", "#12a878", "#a45ee5", "#d94f70")
 _MARKERS = "osD^v"
+_STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def class_colour(label: int) -> Colour:
@@ -90,6 +92,46 @@ def draw_detections(
     return canvas
 
 
+def draw_label(image: np.ndarray, text: str, right: bool | None, side: int) -> Image.Image:
+    """An image with a line of text at its foot and, for a prediction, a frame: green, or red and dashed.
+
+    Args:
+        image: (S, S, 3) or (S, S, 1) uint8, the network's input.
+        text: what the image is, or was taken for.
+        right: whether a prediction is; None for the truth.
+        side: width and height of the picture in pixels.
+    """
+    canvas, _ = _canvas(image, side)
+    colour = MISSED if right is None else RIGHT if right else WRONG
+    if right is not None:
+        _draw_box(canvas, np.array([1, 1, side - 3, side - 3]), colour, dashed=not right, width=4)
+    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=16)
+    return canvas
+
+
+def draw_location(
+    image: np.ndarray, true_box: np.ndarray, box: np.ndarray | None, text: str, right: bool | None, side: int
+) -> Image.Image:
+    """The true box, white and dashed, and a predicted one, green or red, with its text at the foot of the image.
+
+    Args:
+        image: (S, S, 3) or (S, S, 1) uint8, the network's input.
+        true_box: (4,) corners in pixels of it.
+        box: (4,) of the prediction; None for the truth alone. Swapped corners are drawn as if they weren't.
+        text: label and figures.
+        right: whether the prediction is; None for the truth.
+        side: width and height of the picture in pixels.
+    """
+    canvas, scale = _canvas(image, side)
+    colour = MISSED if right is None else RIGHT if right else WRONG
+    if box is not None:
+        ordered = np.concatenate([np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])])
+        _draw_box(canvas, ordered * scale, colour, dashed=False)
+    _draw_box(canvas, true_box * scale, MISSED, dashed=True)
+    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=16)
+    return canvas
+
+
 def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
     """Pictures of equal size in a row, each under its title."""
     gap, head = 8, 26
@@ -103,29 +145,30 @@ def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
 
 
 def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
-    picture = Image.fromarray(image).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    pixels = image[..., 0] if image.shape[2] == 1 else image
+    picture = Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     return picture, side / image.shape[0]
 
 
-def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, *, dashed: bool) -> None:
+def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, *, dashed: bool, width: int = 2) -> None:
     draw = ImageDraw.Draw(canvas)
     x1, y1, x2, y2 = (float(v) for v in np.clip(box, 0, canvas.width - 1))
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
     for a, b in zip(corners, corners[1:], strict=False):
         for start, end in _dashes(a, b) if dashed else [(a, b)]:
-            draw.line([start, end], (0, 0, 0), 4)
+            draw.line([start, end], (0, 0, 0), width + 2)
     for a, b in zip(corners, corners[1:], strict=False):  # over the dark rim, so that it shows on any ground
         for start, end in _dashes(a, b) if dashed else [(a, b)]:
-            draw.line([start, end], colour, 2)
+            draw.line([start, end], colour, width)
 
 
-def _draw_tag(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str) -> None:
+def _draw_tag(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str, size: int = 11) -> None:
     """Text on its box's colour, above the box or, at the border, inside it."""
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    draw, font, height = ImageDraw.Draw(canvas), ImageFont.load_default(size), round(size * 1.2)
     x1, y1 = (float(v) for v in np.clip(box[:2], 0, canvas.width - 1))
     width = draw.textlength(text, font) + 4
-    left, top = max(0.0, min(x1, canvas.width - width)), y1 - 13 if y1 >= 13 else y1
-    draw.rectangle((left, top, left + width, top + 13), colour)
+    left, top = max(0.0, min(x1, canvas.width - width)), y1 - height if y1 >= height else y1
+    draw.rectangle((left, top, left + width, top + height), colour)
     draw.text((left + 2, top), text, (0, 0, 0), font)
 
 
@@ -139,35 +182,42 @@ def _dashes(
     return [(tuple(start + s * way), tuple(start + e * way)) for s, e in zip(steps, ends, strict=True)]
 
 
-def plot_curves(curves: Mapping[str, np.ndarray], *, dark: bool = False) -> bytes:
-    """Precision over recall, one line a variant, as a PNG.
+def plot_curves(
+    x: np.ndarray, lines: Mapping[str, np.ndarray], x_label: str, y_label: str, *, dark: bool = False
+) -> bytes:
+    """One line a variant, as a PNG.
 
     Args:
-        curves: variant -> (101,) precision at the recalls of `metrics.RECALLS`.
+        x: (P,) common to all lines, 0..1.
+        lines: variant -> (P,), 0..1.
+        x_label, y_label: of the axes.
         dark: for a dark page.
     """
     figure, axes = _figure(dark, 6.4, 4.2)
-    for i, (name, precision) in enumerate(curves.items()):
-        axes.plot(RECALLS, precision, color=_line_colour(i), label=name, linewidth=1.8)
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    for i, (name, y) in enumerate(lines.items()):
+        axes.plot(x, y, color=_line_colour(i), label=name, linewidth=1.8, linestyle=_STROKES[i % len(_STROKES)])
+    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False, labelcolor=_ink(dark))
     return _png(figure)
 
 
-def plot_tradeoff(figures: Mapping[str, Mapping[str, Any]], *, dark: bool = False) -> bytes:
-    """MAP50 over the time of an inference, one disc a variant with the area of its file's size, as a PNG.
+def plot_tradeoff(
+    figures: Mapping[str, Mapping[str, Any]], metric: str, metric_name: str, *, dark: bool = False
+) -> bytes:
+    """The main metric over the time of an inference, one disc a variant with the area of its file's size, as a PNG.
 
     Args:
-        figures: variant -> map50, drop_low, drop_high, latency_ms_p50, size_bytes; 'float32' must be among them.
+        figures: variant -> metric, drop_low, drop_high, latency_ms_p50, size_bytes; 'float32' must be among them.
+        metric: key of the main metric; metric_name: what people call it.
         dark: for a dark page.
     """
     figure, axes = _figure(dark, 6.4, 4.2)
     ink = _ink(dark)
     largest = max(row["size_bytes"] for row in figures.values())
-    reference = figures["float32"]["map50"]
-    ranks = sorted(figures, key=lambda name: -figures[name]["map50"])  # neighbours get their text on opposite sides
+    reference = figures["float32"][metric]
+    ranks = sorted(figures, key=lambda name: -figures[name][metric])  # neighbours get their text on opposite sides
     for i, (name, row) in enumerate(figures.items()):
-        colour, x, y = _line_colour(i), row["latency_ms_p50"], row["map50"]
+        colour, x, y = _line_colour(i), row["latency_ms_p50"], row[metric]
         area = 1200 * row["size_bytes"] / largest
         axes.scatter(x, y, area, color=colour, alpha=0.45, linewidths=0)
         axes.scatter(x, y, 14, color=colour, marker=_MARKERS[i % len(_MARKERS)])
@@ -179,7 +229,7 @@ def plot_tradeoff(figures: Mapping[str, Mapping[str, Any]], *, dark: bool = Fals
             color=ink, fontsize=9,
             textcoords="offset points", ha="center",
         )  # fmt: skip
-    axes.set(xlabel="time of an inference, one thread, p50 (ms)", ylabel="mAP50")
+    axes.set(xlabel="time of an inference, one thread, p50 (ms)", ylabel=metric_name)
     axes.margins(0.22, 0.3)
     axes.set_xlim(left=0)
     return _png(figure)

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mirada.config import PublishedConfig
 from mirada.drawing import plot_curves, plot_tradeoff
-from mirada.metrics import DetectionMetrics
+from mirada.tasks import Task
+from mirada.tasks.base import REFERENCE, Column, Table
+from mirada.training_record import TrainingRecord, compare_published, published_table
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-REFERENCE = "float32"
 _MATRIX_CLASSES = 30  # a confusion matrix of more classes is left to the CSV file
 
 
@@ -34,25 +36,31 @@ class Report:
     """What the page shows.
 
     Attributes:
+        task: what was done on the images; it says how its results are shown.
         dataset, split, labels, images, objects: what was evaluated on.
         figures: variant -> the figures of `metrics.json`.
-        metrics: variant -> its detection metrics.
+        results: variant -> the task's result.
         bootstrap_samples: resamplings behind the drop's interval.
         notes: what a reader has to be warned of.
         pictures: 'best', 'median' and 'worst' -> pictures.
+        training: what the train stage left of its course.
+        published: figures to compare with.
         protocol, provenance: names and sentences, in order.
     """
 
+    task: Task
     dataset: str
     split: str
     labels: list[str]
     images: int
     objects: int
     figures: dict[str, dict[str, float]]
-    metrics: dict[str, DetectionMetrics]
+    results: dict[str, Any]
     bootstrap_samples: int
     notes: list[str]
     pictures: dict[str, list[Picture]]
+    training: TrainingRecord
+    published: list[PublishedConfig]
     protocol: list[tuple[str, str]]
     provenance: list[tuple[str, str]]
 
@@ -62,49 +70,55 @@ def render_page(report: Report) -> str:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    small = smallest_variant(report.figures)
-    reference = report.metrics[REFERENCE]
+    task, small = report.task, smallest_variant(report.figures, report.task.main_metric)
+    count = f"{report.images} {report.split} images" + (f", {report.objects} objects" if task.counts_objects else "")
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        task=task,
         title=f"{report.dataset}: what {small} costs" if small else f"{report.dataset}: float32",
-        subtitle=f"{report.images} {report.split} images, {report.objects} objects, classes: {', '.join(report.labels)}",
-        sentence=key_sentence(report.figures, report.images),
+        subtitle=f"{count}, classes: {', '.join(report.labels)}",
+        sentence=key_sentence(report.figures, report.images, task),
         notes=report.notes,
-        tiles=_tiles(report.figures, small),
-        accuracy=_accuracy_table(report.figures),
+        tiles=_tiles(report.figures, small or REFERENCE, task),
+        accuracy=_accuracy_table(report.figures, task),
         cost=_cost_table(report.figures),
         bootstrap_samples=report.bootstrap_samples,
         images=report.images,
+        curves=task.curves(report.results),
         plots=_plots(report),
-        classes=_classes_table(report),
-        confusion_labels=[*report.labels, "background"],
-        confusion=_matrices(report.metrics) if len(report.labels) <= _MATRIX_CLASSES else [],
+        classes=task.classes_table(report.labels, report.results),
+        confusion_labels=task.confusion_labels(report.labels),
+        confusion=_matrices(report) if len(report.labels) <= _MATRIX_CLASSES else [],
         pictures=[_group(name, pictures) for name, pictures in report.pictures.items() if pictures],
-        picture_threshold=f"{reference.threshold:.2f}",
-        many_classes=len(report.labels) > 1,
+        legend=task.legend(report.labels, report.results[REFERENCE]),
+        published=_published(report),
+        timing=report.training.timing_table(),
+        timing_sentence=report.training.timing_sentence(),
+        timeline=_data_url(report.training.timeline, "png") if report.training.timeline else "",
         protocol=report.protocol,
         provenance=report.provenance,
     )
 
 
-def smallest_variant(figures: Mapping[str, Mapping[str, float]]) -> str | None:
-    """The variant that the page is about: int8 where there is one, else the smallest besides float32."""
+def smallest_variant(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
+    """The variant that the page is about: of int8 and qat the one with the better metric, else the smallest but float32."""
     others = [name for name in figures if name != REFERENCE]
-    if "int8" in others:
-        return "int8"
+    if full := [name for name in ("int8", "qat") if name in others]:
+        return max(full, key=lambda name: figures[name][metric])
     return min(others, key=lambda name: figures[name]["size_bytes"]) if others else None
 
 
-def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int) -> str:
+def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int, task: Task) -> str:
     """The result in a sentence or two, from the figures of `metrics.json`."""
-    base, small = figures[REFERENCE], smallest_variant(figures)
+    metric, metric_name = task.main_metric, task.metric_name
+    base, small = figures[REFERENCE], smallest_variant(figures, metric)
     if small is None:
-        return f"float32 reaches {base['map50']:.3f} mAP50 with {base['size_bytes'] / 1e6:.1f} MB."
+        return f"float32 reaches {base[metric]:.3f} {metric_name} with {base['size_bytes'] / 1e6:.1f} MB."
     row = figures[small]
     size, speed = row["size_bytes"] / base["size_bytes"], row["latency_ms_p50"] / base["latency_ms_p50"]
-    if row["map50"] <= base["map50"]:
-        result = f"{small} keeps {row['map50']:.3f} of {base['map50']:.3f} mAP50"
+    if row[metric] <= base[metric]:
+        result = f"{small} keeps {row[metric]:.3f} of {base[metric]:.3f} {metric_name}"
     else:
-        result = f"{small} reaches {row['map50']:.3f} mAP50, float32 {base['map50']:.3f},"
+        result = f"{small} reaches {row[metric]:.3f} {metric_name}, float32 {base[metric]:.3f},"
     return (
         f"{result} at {size:.2f} × the size and {speed:.2f} × the time. The drop is {_signed(row['drop'])}, with a 95 % "
         f"interval from {_signed(row['drop_low'])} to {_signed(row['drop_high'])} over {images} images."
@@ -116,11 +130,14 @@ def _signed(value: float) -> str:
     return "0.000" if text[1:] == "0.000" else text
 
 
-def _tiles(figures: Mapping[str, Mapping[str, float]], small: str | None) -> list[dict[str, str]]:
-    name = small or REFERENCE
-    row, base = figures[name], figures[REFERENCE]
+def _tiles(figures: Mapping[str, Mapping[str, float]], name: str, task: Task) -> list[dict[str, str]]:
+    row, base, metric = figures[name], figures[REFERENCE], task.main_metric
     return [
-        {"name": f"mAP50 of {name}", "value": f"{row['map50']:.3f}", "detail": f"float32 {base['map50']:.3f}"},
+        {
+            "name": f"{task.metric_name} of {name}",
+            "value": f"{row[metric]:.3f}",
+            "detail": f"float32 {base[metric]:.3f}",
+        },
         {
             "name": "file",
             "value": f"{row['size_bytes'] / 1e6:.2f} MB",
@@ -139,17 +156,27 @@ def _tiles(figures: Mapping[str, Mapping[str, float]], small: str | None) -> lis
     ]
 
 
-def _accuracy_table(figures: Mapping[str, Mapping[str, float]]) -> dict[str, list]:
-    head = ["variant", "mAP50", "mAP50-95", "drop [95 % interval]", "precision", "recall", "F1"]
+def show_figure(row: Mapping[str, float], column: Column) -> str:
+    """One figure with its interval, if it has one; a dash where it is not defined."""
+    if column.key not in row:
+        return "–"
+    value, low, high = (row.get(f"{column.key}{end}") for end in ("", "_low", "_high"))
+    interval = "" if low is None or high is None else f" [{low:.{column.digits}f}, {high:.{column.digits}f}]"
+    return f"{value:.{column.digits}f}{interval}"
+
+
+def _accuracy_table(figures: Mapping[str, Mapping[str, float]], task: Task) -> Table:
+    before, after = task.main_columns, task.more_columns
+    heads = [[column.heading for column in columns] for columns in (before, after)]
     rows = []
     for name, row in figures.items():
         interval = f"{_signed(row['drop'])} [{_signed(row['drop_low'])}, {_signed(row['drop_high'])}]"
-        cells = [name, f"{row['map50']:.3f}", f"{row['map50_95']:.3f}", "–" if name == REFERENCE else interval]
-        rows.append(cells + [f"{row[key]:.3f}" for key in ("precision", "recall", "f1")])
-    return {"head": head, "rows": rows}
+        cells = [name, *(show_figure(row, column) for column in before), "–" if name == REFERENCE else interval]
+        rows.append(cells + [show_figure(row, column) for column in after])
+    return Table(["variant", *heads[0], "drop [95 % interval]", *heads[1]], rows)
 
 
-def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> dict[str, list]:
+def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> Table:
     head = [
         "variant", "size MB", "× float32", "1 thread: p50 ms", "p95", "× float32", "all threads: p50 ms", "p95",
         "memory MiB", "load ms",
@@ -162,45 +189,43 @@ def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> dict[str, list]:
         times.append(f"{row['latency_ms_p50'] / base['latency_ms_p50']:.2f}")
         times += [f"{row[f'latency_ms_{p}_all_threads']:.1f}" for p in ("p50", "p95")]
         rows.append([name, *sizes, *times, f"{row['peak_memory_mb']:.0f}", f"{row['load_ms']:.1f}"])
-    return {"head": head, "rows": rows}
+    return Table(head, rows)
 
 
-def _classes_table(report: Report) -> dict[str, list]:
-    rows = []
-    for label in report.labels:
-        cells = [label, str(report.metrics[REFERENCE].per_class[label].truths)]
-        for metrics in report.metrics.values():
-            ap = metrics.per_class[label]
-            cells.append("–" if ap.ap50 is None else f"{ap.ap50:.3f} / {ap.ap50_95:.3f}")
-        rows.append(cells)
-    return {"head": ["class", "objects", *report.metrics], "rows": rows}
-
-
-def _matrices(metrics: Mapping[str, DetectionMetrics]) -> list[dict[str, Any]]:
+def _matrices(report: Report) -> list[dict[str, Any]]:
     matrices = []
-    for name, result in metrics.items():
+    for name, result in report.results.items():
         counts = result.confusion
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows = [
             [{"count": int(n), "shade": f"{0.55 * s:.2f}"} for n, s in zip(row, shares, strict=True)]
             for row, shares in zip(counts, share, strict=True)
         ]
-        matrices.append({"name": name, "threshold": f"{result.threshold:.2f}", "rows": rows})
+        matrices.append({"title": report.task.confusion_title(name, result), "rows": rows})
     return matrices
 
 
-def mean_curve(metrics: DetectionMetrics) -> np.ndarray:
-    """(101,) precision at the recalls of `metrics.RECALLS`, mean over the classes; zeros without any."""
-    return np.mean(list(metrics.curves.values()), axis=0) if metrics.curves else np.zeros(101)
+def _published(report: Report) -> dict[str, Any] | None:
+    if not report.published:
+        return None
+    training, task = report.training.figures, report.task
+    keys, rows = compare_published(report.published, report.figures, training, task.main_metric)
+    sources = list(dict.fromkeys(row.source for row in report.published if row.source))
+    return {"table": published_table(keys, rows, task), "sources": "; ".join(sources)}
+
+
+def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
+    """The task's curve and the trade-off as PNGs: 'curves' and 'tradeoff'."""
+    curves, task = report.task.curves(report.results), report.task
+    return {
+        "curves": plot_curves(curves.x, curves.lines, curves.x_label, curves.y_label, dark=dark),
+        "tradeoff": plot_tradeoff(report.figures, task.main_metric, task.metric_name, dark=dark),
+    }
 
 
 def _plots(report: Report) -> dict[str, dict[str, str]]:
-    curves = {name: mean_curve(metrics) for name, metrics in report.metrics.items()}
-    sides = {"light": False, "dark": True}
-    return {
-        "curves": {side: _data_url(plot_curves(curves, dark=dark), "png") for side, dark in sides.items()},
-        "tradeoff": {side: _data_url(plot_tradeoff(report.figures, dark=dark), "png") for side, dark in sides.items()},
-    }
+    sides = {side: draw_plots(report, dark=side == "dark") for side in ("light", "dark")}
+    return {name: {side: _data_url(plots[name], "png") for side, plots in sides.items()} for name in sides["light"]}
 
 
 def _group(name: str, pictures: Sequence[Picture]) -> dict[str, Any]:

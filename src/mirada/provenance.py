@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,8 @@ from mirada import tracking
 from mirada.card import Card
 from mirada.config import EvaluateConfig
 from mirada.records import Dataset
+from mirada.tasks import Task
+from mirada.training_record import TrainingRecord
 
 
 def available_threads() -> int:
@@ -19,18 +22,12 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe_protocol(config: EvaluateConfig, loads: int) -> list[tuple[str, str]]:
+def describe_protocol(config: EvaluateConfig, loads: int, task: Task) -> list[tuple[str, str]]:
     """How the figures came about, for the page."""
     threads = available_threads()
     return [
         ("Models", "each .tflite file run by LiteRT with XNNPACK, one image at a time; not the Keras model"),
-        ("Average precision", "COCO evaluator (pycocotools): 101-point interpolation, IoU 0.5 and 0.50:0.05:0.95, mean "
-         "over the classes present"),
-        ("Detections", f"one label a box, score from {config.score_floor:g}, class-aware NMS at IoU {config.nms_iou:g}, at "
-         f"most {config.max_detections} an image"),
-        ("Ignore regions", "objects cut off by a tile or marked difficult: neither wanted nor wrong (COCO crowd)"),
-        ("Precision, recall, F1", "over all classes together at IoU 0.5, at the score where F1 on this split is highest, "
-         "each variant at its own"),
+        *task.protocol(config),
         ("Drop", f"paired bootstrap over images, {config.bootstrap_samples} resamplings, 95 % percentile interval, seed "
          f"{config.seed}"),
         ("Latency", f"inference alone, without decoding the image or its boxes; {config.latency_runs} runs after "
@@ -41,7 +38,7 @@ def describe_protocol(config: EvaluateConfig, loads: int) -> list[tuple[str, str
     ]  # fmt: skip
 
 
-def describe_provenance(card: Card, dataset: Dataset) -> list[tuple[str, str]]:
+def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) -> list[tuple[str, str]]:
     """What was measured with what, for the page."""
 
     def commit(name: str | None, dirty: bool | None) -> str:
@@ -49,6 +46,7 @@ def describe_provenance(card: Card, dataset: Dataset) -> list[tuple[str, str]]:
 
     return [
         ("Model", f"{card.model.get('name', 'unnamed')}, trained {card.trained_at or 'at an unknown time'}"),
+        *_training_time(training.figures),
         ("MLflow run", card.run_id or "none, tracking was off"),
         ("Code of the training", commit(card.git_commit, card.git_dirty)),
         ("Code of this page", commit(*tracking.git_state())),
@@ -57,6 +55,13 @@ def describe_provenance(card: Card, dataset: Dataset) -> list[tuple[str, str]]:
         ("CPU", f"{cpu_model()}, {available_threads()} threads, {platform.system()} {platform.machine()}"),
         ("Measured", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
     ]
+
+
+def _training_time(figures: Mapping[str, float]) -> list[tuple[str, str]]:
+    if "train_minutes" not in figures:
+        return []
+    epochs, minutes, seconds = (figures[key] for key in ("epochs", "train_minutes", "seconds_per_epoch"))
+    return [("Training", f"{epochs:.0f} epochs in {minutes:.1f} minutes; an epoch takes {seconds:.1f} s (median)")]
 
 
 def cpu_model() -> str:

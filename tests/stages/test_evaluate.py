@@ -4,16 +4,13 @@ import re
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from mirada.card import load_card, save_card
 from mirada.config import EvaluateConfig, TrackingConfig
 from mirada.errors import MiradaError
-from mirada.prediction import Detections
 from mirada.records import load_dataset, save_dataset
 from mirada.stages import evaluate
-from tests.squares import draw_example
 
 FIGURES = {
     "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "latency_ms_p50",
@@ -185,13 +182,8 @@ def test_a_failure_while_writing_leaves_the_old_report(squares_folder, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
-def test_pictures_are_chosen_by_f1_and_never_twice():
-    truths = [draw_example(n) for n in (0, 1, 1, 2, 2, 1)]
-    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    right = [Detections(t.boxes_xyxy, np.full(len(t.labels), 0.9, np.float32), t.labels) for t in truths]
-    half = Detections(right[3].boxes_xyxy[:1], right[3].scores[:1], right[3].labels[:1])
-    found = [nothing, right[1], nothing, half, right[4], right[5]]
-    # F1: none to find, 1, 0, 2/3, 1, 1
-    assert evaluate.choose_pictures(truths, found, 0.5, 1) == {"best": [4], "median": [1], "worst": [2]}
-    chosen = evaluate.choose_pictures(truths, found, 0.5, 10)
+def test_pictures_are_chosen_by_quality_and_never_twice():
+    qualities = [None, (1.0, 1), (0.0, 1), (0.67, 2), (1.0, 2), (1.0, 1)]
+    assert evaluate.choose_pictures(qualities, 1) == {"best": [4], "median": [1], "worst": [2]}
+    chosen = evaluate.choose_pictures(qualities, 10)
     assert sorted(i for group in chosen.values() for i in group) == [1, 2, 3, 4, 5]

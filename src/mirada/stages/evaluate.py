@@ -20,20 +20,21 @@ from rich.table import Table
 from mirada import tracking
 from mirada.card import Card, load_card
 from mirada.config import EvaluateConfig
-from mirada.drawing import draw_detections, draw_truth, plot_curves, plot_tradeoff, side_by_side
+from mirada.drawing import side_by_side
 from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.litert import Model, measure_latencies, peak_memory_mb
-from mirada.metrics import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections, image_f1
-from mirada.page import REFERENCE, Picture, Report, mean_curve, render_page, smallest_variant
-from mirada.prediction import Detections, decode_detections
+from mirada.page import Picture, Report, draw_plots, render_page, show_figure, smallest_variant
 from mirada.provenance import available_threads, describe_protocol, describe_provenance
 from mirada.records import Dataset, Example, load_dataset, sha256_of
+from mirada.tasks import Task, get_task
+from mirada.tasks.base import REFERENCE
+from mirada.training_record import check_published, compare_published, read_training
 
 _LOADS = 5  # times a model is loaded; the median counts
 _PANEL = 400  # side of a drawn image in pixels
 # The order in which results appear: who finds metrics.json finds all the others.
-_OUTPUTS = ("plots", "images", "variants.csv", "index.html", "metrics.json")
+_OUTPUTS = ("plots", "images", "variants.csv", "published.csv", "index.html", "metrics.json")
 
 
 def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
@@ -46,37 +47,38 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         MiradaError: an earlier stage is missing, a file is damaged, or data and model do not fit.
     """
     started = time.perf_counter()
+    check_published(config.published)
     card, dataset = load_card(config.model_dir), load_dataset(config.data_dir)
-    notes = check_fit(card, dataset, config)
+    notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
     for note in notes:
         print(f"note: {note}", flush=True)
     with _progress() as progress:
         truths, predictions = predict_split(config, card, dataset, variants, progress)
         figures = measure_cost(config, card, dataset, variants, progress)
-    metrics = {
-        name: evaluate_detections(truths, found, card.labels, max_detections=config.max_detections)
-        for name, found in predictions.items()
-    }
-    figures = {name: accuracy_figures(config, metrics, name) | figures[name] for name in variants}
-    pictures = draw_pictures(config, card, dataset, truths, predictions, metrics[REFERENCE].threshold)
+    results = {name: task.evaluate(truths, found, card.labels, config) for name, found in predictions.items()}
+    figures = {name: accuracy_figures(config, task, results, name) | figures[name] for name in variants}
+    training = read_training(Path(config.model_dir))
     report = Report(
+        task=task,
         dataset=dataset.name,
         split=config.split,
         labels=card.labels,
         images=len(truths),
         objects=sum(int(np.count_nonzero(~truth.ignore)) for truth in truths),
         figures=figures,
-        metrics=metrics,
+        results=results,
         bootstrap_samples=config.bootstrap_samples,
         notes=notes,
-        pictures=pictures,
-        protocol=describe_protocol(config, _LOADS),
-        provenance=describe_provenance(card, dataset),
+        pictures=draw_pictures(config, card, dataset, truths, predictions, results[REFERENCE]),
+        training=training,
+        published=config.published,
+        protocol=describe_protocol(config, _LOADS, task),
+        provenance=describe_provenance(card, dataset, training),
     )
     output_dir = Path(config.output_dir)
     write_report(output_dir, report)
-    _print(figures, output_dir / "index.html")
+    _print(figures, task, output_dir / "index.html")
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
     return figures
@@ -115,8 +117,13 @@ def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]
     """Refuse data that the model can't be measured on; return what a reader has to be warned of.
 
     Raises:
-        MiradaError: labels or input size differ, or the split has no image.
+        MiradaError: task, labels, input size or channels differ, or the split has no image.
     """
+    if dataset.task != card.task:
+        raise MiradaError(
+            f"{config.data_dir} is for {dataset.task}, the model in {config.model_dir} for {card.task}: evaluate on data "
+            "for the same task."
+        )
     if dataset.classes != card.labels:
         raise MiradaError(
             f"{config.data_dir} has the classes {', '.join(dataset.classes)}, the model in {config.model_dir} was "
@@ -127,6 +134,11 @@ def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]
             f"{config.data_dir} has images of {dataset.input_size} pixels, the model in {config.model_dir} takes "
             f"{card.input_size}: preprocess with input_size={card.input_size}."
         )
+    if dataset.channels != card.channels:
+        raise MiradaError(
+            f"{config.data_dir} has images of {dataset.channels} channels, the model in {config.model_dir} takes "
+            f"{card.channels}: preprocess with channels={card.channels}."
+        )
     if not dataset.splits.get(config.split, {}).get("images"):
         raise MiradaError(
             f"The split {config.split} of {config.data_dir} has no image: preprocess with a share for it."
@@ -136,6 +148,11 @@ def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]
         notes.append(f"The model was trained on other data ({card.dataset}, digest {card.data_digest[:12]}).")
     if dataset.fit != card.fit:
         notes.append(f"The images were prepared with fit={dataset.fit}, those of the training with fit={card.fit}.")
+    enhance = dataset.about.get("settings", {}).get("enhance", "none")
+    if enhance != card.enhance:
+        notes.append(
+            f"The images were prepared with enhance={enhance}, those of the training with enhance={card.enhance}."
+        )
     return notes
 
 
@@ -146,29 +163,22 @@ def _progress() -> Progress:
 
 def predict_split(
     config: EvaluateConfig, card: Card, dataset: Dataset, variants: Mapping[str, Path], progress: Progress
-) -> tuple[list[Example], dict[str, list[Detections]]]:
+) -> tuple[list[Example], dict[str, list[Any]]]:
     """Run every image through every variant, one thread each.
 
     Returns:
-        The examples without their images, and variant -> detections in the same order.
+        The examples without their images, and variant -> the task's predictions in the same order.
     """
     models = {name: Model(path, card) for name, path in variants.items()}
     truths: list[Example] = []
-    predictions: dict[str, list[Detections]] = {name: [] for name in models}
-    task = progress.add_task("images", total=dataset.splits[config.split]["images"])
+    predictions: dict[str, list[Any]] = {name: [] for name in models}
+    task, bar = get_task(card.task), progress.add_task("images", total=dataset.splits[config.split]["images"])
     for example in dataset.examples(config.split):
-        image = decode(example.image)
+        image = decode(example.image, card.channels)
         for name, model in models.items():
-            found = decode_detections(
-                model.predict(image),
-                card,
-                score_floor=config.score_floor,
-                nms_iou=config.nms_iou,
-                max_detections=config.max_detections,
-            )
-            predictions[name].append(found)
+            predictions[name].append(task.decode(model.predict(image), card, config))
         truths.append(replace(example, image=b""))
-        progress.advance(task)
+        progress.advance(bar)
     if all(truth.ignore.all() for truth in truths):
         raise MiradaError(
             f"The split {config.split} of {config.data_dir} has no box to find: there is nothing to measure."
@@ -180,7 +190,7 @@ def measure_cost(
     config: EvaluateConfig, card: Card, dataset: Dataset, variants: Mapping[str, Path], progress: Progress
 ) -> dict[str, dict[str, float]]:
     """Size, time of loading, latency and memory of each variant."""
-    image = decode(next(dataset.examples(config.split)).image)
+    image = decode(next(dataset.examples(config.split)).image, card.channels)
     figures: dict[str, dict[str, float]] = {
         name: {"size_bytes": path.stat().st_size} for name, path in variants.items()
     }
@@ -201,28 +211,25 @@ def measure_cost(
     return figures
 
 
-def accuracy_figures(config: EvaluateConfig, metrics: Mapping[str, DetectionMetrics], name: str) -> dict[str, float]:
+def accuracy_figures(config: EvaluateConfig, task: Task, results: Mapping[str, Any], name: str) -> dict[str, float]:
     """One variant's accuracy and its drop against float32, as `metrics.json` has them."""
-    result = metrics[name]
-    drop = bootstrap_drop(metrics[REFERENCE].matches, result.matches, config.bootstrap_samples, config.seed)
-    figures = {key: getattr(result, key) for key in ("map50", "map50_95", "precision", "recall", "f1")}
-    return figures | dict(zip(("drop", "drop_low", "drop_high"), drop, strict=True))
+    drop = task.drop(results[REFERENCE], results[name], config.bootstrap_samples, config.seed)
+    return results[name].figures | dict(zip(("drop", "drop_low", "drop_high"), drop, strict=True))
 
 
-def choose_pictures(
-    truths: Sequence[Example], found: Sequence[Detections], threshold: float, count: int
-) -> dict[str, list[int]]:
-    """Indices of the best, the median and the worst images by F1; of equal ones, those with more objects.
+def choose_pictures(qualities: Sequence[tuple[float, float] | None], count: int) -> dict[str, list[int]]:
+    """Indices of the best, the median and the worst images.
 
-    Images without an object are left out, and none is chosen twice.
+    Args:
+        qualities: an image's quality and what decides between equals, higher first, as `Task.quality` gives them; images
+            without are left out.
+        count: at most so many of each; none is chosen twice.
     """
-    objects = [int(np.count_nonzero(~truth.ignore)) for truth in truths]
-    f1 = [image_f1(truth, detections, threshold) for truth, detections in zip(truths, found, strict=True)]
-    busy = [i for i, number in enumerate(objects) if number > 0]
-    best = sorted(busy, key=lambda i: (-f1[i], -objects[i]))[: min(count, -(-len(busy) // 3))]
-    rest = [i for i in busy if i not in best]
-    worst = sorted(rest, key=lambda i: (f1[i], -objects[i]))[: min(count, -(-len(rest) // 2))]
-    rest = sorted((i for i in rest if i not in worst), key=lambda i: f1[i])
+    known = {i: quality for i, quality in enumerate(qualities) if quality is not None}
+    best = sorted(known, key=lambda i: (-known[i][0], -known[i][1]))[: min(count, -(-len(known) // 3))]
+    rest = [i for i in known if i not in best]
+    worst = sorted(rest, key=lambda i: (known[i][0], -known[i][1]))[: min(count, -(-len(rest) // 2))]
+    rest = sorted((i for i in rest if i not in worst), key=lambda i: known[i][0])
     start = max(0, (len(rest) - count) // 2)
     return {"best": best, "median": rest[start : start + count], "worst": worst}
 
@@ -232,25 +239,25 @@ def draw_pictures(
     card: Card,
     dataset: Dataset,
     truths: Sequence[Example],
-    predictions: Mapping[str, Sequence[Detections]],
-    threshold: float,
+    predictions: Mapping[str, Sequence[Any]],
+    reference: Any,
 ) -> dict[str, list[Picture]]:
-    """Truth and each variant's detections at float32's threshold, for the images of `choose_pictures`."""
-    chosen = choose_pictures(truths, predictions[REFERENCE], threshold, config.pictures)
+    """Truth and each variant's prediction, for the images that `choose_pictures` chose by float32's predictions."""
+    task, labels = get_task(card.task), card.labels
+    qualities = [task.quality(*pair, reference) for pair in zip(truths, predictions[REFERENCE], strict=True)]
+    chosen = choose_pictures(qualities, config.pictures)
     wanted = {i for group in chosen.values() for i in group}
-    images = {i: decode(e.image) for i, e in enumerate(dataset.examples(config.split)) if i in wanted}
+    examples = enumerate(dataset.examples(config.split))
+    images = {i: decode(example.image, card.channels) for i, example in examples if i in wanted}
     pictures: dict[str, list[Picture]] = {}
     for group, indices in chosen.items():
         pictures[group] = []
         for i in indices:
-            panels = {"truth": draw_truth(images[i], truths[i], card.labels, _PANEL)}
-            scores = []
-            for name, found in predictions.items():
-                shown = found[i].above(threshold)
-                panels[name] = draw_detections(images[i], truths[i], shown, card.labels, _PANEL)
-                scores.append(f"{name} {image_f1(truths[i], found[i], threshold):.2f}")
-            objects = int(np.count_nonzero(~truths[i].ignore))
-            caption = f"{objects} object{'s' if objects != 1 else ''}; F1 {', '.join(scores)}"
+            found = {name: row[i] for name, row in predictions.items()}
+            panels = {"truth": task.draw_truth(images[i], truths[i], labels, _PANEL)}
+            for name, prediction in found.items():
+                panels[name] = task.draw_prediction(images[i], truths[i], prediction, labels, _PANEL, reference)
+            caption = task.caption(truths[i], found, labels, reference)
             pictures[group].append(Picture(truths[i].image_id, caption, panels))
     return pictures
 
@@ -263,9 +270,9 @@ def write_report(output_dir: Path, report: Report) -> None:
     (part / "images").mkdir()
     try:
         _write_tables(part, report)
-        curves = {name: mean_curve(metrics) for name, metrics in report.metrics.items()}
-        (part / "plots" / "pr.png").write_bytes(plot_curves(curves))
-        (part / "plots" / "tradeoff.png").write_bytes(plot_tradeoff(report.figures))
+        plots = draw_plots(report)
+        (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["curves"])
+        (part / "plots" / "tradeoff.png").write_bytes(plots["tradeoff"])
         for group, pictures in report.pictures.items():
             for number, picture in enumerate(pictures, start=1):
                 side_by_side(picture.panels).save(part / "images" / f"{group}-{number}.jpg", quality=88)
@@ -275,37 +282,35 @@ def write_report(output_dir: Path, report: Report) -> None:
             old = output_dir / name
             shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         for name in _OUTPUTS:
-            (part / name).rename(output_dir / name)
+            if (part / name).exists():
+                (part / name).rename(output_dir / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_tables(folder: Path, report: Report) -> None:
-    """`variants.csv` and the data of the DVC plots."""
-    names = list(report.figures)
+    """`variants.csv`, `published.csv` where there is something to compare with, and the data of the DVC plots."""
+    names, task = list(report.figures), report.task
     columns = list(report.figures[REFERENCE])
     _write_csv(folder / "variants.csv", ["variant", *columns], ([n, *report.figures[n].values()] for n in names))
-    curves = [mean_curve(report.metrics[name]) for name in names]
+    if report.published:
+        keys, rows = compare_published(report.published, report.figures, report.training.figures, task.main_metric)
+        head = ["what", *keys, "source"]
+        _write_csv(folder / "published.csv", head, ([row.get(key, "") for key in head] for row in rows))
+    curves = task.curves(report.results)
+    lines = zip(curves.x, np.transpose(list(curves.lines.values())), strict=True)
     _write_csv(
-        folder / "plots" / "pr.csv",
-        ["recall", *names],
-        (
-            [f"{recall:.2f}", *(f"{p:.6f}" for p in row)]
-            for recall, row in zip(RECALLS, np.transpose(curves), strict=True)
-        ),
+        folder / "plots" / f"{curves.name}.csv",
+        [curves.x_label, *names],
+        ([f"{x:.2f}", *(f"{y:.6f}" for y in row)] for x, row in lines),
     )
-    per_class = (
-        [name, label, f"{recall:.2f}", f"{p:.6f}"]
-        for name in names
-        for label, curve in report.metrics[name].curves.items()
-        for recall, p in zip(RECALLS, curve, strict=True)
-    )
-    _write_csv(folder / "plots" / "pr_classes.csv", ["variant", "label", "recall", "precision"], per_class)
-    shown = smallest_variant(report.figures) or REFERENCE
-    labels = [*report.labels, "background"]
+    if curves.classes:
+        _write_csv(folder / "plots" / f"{curves.name}_classes.csv", curves.classes.head, curves.classes.rows)
+    shown = smallest_variant(report.figures, task.main_metric) or REFERENCE
+    labels = task.confusion_labels(report.labels)
     cells = (  # DVC's confusion template counts rows
         [labels[actual], labels[predicted]]
-        for (actual, predicted), count in np.ndenumerate(report.metrics[shown].confusion)
+        for (actual, predicted), count in np.ndenumerate(report.results[shown].confusion)
         for _ in range(count)
     )
     _write_csv(folder / "plots" / "confusion.csv", ["actual", "predicted"], cells)
@@ -318,15 +323,14 @@ def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -
         writer.writerows(rows)
 
 
-def _print(figures: Mapping[str, Mapping[str, float]], page: Path) -> None:
-    head = ("variant", "mAP50", "mAP50-95", "drop [95 %]", "MB", "p50 ms", "p95 ms")
+def _print(figures: Mapping[str, Mapping[str, float]], task: Task, page: Path) -> None:
+    head = ("variant", *(column.heading for column in task.main_columns), "drop [95 %]", "MB", "p50 ms", "p95 ms")
     table = Table(*head, title="evaluate", box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name, row in figures.items():
         drop = f"{row['drop']:+.3f} [{row['drop_low']:+.3f}, {row['drop_high']:+.3f}]"
         table.add_row(
             name,
-            f"{row['map50']:.3f}",
-            f"{row['map50_95']:.3f}",
+            *(show_figure(row, column).replace("[", r"\[") for column in task.main_columns),
             "" if name == REFERENCE else drop.replace("[", r"\["),
             f"{row['size_bytes'] / 1e6:.2f}",
             f"{row['latency_ms_p50']:.1f}",
@@ -341,9 +345,10 @@ def _track(
 ) -> None:
     flat = {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()}
     mlflow_run.log_metrics(flat | {"evaluate_seconds": seconds})
-    settings = {key: value for key, value in asdict(config).items() if key != "tracking" and not key.endswith("_dir")}
+    left_out = ("tracking", "published")
+    settings = {k: value for k, value in asdict(config).items() if k not in left_out and not k.endswith("_dir")}
     mlflow_run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
     output_dir = Path(config.output_dir)
-    for name in _OUTPUTS:
-        path = output_dir / name
+    for path in (output_dir / name for name in _OUTPUTS if (output_dir / name).exists()):
+        name = path.name
         mlflow_run.log_artifacts(path, f"evaluate/{name}" if path.is_dir() else "evaluate")

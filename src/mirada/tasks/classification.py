@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.accuracy import ClassificationMetrics, best_threshold, measure_labels
+from mirada.accuracy import (
+    FALSE_POSITIVE_RATES,
+    ClassificationMetrics,
+    best_threshold,
+    measure_labels,
+    paired_drop,
+)
+from mirada.drawing import draw_label
 from mirada.prediction import Classification, decode_classification
 from mirada.records import Example
-from mirada.tasks.base import Task
+from mirada.tasks.base import REFERENCE, Column, Curves, Legend, Table, Task
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from mirada.card import Card
     from mirada.config import EvaluateConfig
+
+RIGHT_CSS, WRONG_CSS = "#26c485", "#ff2d3c"  # of `drawing`
 
 
 class Classifying(Task):
@@ -22,6 +33,16 @@ class Classifying(Task):
 
     name = "classification"
     main_metric = "accuracy"
+    main_columns: tuple[Column, ...] = (Column("accuracy", "accuracy"), Column("auc", "AUC"))
+    more_columns: tuple[Column, ...] = (
+        Column("balanced_accuracy", "balanced accuracy"),
+        Column("macro_f1", "macro F1"),
+        Column("log_loss", "log loss"),
+        Column("ece", "calibration error"),
+    )
+    classes_caption = "Precision / recall / F1. A dash: no image of this class."
+    confusion_caption = "Rows are what an image is, columns what it was taken for."
+    pictures_caption = "The best, the median and the worst images by float32’s probability of the true label"
 
     def check_outputs(self, card: Card) -> None:
         """One vector of logits, of two labels or more."""
@@ -47,6 +68,97 @@ class Classifying(Task):
     def choose_threshold(self, truths: Sequence[Example], predictions: Sequence[Classification]) -> float:
         """With two classes, the second one's probability that separates these images with the best balanced accuracy."""
         return choose_threshold(truths, predictions)
+
+    def drop(
+        self, reference: ClassificationMetrics, result: ClassificationMetrics, samples: int, seed: int
+    ) -> tuple[float, float, float]:
+        """Of the share of images that came out right."""
+        return paired_drop(reference.correct, result.correct, samples, seed)
+
+    def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
+        """How a label is chosen, and its figures."""
+        return [
+            ("Label", "the likeliest; of two classes the second, from the threshold on that the model’s card states, "
+             "which was chosen on validation images, never on these"),
+            ("Accuracy", "share of images with the right label, 95 % interval after Wilson; balanced: mean recall over the "
+             "classes"),
+            ("AUC", "area under the ROC curve, of the second of two classes, else the mean over the classes, each against "
+             "the rest"),
+            ("Macro F1", "mean over the classes that were there or chosen"),
+            ("Log loss, calibration", "mean −ln of the true label’s probability; expected calibration error in 10 bins of "
+             "equal width"),
+        ]  # fmt: skip
+
+    def curves(self, results: Mapping[str, ClassificationMetrics]) -> Curves:
+        """ROC: the share of a class that is found, over the share of the rest that is taken for it."""
+        return Curves(
+            name="roc",
+            title="Right and false alarms",
+            caption="The ROC curve: of the second of two classes, else the mean over the classes, each against the rest. "
+            "The area under a line is its AUC; chance is the diagonal.",
+            x_label="false positive rate",
+            y_label="true positive rate",
+            x=FALSE_POSITIVE_RATES,
+            lines={
+                name: FALSE_POSITIVE_RATES if result.roc is None else result.roc for name, result in results.items()
+            },
+        )
+
+    def classes_table(self, labels: Sequence[str], results: Mapping[str, ClassificationMetrics]) -> Table:
+        """Precision / recall / F1."""
+        rows = []
+        for label in labels:
+            cells = [label, str(results[REFERENCE].per_class[label].truths)]
+            for result in results.values():
+                m = result.per_class[label]
+                cells.append(f"{m.precision:.3f} / {m.recall:.3f} / {m.f1:.3f}" if m.truths else "–")
+            rows.append(cells)
+        return Table(["class", "images", *results], rows)
+
+    def quality(
+        self, truth: Example, prediction: Classification, reference: ClassificationMetrics
+    ) -> tuple[float, float] | None:
+        """Probability of the true label."""
+        return float(prediction.probabilities[truth.labels[0]]), 0.0
+
+    def draw_truth(self, image: np.ndarray, truth: Example, labels: Sequence[str], side: int) -> Image:
+        """The image with its true label."""
+        return draw_label(image, labels[truth.labels[0]], None, side)
+
+    def draw_prediction(
+        self,
+        image: np.ndarray,
+        truth: Example,
+        prediction: Classification,
+        labels: Sequence[str],
+        side: int,
+        reference: ClassificationMetrics,
+    ) -> Image:
+        """The image with the chosen label and its probability, framed by whether it is right."""
+        right = prediction.label == int(truth.labels[0])
+        return draw_label(image, _said(prediction, labels, right), right, side)
+
+    def caption(
+        self,
+        truth: Example,
+        predictions: Mapping[str, Classification],
+        labels: Sequence[str],
+        reference: ClassificationMetrics,
+    ) -> str:
+        """The true label, and the probability that each variant gives it."""
+        label = int(truth.labels[0])
+        given = [f"{name} {found.probabilities[label]:.2f}" for name, found in predictions.items()]
+        return f"{labels[label]}; its probability {', '.join(given)}"
+
+    def legend(self, labels: Sequence[str], reference: ClassificationMetrics) -> Legend:
+        """Right and wrong labels."""
+        return Legend(
+            "The label chosen and its probability.", [(RIGHT_CSS, "solid", "right"), (WRONG_CSS, "dashed", "wrong")]
+        )
+
+
+def _said(prediction: Classification, labels: Sequence[str], right: bool) -> str:
+    return f"{labels[prediction.label]} {prediction.probability:.2f} {'right' if right else 'wrong'}"
 
 
 def evaluate_classes(

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.metrics import DetectionMetrics, evaluate_detections
+from mirada.drawing import draw_detections, draw_truth
+from mirada.metrics import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections, image_f1
 from mirada.prediction import Detections, decode_detections
 from mirada.records import Example
-from mirada.tasks.base import Task
+from mirada.tasks.base import REFERENCE, Column, Curves, Legend, Table, Task
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from mirada.card import Card
     from mirada.config import EvaluateConfig
 
@@ -22,6 +25,15 @@ class Detecting(Task):
 
     name = "detection"
     main_metric = "map50"
+    main_columns = (Column("map50", "mAP50"), Column("map50_95", "mAP50-95"))
+    more_columns = (Column("precision", "precision"), Column("recall", "recall"), Column("f1", "F1"))
+    counts_objects = True
+    classes_caption = "Average precision, AP50 / AP50-95. A dash: no such object among these images."
+    confusion_caption = (
+        "Rows are what is there, columns what was found, each variant at its own best threshold and IoU 0.5. The last row "
+        "holds detections where nothing is, the last column objects that were missed."
+    )
+    pictures_caption = "The best, the median and the worst images by float32’s F1"
 
     def check_outputs(self, card: Card) -> None:
         """Objectness and distances on every level; classes with several labels."""
@@ -51,3 +63,108 @@ class Detecting(Task):
         """COCO's average precision and the best operating point."""
         limit = {} if config is None else {"max_detections": config.max_detections}
         return evaluate_detections(truths, predictions, labels, **limit)
+
+    def drop(
+        self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int
+    ) -> tuple[float, float, float]:
+        """Of mAP50."""
+        return bootstrap_drop(reference.matches, result.matches, samples, seed)
+
+    def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
+        """The evaluator, and what counts as a detection."""
+        return [
+            ("Average precision", "COCO evaluator (pycocotools): 101-point interpolation, IoU 0.5 and 0.50:0.05:0.95, mean "
+             "over the classes present"),
+            ("Detections", f"one label a box, score from {config.score_floor:g}, class-aware NMS at IoU {config.nms_iou:g}, "
+             f"at most {config.max_detections} an image"),
+            ("Ignore regions", "objects cut off by a tile or marked difficult: neither wanted nor wrong (COCO crowd)"),
+            ("Precision, recall, F1", "over all classes together at IoU 0.5, at the score where F1 on this split is "
+             "highest, each variant at its own"),
+        ]  # fmt: skip
+
+    def curves(self, results: Mapping[str, DetectionMetrics]) -> Curves:
+        """Precision over recall at IoU 0.5."""
+        rows = [
+            [name, label, f"{recall:.2f}", f"{precision:.6f}"]
+            for name, result in results.items()
+            for label, curve in result.curves.items()
+            for recall, precision in zip(RECALLS, curve, strict=True)
+        ]
+        return Curves(
+            name="pr",
+            title="Precision and recall",
+            caption="At IoU 0.5, mean over the classes. The area under a line is its mAP50.",
+            x_label="recall",
+            y_label="precision",
+            x=RECALLS,
+            lines={name: mean_curve(result) for name, result in results.items()},
+            classes=Table(["variant", "label", "recall", "precision"], rows),
+        )
+
+    def classes_table(self, labels: Sequence[str], results: Mapping[str, DetectionMetrics]) -> Table:
+        """AP50 / AP50-95."""
+        rows = []
+        for label in labels:
+            cells = [label, str(results[REFERENCE].per_class[label].truths)]
+            for result in results.values():
+                ap = result.per_class[label]
+                cells.append("–" if ap.ap50 is None else f"{ap.ap50:.3f} / {ap.ap50_95:.3f}")
+            rows.append(cells)
+        return Table(["class", "objects", *results], rows)
+
+    def confusion_labels(self, labels: Sequence[str]) -> list[str]:
+        """The labels and the background."""
+        return [*labels, "background"]
+
+    def confusion_title(self, variant: str, result: DetectionMetrics) -> str:
+        """The variant and its threshold."""
+        return f"{variant}, score ≥ {result.threshold:.2f}"
+
+    def quality(
+        self, truth: Example, prediction: Detections, reference: DetectionMetrics
+    ) -> tuple[float, float] | None:
+        """F1 at float32's threshold; of equal ones more objects, and no image without any."""
+        objects = int(np.count_nonzero(~truth.ignore))
+        return (image_f1(truth, prediction, reference.threshold), objects) if objects else None
+
+    def draw_truth(self, image: np.ndarray, truth: Example, labels: Sequence[str], side: int) -> Image:
+        """The true boxes."""
+        return draw_truth(image, truth, labels, side)
+
+    def draw_prediction(
+        self,
+        image: np.ndarray,
+        truth: Example,
+        prediction: Detections,
+        labels: Sequence[str],
+        side: int,
+        reference: DetectionMetrics,
+    ) -> Image:
+        """Detections from float32's threshold on."""
+        return draw_detections(image, truth, prediction.above(reference.threshold), labels, side)
+
+    def caption(
+        self,
+        truth: Example,
+        predictions: Mapping[str, Detections],
+        labels: Sequence[str],
+        reference: DetectionMetrics,
+    ) -> str:
+        """Objects, and each variant's F1."""
+        objects = int(np.count_nonzero(~truth.ignore))
+        scores = [f"{name} {image_f1(truth, found, reference.threshold):.2f}" for name, found in predictions.items()]
+        return f"{objects} object{'s' if objects != 1 else ''}; F1 {', '.join(scores)}"
+
+    def legend(self, labels: Sequence[str], reference: DetectionMetrics) -> Legend:
+        """Right, wrong, missed and ignored boxes."""
+        right = [] if len(labels) > 1 else [("#2ea3f2", "solid", "right")]
+        return Legend(
+            f"All at float32’s threshold of {reference.threshold:.2f}."
+            + (" A box’s colour is its class." if len(labels) > 1 else ""),
+            [*right, ("#ff2d3c", "dashed", "wrong"), ("#fff", "dashed", "missed"), ("#a8a8a8", "dashed", "ignored")],
+        )
+
+
+def mean_curve(result: DetectionMetrics) -> np.ndarray:
+    """(101,) precision at the recalls of `metrics.RECALLS`, mean over the classes; zeros without any."""
+    return np.mean(list(result.curves.values()), axis=0) if result.curves else np.zeros(len(RECALLS))

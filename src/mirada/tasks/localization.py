@@ -10,15 +10,20 @@ import numpy as np
 
 from mirada.accuracy import ClassificationMetrics, wilson_interval
 from mirada.boxes import pair_ious
+from mirada.drawing import draw_location
 from mirada.prediction import Localization, decode_localization
 from mirada.records import Example
-from mirada.tasks.classification import Classifying, evaluate_classes
+from mirada.tasks.base import Column, Curves, Legend
+from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS, Classifying, evaluate_classes
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from mirada.card import Card
     from mirada.config import EvaluateConfig
 
 MATCH_IOU = 0.5
+IOUS = np.linspace(0.0, 1.0, 101)
 STUDY_SIDE = 224  # pixels of the input of the first study's network
 
 
@@ -55,16 +60,25 @@ class Localizing(Classifying):
 
     name = "localization"
     main_metric = "loc_accuracy"
+    main_columns = (
+        Column("loc_accuracy", "localization accuracy"),
+        Column("accuracy", "accuracy"),
+        Column("mean_iou", "mean IoU"),
+    )
+    more_columns = (
+        Column("iou_50", "IoU ≥ 0.5"),
+        Column("box_mse_224", "box MSE, 224 px", 0),
+        Column("balanced_accuracy", "balanced accuracy"),
+        Column("auc", "AUC"),
+    )
+    pictures_caption = "The best, the median and the worst images by float32’s IoU, wrong labels below all others"
 
     def check_outputs(self, card: Card) -> None:
         """One vector of logits, and one box or one pair of maps; one label is enough."""
         outputs, maps = card.outputs, "box" not in card.outputs
         fits = len(outputs["classes"]) == 1 and len(card.strides) == int(maps)
-        if (
-            not card.labels
-            or not fits
-            or any(len(outputs[p]) != 1 for p in (("scores", "distances") if maps else ("box",)))
-        ):
+        parts = ("scores", "distances") if maps else ("box",)
+        if not card.labels or not fits or any(len(outputs[part]) != 1 for part in parts):
             raise ValueError("labels, strides or outputs do not fit")
 
     def decode(
@@ -91,3 +105,82 @@ class Localizing(Classifying):
             ious=ious,
             box_mse_224=float((((boxes - true_boxes) * scale) ** 2).mean()),
         )
+
+    def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
+        """That of the label, and of the box."""
+        return [
+            ("Localization accuracy", "share of images with the right label and a box of IoU ≥ 0.5 (ILSVRC’s), 95 % "
+             "interval after Wilson"),
+            ("IoU", "of the one predicted with the one true box, whatever the label; its mean, and the share of images with "
+             "at least 0.5"),
+            ("Box MSE, 224 px", "mean squared error of the corners’ four coordinates, in pixels of an input of 224, the "
+             "first study’s measure; in the fit the model was trained with"),
+            *super().protocol(config),
+        ]  # fmt: skip
+
+    def curves(self, results: Mapping[str, LocalizationMetrics]) -> Curves:  # type: ignore[override]
+        """The share of images that reach an IoU."""
+        return Curves(
+            name="iou",
+            title="How well boxes fit",
+            caption="The share of images whose box has at least this IoU, whatever the label. The area under a line is its "
+            "mean IoU.",
+            x_label="IoU",
+            y_label="share of images",
+            x=IOUS,
+            lines={name: (result.ious[None] >= IOUS[:, None]).mean(axis=1) for name, result in results.items()},
+        )
+
+    def quality(
+        self,
+        truth: Example,
+        prediction: Localization,  # type: ignore[override]
+        reference: ClassificationMetrics,
+    ) -> tuple[float, float] | None:
+        """IoU, less 1 where the label is wrong; of equal ones the likelier."""
+        right = prediction.label == int(truth.labels[0])
+        return box_iou(prediction, truth) - (not right), float(prediction.probabilities[truth.labels[0]])
+
+    def draw_truth(self, image: np.ndarray, truth: Example, labels: Sequence[str], side: int) -> Image:
+        """The true box and label."""
+        return draw_location(image, truth.boxes_xyxy[0], None, labels[truth.labels[0]], None, side)
+
+    def draw_prediction(
+        self,
+        image: np.ndarray,
+        truth: Example,
+        prediction: Localization,  # type: ignore[override]
+        labels: Sequence[str],
+        side: int,
+        reference: ClassificationMetrics,
+    ) -> Image:
+        """The true box, and the predicted one with its label, probability and IoU."""
+        iou = box_iou(prediction, truth)
+        right = prediction.label == int(truth.labels[0]) and iou >= MATCH_IOU
+        text = f"{labels[prediction.label]} {prediction.probability:.2f}, IoU {iou:.2f} {'right' if right else 'wrong'}"
+        return draw_location(image, truth.boxes_xyxy[0], prediction.box_xyxy, text, right, side)
+
+    def caption(
+        self,
+        truth: Example,
+        predictions: Mapping[str, Localization],  # type: ignore[override]
+        labels: Sequence[str],
+        reference: ClassificationMetrics,
+    ) -> str:
+        """The true label, and each variant's IoU."""
+        given = [f"{name} {box_iou(found, truth):.2f}" for name, found in predictions.items()]
+        return f"{labels[truth.labels[0]]}; IoU {', '.join(given)}"
+
+    def legend(self, labels: Sequence[str], reference: ClassificationMetrics) -> Legend:
+        """True, right and wrong boxes."""
+        frames = [
+            ("#fff", "dashed", "true box"),
+            (RIGHT_CSS, "solid", "right label and IoU ≥ 0.5"),
+            (WRONG_CSS, "solid", "wrong"),
+        ]
+        return Legend("The label chosen, its probability and the box’s IoU.", frames)
+
+
+def box_iou(prediction: Localization, truth: Example) -> float:
+    """IoU of the predicted with the true box."""
+    return float(pair_ious(prediction.box_xyxy[None].astype(np.float64), truth.boxes_xyxy[:1].astype(np.float64))[0])
