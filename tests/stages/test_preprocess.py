@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mirada import images, records
-from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TableConfig, TileConfig
 from mirada.errors import MiradaError
 from mirada.records import Box
 from mirada.shapes import draw_shapes, write_voc
@@ -269,3 +269,124 @@ def test_a_worker_that_dies_names_its_file_and_leaves_no_output(tmp_path: Path) 
     assert "error: A worker process died" in errors and "Traceback" not in errors
     assert "while it worked on train/" in errors or "between two files" in errors
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
+
+
+def shades(folder: Path, count: int, mode: str = "RGB", first: int = 0) -> None:
+    """Photographs of 40 x 20 pixels, each of a shade of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(first, first + count):
+        image = Image.new(mode, (40, 20), (index, 0, 0) if mode == "RGB" else index)
+        image.save(folder / f"{index:03d}.png")
+
+
+def test_folders_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "raw" / "pets"
+    shades(raw / "cat", 10)
+    shades(raw / "dog", 10, first=10)
+    shutil.copy(raw / "cat" / "001.png", raw / "dog" / "again.png")
+    (raw / "dog" / "broken.png").write_bytes(b"no image")
+    data = {"task": "classification", "format": "folder"}
+    preprocess.run(config(tmp_path, data=data, encoding="png"))
+    dataset = records.load_dataset(tmp_path / "out")
+    assert (dataset.task, dataset.classes) == ("classification", ["cat", "dog"])
+    assert {split: counts["per_class"] for split, counts in dataset.splits.items()} == {
+        "train": {"cat": 5, "dog": 6},
+        "val": {"cat": 2, "dog": 2},
+        "test": {"cat": 2, "dog": 2},
+    }
+    assert rejected(tmp_path / "out") == [
+        ("pets/cat/001.png", "copies_disagree"),
+        ("pets/dog/again.png", "copies_disagree"),
+        ("pets/dog/broken.png", "image_unreadable"),
+    ]
+    for split in records.SPLITS:
+        for example in dataset.examples(split):
+            assert example.boxes_xyxy.tolist() == [[0, 0, 64, 64]], "with the letterbox's padding"
+            assert dataset.classes[example.labels[0]] == example.source.split("/")[1]
+            assert not example.ignore.any()
+    assert "; 9 cat, 10 dog, 0 repairs, 3 files rejected" in capsys.readouterr().out
+
+
+def test_a_table_of_numbers_and_grey_equalized_images(tmp_path: Path) -> None:
+    shades(tmp_path / "raw" / "images", 20, "L", first=50)
+    for path in (tmp_path / "raw" / "images").iterdir():
+        with Image.open(path) as image:
+            image.putpixel((0, 0), 40)
+            image.save(path)
+    rows = [f"images/{index:03d}.png 0.{index % 2} mono" for index in range(50, 70)]
+    (tmp_path / "raw" / "labels.csv").write_text("\n".join(rows))
+    table = TableConfig(file="labels.csv", threshold=0.1)
+    data = {"task": "classification", "format": "table", "table": table, "classes": ["whole", "broken"]}
+    preprocess.run(config(tmp_path, data=data, encoding="png", channels=1, enhance="equalize", fit="stretch"))
+    dataset = records.load_dataset(tmp_path / "out")
+    assert (dataset.channels, dataset.enhance, dataset.classes) == (1, "equalize", ["whole", "broken"])
+    settings = dataset.about["settings"]
+    assert (settings["channels"], settings["enhance"], settings["table"]["threshold"]) == (1, "equalize", 0.1)
+    for example in dataset.examples("test"):
+        assert example.labels.tolist() == [int(example.source[-5]) % 2]
+        pixels = images.decode(example.image, 1)
+        assert pixels.shape == (64, 64, 1) and (pixels.min(), pixels.max()) == (0, 255)
+        path = tmp_path / "raw" / example.source
+        served, _ = images.load_input(path, 64, "stretch", channels=1, enhance="equalize")
+        assert (served == pixels).all(), "what is served is what was learnt"
+
+
+def test_crops_of_a_photograph_stay_in_its_split(tmp_path: Path) -> None:
+    """The photograph's columns tell where each crop came from."""
+    columns = np.repeat(np.arange(90, dtype=np.uint8)[None, :, None], 60, 0).repeat(3, 2)
+    boxes = [Box(10, 10, 30, 30, "x"), Box(50, 20, 80, 50, "y")]
+    for index in range(10):
+        columns[0, 0, 0] = index
+        save(tmp_path / "raw" / f"{index}.png", Image.fromarray(columns), boxes)
+    preprocess.run(config(tmp_path, data={"task": "localization", "several": "crop"}, encoding="png"))
+    dataset = records.load_dataset(tmp_path / "out")
+    splits: dict[str, set[str]] = {}
+    for split in records.SPLITS:
+        for example in dataset.examples(split):
+            splits.setdefault(example.source, set()).add(split)
+            number = int(example.labels[0])
+            window = ["0,0,50,60", "30,0,90,60"][number]
+            assert example.image_id == f"{example.source}#{window}"
+            ours = images.from_input(example.boxes_xyxy, example.placement)
+            expected = [[boxes[number].x1, boxes[number].y1, boxes[number].x2, boxes[number].y2]]
+            np.testing.assert_allclose(ours, expected, atol=1e-4)
+            shown = images.decode(example.image)[32, 32, 0]  # the middle of the window
+            assert abs(int(shown) - (25, 60)[number]) <= 1
+    assert len(splits) == 10 and all(len(places) == 1 for places in splits.values())
+    assert sum(counts["images"] for counts in dataset.splits.values()) == 20
+
+
+@pytest.mark.parametrize(("several", "kept", "label"), [("reject", 0, None), ("largest", 5, "y")])
+def test_photographs_of_several_objects(tmp_path: Path, several: str, kept: int, label: str | None) -> None:
+    for index in range(15):
+        image = Image.new("RGB", (64, 64), (index, 0, 0))
+        boxes = [Box(1, 1, 20, 20, "x"), Box(10, 10, 50, 50, "y")]
+        boxes = boxes if index >= 10 else [boxes[index % 2]]
+        save(tmp_path / "raw" / f"{index:02d}.png", image, boxes)
+    preprocess.run(config(tmp_path, data={"task": "localization", "several": several}))
+    dataset = records.load_dataset(tmp_path / "out")
+    found = [example for split in records.SPLITS for example in dataset.examples(split) if example.source >= "10"]
+    assert len(found) == kept
+    assert all([dataset.classes[index] for index in example.labels] == [label] for example in found)
+    assert dataset.about["repaired"] == ({"object_dropped": 5} if kept else {})
+    assert len(rejected(tmp_path / "out")) == 5 - kept
+
+
+def test_a_val_folder_can_be_merged_into_train(tmp_path: Path) -> None:
+    shades(tmp_path / "raw" / "train" / "a", 20)
+    shades(tmp_path / "raw" / "val" / "a", 2, first=20)
+    shades(tmp_path / "raw" / "test" / "a", 5, first=30)
+    data = {"task": "classification", "format": "folder"}
+    preprocess.run(config(tmp_path, SplitConfig(val=0.5, merge_val=True), data))
+    counts = {split: part["images"] for split, part in records.load_dataset(tmp_path / "out").splits.items()}
+    assert counts == {"train": 11, "val": 11, "test": 5}
+
+
+def test_nothing_fit_for_the_task_says_why(tmp_path: Path) -> None:
+    for index in range(4):
+        save(
+            tmp_path / "raw" / f"{index}.png", Image.new("RGB", (64, 64)), [Box(1, 1, 9, 9, "x"), Box(1, 1, 9, 9, "y")]
+        )
+    with pytest.raises(MiradaError, match=r"no image fit for data\.task=classification, 4 files .* several_labels"):
+        preprocess.run(config(tmp_path, data={"task": "classification"}))
+    assert not (tmp_path / "out").exists()
