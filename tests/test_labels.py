@@ -67,8 +67,8 @@ def table(tmp_path: Path, text: str, **keys: object) -> tuple[list[LabelledImage
 
 def test_numbers_become_classes_by_the_threshold(tmp_path: Path) -> None:
     touch(tmp_path, *(f"data/images/{number}.png" for number in range(5)))
-    text = "\ufeffimages/0.png  0.0   mono\nimages/1.png 0.49 poly\nimages/2.png\t0.5\n\nimages/3.png 1.0\nimages/4.png nan\n"
-    found, rejected = table(tmp_path, text, threshold=0.5)
+    rows = ["\ufeffimages/0.png  0.0   mono", "images/1.png 0.49 poly", "images/2.png\t0.5", "", "images/3.png 1.0"]
+    found, rejected = table(tmp_path, "\n".join([*rows, "images/4.png nan"]), threshold=0.5)
     assert [(image.source, image.label) for image in found] == [
         ("data/images/0.png", "good"),
         ("data/images/1.png", "good"),

@@ -241,3 +241,35 @@ def test_a_damaged_wheel(index, folder):
     wheel.write_bytes(cut(wheel.read_bytes()))
     with pytest.raises(MiradaError, match=r"crowns"):
         sources.fetch_package(crowns(), folder, quiet)
+
+
+def crowns_folder(index, prefix="crowns/data", sha256=None):
+    wheel = index / "crowns-1.0-py3-none-any.whl"
+    sha256 = sha256 or hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return SourceConfig(kind="package", package="crowns", version="1.0", sha256=sha256, prefix=prefix)
+
+
+def test_a_folder_of_a_wheel_keeps_its_folders(index, folder):
+    sources.fetch_package(crowns_folder(index, "crowns"), folder, quiet)
+    found = content(folder)
+    assert {name: found[name] for name in ("data/a.png", "data/a.xml")} == {
+        "data/a.png": b"image",
+        "data/a.xml": b"<annotation/>",
+    }
+    assert not any("dist-info" in name for name in found)
+
+
+def test_a_wheel_of_other_bytes_than_expected(index, folder):
+    with pytest.raises(MiradaError, match=r"^crowns-1.0-py3-none-any.whl has sha256 [0-9a-f]{64}, expected 00: "):
+        sources.fetch_package(crowns_folder(index, sha256="00"), folder, quiet)
+    assert content(folder) == {}
+
+
+def test_a_folder_that_is_not_in_the_wheel(index, folder):
+    with pytest.raises(MiradaError, match=r"holds nothing below crown/: correct data.source.prefix"):
+        sources.fetch_package(crowns_folder(index, "crown"), folder, quiet)
+
+
+def test_a_package_needs_members_or_a_digest_and_a_folder():
+    with pytest.raises(MiradaError, match=r"members, or sha256 and prefix"):
+        SourceConfig(kind="package", package="crowns", version="1.0", sha256="00")
