@@ -78,12 +78,17 @@ class SplitConfig:
     test: float = 0.2
     seed: int = 0
     merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
+    group: str | None = None  # ratio: images in whose names this regular expression finds the same stay together
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
         _between("data.split.val", self.val, 0.0, 0.5)
         _between("data.split.test", self.test, 0.0, 0.5)
+        try:
+            re.compile(self.group or "")
+        except re.error as error:
+            raise MiradaError(f"data.split.group={self.group} is no regular expression ({error}): correct it.") from error
 
 
 @dataclass
@@ -112,7 +117,9 @@ class TableConfig:
     header: bool = False
     image_column: int = 0  # counted from 0; holds the image's path below the table's folder
     label_column: int = 1  # a label, or a number where `threshold` is set
-    threshold: float | None = None  # numbers from here on are of the second class of data.classes, lower ones of the first
+    threshold: float | None = (
+        None  # numbers from here on are of the second class of data.classes, lower ones of the first
+    )
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -121,7 +128,11 @@ class TableConfig:
 
 
 TASKS = ("detection", "localization", "classification")
-FORMATS = {"voc": ("detection", "localization", "classification"), "folder": ("classification",), "table": ("classification",)}
+FORMATS = {
+    "voc": ("detection", "localization", "classification"),
+    "folder": ("classification",),
+    "table": ("classification",),
+}
 
 
 @dataclass
@@ -347,7 +358,17 @@ class TrainConfig:
         """Refuse values out of range."""
         for key in ("epochs", "batch_size", "val_every"):
             _at_least(key, getattr(self, key), 1)
-        for key in ("gpus", "clip_norm", "compare_epochs", "workers", "patience", "freeze_epochs", "warmup_epochs", "weight_decay", "seed"):
+        for key in (
+            "gpus",
+            "clip_norm",
+            "compare_epochs",
+            "workers",
+            "patience",
+            "freeze_epochs",
+            "warmup_epochs",
+            "weight_decay",
+            "seed",
+        ):
             _at_least(key, getattr(self, key), 0)
         _above("learning_rate", self.learning_rate, 0)
         _one_of("schedule", self.schedule, ("cosine", "constant"))
@@ -372,6 +393,7 @@ class QatConfig:
     epochs: int = 2
     learning_rate: float = 1e-4
     calibration_batches: int = 30  # batches that set the ranges before training starts
+    patience: int = 0  # epochs without a better validation metric before tuning stops; 0: never
     gpus: int = 1
 
     def __post_init__(self) -> None:
@@ -379,6 +401,7 @@ class QatConfig:
         _at_least("qat.epochs", self.epochs, 1)
         _above("qat.learning_rate", self.learning_rate, 0)
         _at_least("qat.calibration_batches", self.calibration_batches, 1)
+        _at_least("qat.patience", self.patience, 0)
         _at_least("qat.gpus", self.gpus, 0)
 
 
@@ -401,6 +424,13 @@ class QuantizeConfig:
             _one_of("variants", variant, VARIANTS)
         _require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")
         _at_least("calibration_images", self.calibration_images, 1)
+
+
+@dataclass
+class CheckQatConfig:
+    """Settings of `check_qat`."""
+
+    model: str = MISSING  # a .keras file
 
 
 @dataclass
@@ -482,6 +512,7 @@ def register() -> None:
         "sweep_run": {"_target_": "mirada.tracking.SweepRun"},
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
+    store.store(name="check_qat_schema", node=CheckQatConfig)
     for stage, schema in SCHEMAS.items():
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)

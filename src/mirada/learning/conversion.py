@@ -1,7 +1,8 @@
 """From a Keras model to `.tflite` variants.
 
 Post-training quantization as in https://ai.google.dev/edge/litert/models/post_training_quantization: float16 weights,
-dynamic range (int8 weights, float activations), and full integer with a uint8 input.
+dynamic range (int8 weights, float activations), and full integer with a uint8 input. A model trained with int8's rounding
+in place (`mirada.learning.qat`) brings its ranges along and becomes full integer too.
 """
 
 from __future__ import annotations
@@ -15,17 +16,26 @@ import tf_keras as keras
 
 from mirada.errors import MiradaError
 from mirada.learning.compaction import share_vectors
-from mirada.learning.dataset import to_input
 from mirada.quiet import quiet_libraries
 
 
-def convert(model: keras.Model, variant: str, calibration: Callable[[], Iterable[np.ndarray]]) -> bytes:
+def convert(
+    model: keras.Model,
+    variant: str,
+    calibration: Callable[[], Iterable[np.ndarray]],
+    *,
+    input_scale: float = 1 / 127.5,
+    input_offset: float = -1.0,
+) -> bytes:
     """Convert a model, with a batch of one, to one variant.
 
     Args:
-        model: inputs in -1..1, outputs a dictionary; its keys become the names of the signature 'serving_default'.
-        variant: 'float32', 'float16', 'dynamic' or 'int8' (uint8 in; int8 out, each output with a scale of its own).
-        calibration: gives the images, (S, S, 3) uint8, that set the ranges of int8.
+        model: its outputs are a dictionary, whose keys become the names of the signature 'serving_default'. For 'qat' it is
+            what `qat.to_convertible` returned.
+        variant: 'float32', 'float16', 'dynamic', 'int8' or 'qat'; the last two: uint8 in; int8 out, each output with a
+            scale of its own.
+        calibration: gives the images, (S, S, C) uint8, that set the ranges of int8; no other variant asks for them.
+        input_scale, input_offset: from pixels to the float input, as the card says.
 
     Returns:
         The bytes of the `.tflite` file.
@@ -38,11 +48,12 @@ def convert(model: keras.Model, variant: str, calibration: Callable[[], Iterable
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if variant == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if variant in ("int8", "qat"):
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.int8
-        converter.representative_dataset = lambda: _representative(calibration())
+    if variant == "int8":  # of the other one the converter would ask for images that it then does not use
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: _representative(calibration(), input_scale, input_offset)
     try:
         with quiet_libraries(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")  # the converter's own use
@@ -65,9 +76,9 @@ def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
     return tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], module)
 
 
-def _representative(images: Iterable[np.ndarray]) -> Iterator[dict[str, tf.Tensor]]:
-    """Calibration inputs; one pixel of -1 and one of 1 in each make the input's scale exactly 1/127.5."""
+def _representative(images: Iterable[np.ndarray], scale: float, offset: float) -> Iterator[dict[str, tf.Tensor]]:
+    """Calibration inputs; a pixel of 0 and one of 255 in each make the input's scale exactly the card's."""
     for image in images:
-        inputs = to_input(image).numpy()[None]
-        inputs[0, 0, 0], inputs[0, 0, 1] = -1.0, 1.0
+        inputs = image.astype(np.float32)[None] * np.float32(scale) + np.float32(offset)
+        inputs[0, 0, 0], inputs[0, 0, 1] = offset, 255 * scale + offset
         yield {"image": inputs}

@@ -1,0 +1,143 @@
+"""Tune a quantized network on the data that its float model was trained on."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from mirada.card import Card
+from mirada.config import AugmentConfig, InputConfig, ModelConfig, QatConfig, TrackingConfig, TrainConfig
+from mirada.errors import MiradaError
+from mirada.learning.devices import Devices
+from mirada.learning.qat import build_qat, calibrate, layer_errors
+from mirada.learning.schemes import preflight
+from mirada.learning.training import Trainer
+from mirada.records import Dataset
+
+WARMUP_EPOCHS = 0.2
+
+
+@dataclass
+class Tuned:
+    """A quantized network and how it came about.
+
+    Attributes:
+        network: with the weights of its best epoch.
+        best_epoch: 0: the calibrated network, before any training, was better than after every epoch.
+        epochs: finished.
+        before, after: the task's figures on the val split, of the calibrated network and of the best epoch; empty without
+            a val split.
+        seconds: of calibration and training.
+        layers: a row a layer: layer, type, scheme, and error, the relative error of its output after calibration, as
+            `qat.layer_errors` tells it; None where nothing is rounded.
+    """
+
+    network: keras.Model
+    best_epoch: int
+    epochs: int
+    before: dict[str, float]
+    after: dict[str, float]
+    seconds: float
+    layers: list[dict[str, Any]]
+
+
+def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_dir: str | Path) -> TrainConfig:
+    """The float training's settings, with those of the tuning in their place.
+
+    Raises:
+        MiradaError: the card does not say how its model was trained, or the batch can't be shared out.
+    """
+    settings: dict[str, Any] = dict(card.training)
+    try:
+        sections: dict[str, Any] = {
+            "model": ModelConfig(**settings.pop("model")),
+            "augment": AugmentConfig(**settings.pop("augment")),
+            "input": InputConfig(**settings.pop("input")),
+        }
+        trained = TrainConfig(
+            **sections,
+            **(settings | {"gpus": 1, "resume": False}),
+            tracking=TrackingConfig(enabled=False),
+            data_dir=str(data_dir),
+            output_dir=str(output_dir),
+        )
+    except (KeyError, TypeError) as error:
+        raise MiradaError(
+            f"The model's card (model.json) does not say how it was trained ({error}), which qat has to know: train again, "
+            "or leave qat out of variants."
+        ) from error
+    return replace(
+        trained,
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        patience=config.patience,
+        gpus=config.gpus,
+        backbone_lr_scale=1.0,
+        freeze_epochs=0,
+        warmup_epochs=WARMUP_EPOCHS,
+        compare_epochs=0,
+        schedule="cosine",
+        val_every=1,
+    )
+
+
+def tune(
+    model: keras.Model,
+    card: Card,
+    dataset: Dataset,
+    config: TrainConfig,
+    devices: Devices,
+    batches: Iterable[np.ndarray],
+    report: Callable[[int, dict[str, float]], None] = lambda epoch, figures: None,
+) -> Tuned:
+    """Quantize a float model, calibrate it, train it on, and keep the best on val, the untrained one included.
+
+    Args:
+        model: the float model; it is not changed.
+        card: its card.
+        dataset: the processed data.
+        config: what `training_config` returned; checkpoints are written to its output_dir.
+        devices: where to train.
+        batches: float inputs (B, S, S, C) that set the ranges.
+        report: called with the number of finished epochs, 0 after calibration, and the figures.
+
+    Raises:
+        MiradaError: a layer has no scheme, or the loss is not finite.
+    """
+    started = time.perf_counter()
+    calibrated = build_qat(model, card)
+    images = iter(batches)
+    first = next(images)
+    calibrate(calibrated, model, itertools.chain([first], images))
+    errors = layer_errors(calibrated, model, first)
+    layers = [
+        {"layer": scheme.name, "type": scheme.kind, "scheme": scheme.text, "error": errors.get(scheme.name)}
+        for scheme in preflight(model)
+    ]
+    weights = calibrated.get_weights()
+
+    def build() -> keras.Model:
+        network = build_qat(model, card)
+        network.set_weights(weights)
+        return network
+
+    trainer = Trainer(config, dataset, devices, card, build)
+    before = trainer.validate()
+    report(0, before)
+    for figures in trainer.fit():
+        report(trainer.state.epoch, figures)
+    best, after = trainer.state.best_epoch, {}
+    if before:
+        after = {key: value for key, value in trainer.state.history[best - 1].items() if key.startswith("val_")}
+    if before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
+        best, after = 0, before
+    else:
+        calibrated.set_weights(trainer.best_model().get_weights())
+    return Tuned(calibrated, best, trainer.state.epoch, before, after, time.perf_counter() - started, layers)
