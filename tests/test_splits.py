@@ -133,3 +133,19 @@ def test_a_split_that_was_asked_for_and_is_empty_is_named() -> None:
     with pytest.raises(MiradaError, match="No image is left for train"):
         splits.check_sizes({"test": 1}, SplitConfig())
     splits.check_sizes({"train": 3}, SplitConfig(val=0.0, test=0.0))
+
+
+def test_images_of_one_group_are_never_parted() -> None:
+    names = [f"{folder}/p{person}_{number}.jpg" for folder in "ab" for person in range(10) for number in range(3)]
+    config = SplitConfig(val=0.2, test=0.3, group=r"p\d+")
+    found = splits.assign(dict.fromkeys(names), {name: ["x"] for name in names}, config)
+    people: dict[str, set[str | None]] = {}
+    for name, split in found.items():
+        people.setdefault(name[2:4], set()).add(split)
+    assert [len(places) for places in people.values()] == [1] * 10
+    assert Counter(found.values()) == {"train": 30, "test": 18, "val": 12}
+
+
+def test_a_group_must_be_a_regular_expression() -> None:
+    with pytest.raises(MiradaError, match=r"^data\.split\.group=\( is no regular expression"):
+        SplitConfig(group="(")

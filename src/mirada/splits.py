@@ -6,6 +6,7 @@ Pure functions on metadata; no file is opened here.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -69,6 +70,24 @@ def _fill_empty(
             result[min(trained[largest], key=lambda name: order_key(seed, name))] = split
 
 
+def by_group(images: Labelled, shares: Mapping[str, float], config: SplitConfig) -> dict[str, str]:
+    """As `by_ratio`, but images of one group, photographs of one patient say, are never parted.
+
+    Args:
+        images: image -> labels of its objects.
+        shares: split -> share of all groups; without `config.group` each image is one.
+        config: its `seed`; its `group` is looked for in the images' file names, and those without it stay single.
+    """
+    groups: dict[str, list[str]] = {}
+    keys: dict[str, str] = {}
+    for image in sorted(images):
+        found = re.search(config.group, image.rpartition("/")[2]) if config.group else None
+        keys[image] = found[0] if found else image
+        groups.setdefault(keys[image], []).extend(images[image])
+    splits = by_ratio(groups, shares, config.seed)
+    return {image: splits[keys[image]] for image in images}
+
+
 def by_mark(marks: Mapping[str, str | None], images: Labelled, config: SplitConfig) -> dict[str, str | None]:
     """Follow the data set's own folders or lists; what they lack is carved out of train.
 
@@ -92,7 +111,7 @@ def by_mark(marks: Mapping[str, str | None], images: Labelled, config: SplitConf
     result: dict[str, str | None] = dict(marks)
     shares = {split: share for split, share in (("test", config.test), ("val", config.val)) if split not in marked}
     train = {image: images[image] for image, split in marks.items() if split == "train"}
-    result.update(by_ratio(train, shares, config.seed))
+    result.update(by_group(train, shares, config))
     return result
 
 
@@ -104,7 +123,7 @@ def assign(marks: Mapping[str, str | None], images: Labelled, config: SplitConfi
     """
     if config.kind in ("folder", "list") or (config.kind == "auto" and any(marks.values())):
         return by_mark(marks, images, config)
-    return dict(by_ratio(images, {"test": config.test, "val": config.val}, config.seed))
+    return dict(by_group(images, {"test": config.test, "val": config.val}, config))
 
 
 def by_area(width: int, height: int, config: SplitConfig, tile_size: int) -> dict[str, Region]:
