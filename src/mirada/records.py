@@ -43,7 +43,7 @@ class Example:
     """One network input with its truth.
 
     Attributes:
-        image_id: unique in the data set; the source's relative path, and the tile's corner where there are tiles.
+        image_id: unique in the data set; the source's relative path, and the corner of a tile or the corners of a crop.
         image: encoded JPEG or PNG bytes, RGB or grey, exactly the network's input size.
         boxes_xyxy: (N, 4) float32, corners in pixels of `image`.
         labels: (N,) int64, index into the data set's classes.
