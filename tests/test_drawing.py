@@ -7,9 +7,12 @@ from PIL import Image
 from mirada.drawing import (
     IGNORED,
     MISSED,
+    RIGHT,
     WRONG,
     class_colour,
     draw_detections,
+    draw_label,
+    draw_location,
     draw_truth,
     plot_curves,
     plot_tradeoff,
@@ -84,3 +87,23 @@ def test_plots_are_pngs(dark):
         picture = Image.open(io.BytesIO(content)).convert("RGBA")
         assert picture.width > 500
         assert (picture.getpixel((0, 0))[3] == 0) is dark  # transparent on a dark page, white on a light one
+
+
+@pytest.mark.parametrize(("right", "colour"), [(True, RIGHT), (False, WRONG), (None, None)])
+def test_a_prediction_is_framed_and_a_truth_is_not(right, colour):
+    picture = draw_label(GREY[..., :1], "cat 0.97", right, 200)
+    frame = {picture.getpixel((i, 1)) for i in range(20, 190)}
+    assert (colour in frame) if colour else frame == {(60, 60, 60)}
+    # a wrong one is dashed too, so that it doesn't take colour to tell
+    assert (len(frame - {colour}) > 0) is (right is not True)
+
+
+def test_a_location_shows_both_boxes():
+    true_box, box = np.array([10, 10, 50, 50], np.float32), np.array([40, 30, 90, 90], np.float32)
+    picture = draw_location(GREY[..., :1], true_box, box, "cat 0.97", False, 200)
+    assert colours(picture, (82, 60, 178, 180)) == {WRONG}
+    assert MISSED in colours(picture, (22, 20, 78, 100))
+    swapped = draw_location(GREY[..., :1], true_box, box[[2, 3, 0, 1]], "cat 0.97", False, 200)
+    assert np.array_equal(np.asarray(swapped), np.asarray(picture))
+    same = draw_location(GREY, true_box, true_box, "cat 0.97", True, 200)
+    assert {RIGHT, MISSED} <= colours(same, (22, 20, 98, 100))

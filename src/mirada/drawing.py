@@ -105,7 +105,7 @@ def draw_label(image: np.ndarray, text: str, right: bool | None, side: int) -> I
     colour = MISSED if right is None else RIGHT if right else WRONG
     if right is not None:
         _draw_box(canvas, np.array([1, 1, side - 3, side - 3]), colour, dashed=not right, width=4)
-    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=16)
+    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=20)
     return canvas
 
 
@@ -124,11 +124,12 @@ def draw_location(
     """
     canvas, scale = _canvas(image, side)
     colour = MISSED if right is None else RIGHT if right else WRONG
+    _draw_box(canvas, true_box * scale, MISSED, dashed=True)
     if box is not None:
         ordered = np.concatenate([np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])])
-        _draw_box(canvas, ordered * scale, colour, dashed=False)
-    _draw_box(canvas, true_box * scale, MISSED, dashed=True)
-    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=16)
+        _draw_box(canvas, ordered * scale, colour, dashed=False, width=4)
+        _draw_box(canvas, true_box * scale, MISSED, dashed=True, rim=0)  # the two may lie on each other
+    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=20)
     return canvas
 
 
@@ -150,13 +151,16 @@ def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
     return picture, side / image.shape[0]
 
 
-def _draw_box(canvas: Image.Image, box: np.ndarray, colour: Colour, *, dashed: bool, width: int = 2) -> None:
+def _draw_box(
+    canvas: Image.Image, box: np.ndarray, colour: Colour, *, dashed: bool, width: int = 2, rim: int = 2
+) -> None:
     draw = ImageDraw.Draw(canvas)
     x1, y1, x2, y2 = (float(v) for v in np.clip(box, 0, canvas.width - 1))
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
     for a, b in zip(corners, corners[1:], strict=False):
         for start, end in _dashes(a, b) if dashed else [(a, b)]:
-            draw.line([start, end], (0, 0, 0), width + 2)
+            if rim:
+                draw.line([start, end], (0, 0, 0), width + rim)
     for a, b in zip(corners, corners[1:], strict=False):  # over the dark rim, so that it shows on any ground
         for start, end in _dashes(a, b) if dashed else [(a, b)]:
             draw.line([start, end], colour, width)

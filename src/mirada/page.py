@@ -208,8 +208,8 @@ def _matrices(report: Report) -> list[dict[str, Any]]:
 def _published(report: Report) -> dict[str, Any] | None:
     if not report.published:
         return None
-    training, task = report.training.figures, report.task
-    keys, rows = compare_published(report.published, report.figures, training, task.main_metric)
+    task = report.task
+    keys, rows = compare_published(report.published, report.figures, report.training, task.main_metric)
     sources = list(dict.fromkeys(row.source for row in report.published if row.source))
     return {"table": published_table(keys, rows, task), "sources": "; ".join(sources)}
 

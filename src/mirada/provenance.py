@@ -47,6 +47,7 @@ def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) 
     return [
         ("Model", f"{card.model.get('name', 'unnamed')}, trained {card.trained_at or 'at an unknown time'}"),
         *_training_time(training.figures),
+        *([("Threshold", f"{card.threshold:.3f}, chosen on validation images")] if card.threshold != 0.5 else []),
         ("MLflow run", card.run_id or "none, tracking was off"),
         ("Code of the training", commit(card.git_commit, card.git_dirty)),
         ("Code of this page", commit(*tracking.git_state())),
@@ -58,9 +59,9 @@ def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) 
 
 
 def _training_time(figures: Mapping[str, float]) -> list[tuple[str, str]]:
-    if "train_minutes" not in figures:
+    if "train_seconds" not in figures:
         return []
-    epochs, minutes, seconds = (figures[key] for key in ("epochs", "train_minutes", "seconds_per_epoch"))
+    epochs, minutes, seconds = figures["epochs"], figures["train_seconds"] / 60, figures["epoch_seconds"]
     return [("Training", f"{epochs:.0f} epochs in {minutes:.1f} minutes; an epoch takes {seconds:.1f} s (median)")]
 
 

@@ -47,26 +47,27 @@ class TrainingRecord:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The last epoch's figures, and `epochs`, `train_minutes`, `seconds_per_epoch`, and what was measured of the input.
+        """The last epoch's figures, and `epochs`, `train_seconds`, `epoch_seconds` and use of CPU, GPU and memory.
 
-        Where two kinds of input were compared, each has its `seconds_per_epoch_<input>`; use of CPU, GPU and memory is the
-        last kind's, the one that the model was trained with.
+        Use is that of the last kind of input, the one that the model was trained with.
         """
         last = self.history[-1] if self.history else {}
         found = {key: value for key, text in last.items() if (value := _number(text)) is not None}
         if seconds := _column(self.history, "seconds"):
-            found |= {
-                "epochs": len(seconds),
-                "train_minutes": sum(seconds) / 60,
-                "seconds_per_epoch": _steady(seconds),
-            }
+            found |= {"epochs": len(seconds), "train_seconds": sum(seconds), "epoch_seconds": _steady(seconds)}
+        used = list(self.input_figures.values())[-1] if self.timing else {}
+        return found | {key: value for key, value in used.items() if key != "epoch_seconds"}
+
+    @property
+    def input_figures(self) -> dict[str, dict[str, float]]:
+        """Kind of input -> `epoch_seconds` and what was measured of CPU, GPU and memory: medians, the peak of memory."""
+        found: dict[str, dict[str, float]] = {}
         for name, rows in self.inputs.items():
-            if times := _column(rows, "seconds"):
-                found[f"seconds_per_epoch_{name}"] = _steady(times)
-        trained = list(self.inputs.values())[-1] if self.timing else []
-        for key in ("cpu_percent", "peak_memory_mb", "gpu_percent", "gpu_memory_mb"):
-            if values := _column(trained, key):
-                found[key] = median(values) if key.endswith("percent") else max(values)
+            seconds = _column(rows, "seconds")
+            found[name] = {"epoch_seconds": _steady(seconds)} if seconds else {}
+            for key in ("cpu_percent", "peak_memory_mb", "gpu_percent", "gpu_memory_mb"):
+                if values := _column(rows, key):
+                    found[name][key] = median(values) if key.endswith("percent") else max(values)
         return found
 
     @property
@@ -87,7 +88,7 @@ class TrainingRecord:
 
     def timing_sentence(self) -> str:
         """How the epochs of two kinds of input compare; empty when there are not two."""
-        steady = {name: _steady(times) for name, rows in self.inputs.items() if (times := _column(rows, "seconds"))}
+        steady = {name: row["epoch_seconds"] for name, row in self.input_figures.items() if "epoch_seconds" in row}
         if len(steady) < 2:
             return ""
         slow, fast = max(steady, key=lambda name: steady[name]), min(steady, key=lambda name: steady[name])
@@ -159,27 +160,31 @@ def check_published(published: Sequence[PublishedConfig]) -> None:
 def compare_published(
     published: Sequence[PublishedConfig],
     figures: Mapping[str, Mapping[str, float]],
-    training: Mapping[str, float],
+    training: TrainingRecord,
     metric: str,
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """Published rows, then ours, one a variant of float32, int8 and qat.
+    """Published rows, then ours: one for each of float32, int8 and qat, and one a kind of input that was timed.
 
     Args:
         published: the rows of the configuration.
         figures: variant -> the figures of `metrics.json`.
-        training: `TrainingRecord.figures`; they go with float32, which is what was trained.
+        training: its figures go with float32, which is what was trained.
         metric: key of the main metric, which is shown whatever was published.
 
     Returns:
         Keys in order of appearance, and rows with `what`, `source` and those of the keys that they know.
     """
     keys = list(dict.fromkeys(key for row in published for key in row.figures))
-    keys += [key for key in (metric, "train_minutes", "seconds_per_epoch") if key not in keys]
+    keys += [key for key in (metric, "train_seconds", "epoch_seconds") if key not in keys]
+    ours = {name: dict(figures[name]) for name in ("float32", "int8", "qat") if name in figures}
+    for row in ours.values():
+        row.pop("peak_memory_mb", None)  # an inference's; what is published is the training's
+    ours["float32"] |= training.figures
+    ours |= {f"{name} input": row for name, row in training.input_figures.items()}
     rows: list[dict[str, Any]] = [{"what": row.what, "source": row.source, **row.figures} for row in published]
-    for name in ("float32", "int8", "qat"):
-        if name in figures:
-            known = {**(training if name == "float32" else {}), **figures[name]}
-            rows.append({"what": f"ours, {name}", "source": "", **{key: known[key] for key in keys if key in known}})
+    for name, known in ours.items():
+        if shown := {key: known[key] for key in keys if key in known}:
+            rows.append({"what": f"ours, {name}", "source": "", **shown})
     return [key for key in keys if any(key in row for row in rows)], rows
 
 

@@ -24,7 +24,7 @@ from mirada.drawing import side_by_side
 from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.litert import Model, measure_latencies, peak_memory_mb
-from mirada.page import Picture, Report, draw_plots, render_page, show_figure, smallest_variant
+from mirada.page import Picture, Report, draw_plots, render_page, smallest_variant
 from mirada.provenance import available_threads, describe_protocol, describe_provenance
 from mirada.records import Dataset, Example, load_dataset, sha256_of
 from mirada.tasks import Task, get_task
@@ -294,7 +294,7 @@ def _write_tables(folder: Path, report: Report) -> None:
     columns = list(report.figures[REFERENCE])
     _write_csv(folder / "variants.csv", ["variant", *columns], ([n, *report.figures[n].values()] for n in names))
     if report.published:
-        keys, rows = compare_published(report.published, report.figures, report.training.figures, task.main_metric)
+        keys, rows = compare_published(report.published, report.figures, report.training, task.main_metric)
         head = ["what", *keys, "source"]
         _write_csv(folder / "published.csv", head, ([row.get(key, "") for key in head] for row in rows))
     curves = task.curves(report.results)
@@ -330,7 +330,7 @@ def _print(figures: Mapping[str, Mapping[str, float]], task: Task, page: Path) -
         drop = f"{row['drop']:+.3f} [{row['drop_low']:+.3f}, {row['drop_high']:+.3f}]"
         table.add_row(
             name,
-            *(show_figure(row, column).replace("[", r"\[") for column in task.main_columns),
+            *(f"{row[column.key]:.{column.digits}f}" if column.key in row else "–" for column in task.main_columns),
             "" if name == REFERENCE else drop.replace("[", r"\["),
             f"{row['size_bytes'] / 1e6:.2f}",
             f"{row['latency_ms_p50']:.1f}",

@@ -93,8 +93,8 @@ class Classifying(Task):
         """ROC: the share of a class that is found, over the share of the rest that is taken for it."""
         return Curves(
             name="roc",
-            title="Right and false alarms",
-            caption="The ROC curve: of the second of two classes, else the mean over the classes, each against the rest. "
+            title="ROC curve",
+            caption="Of the second of two classes, else the mean over the classes, each against the rest. "
             "The area under a line is its AUC; chance is the diagonal.",
             x_label="false positive rate",
             y_label="true positive rate",
