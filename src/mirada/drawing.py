@@ -30,6 +30,7 @@ WRONG, MISSED, IGNORED = (255, 45, 60), (255, 255, 255), (168, 168, 168)
 RIGHT = (38, 196, 133)  # of a label or a location
 _LINE_COLOURS = ("#2f7ed8", "#e8830c", "#12a878", "#a45ee5", "#d94f70")
 _MARKERS = "osD^v"
+_GROUND = ("#ffffff", "#14171b")  # of the page, light and dark
 _STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -216,7 +217,9 @@ def plot_tradeoff(
         dark: for a dark page.
     """
     figure, axes = _figure(dark, 6.4, 4.2)
-    ink = _ink(dark)
+    from matplotlib.patheffects import withStroke
+
+    ink, halo = _ink(dark), withStroke(linewidth=3, foreground=_GROUND[dark])  # text stays legible over a bar
     largest = max(row["size_bytes"] for row in figures.values())
     reference = figures["float32"][metric]
     ranks = sorted(figures, key=lambda name: -figures[name][metric])  # neighbours get their text on opposite sides
@@ -231,7 +234,7 @@ def plot_tradeoff(
         axes.annotate(
             f"{name}, {row['size_bytes'] / 1e6:.1f} MB", (x, y), (0, -away - 9 if ranks.index(name) % 2 else away),
             color=ink, fontsize=9,
-            textcoords="offset points", ha="center",
+            textcoords="offset points", ha="center", path_effects=[halo],
         )  # fmt: skip
     axes.set(xlabel="time of an inference, one thread, p50 (ms)", ylabel=metric_name)
     axes.margins(0.22, 0.3)
