@@ -67,6 +67,9 @@ def write_singles(folder: Path, task: str, images: int = 8) -> Dataset:
     return dataset
 
 
+MAPS = ("classes", "scores", "distances")
+
+
 def make_card(dataset: Dataset) -> Card:
     """The card of `hand_made`."""
     maps = dataset.task == "localization"
@@ -77,7 +80,7 @@ def make_card(dataset: Dataset) -> Card:
         channels=dataset.channels,
         fit=dataset.fit,
         strides=[16] if maps else [],
-        outputs={"classes": ["classes"]} | ({"scores": ["scores_16"], "distances": ["distances_16"]} if maps else {}),
+        outputs={part: [f"{part}_16"] for part in MAPS} if maps else {"classes": ["classes"]},
         dataset=dataset.name,
         data_digest=dataset.digest,
         model={"name": "hand-made"},
@@ -111,8 +114,8 @@ def hand_made(task: str) -> Any:
     distances = layers.Conv2D(
         4, 1, weights=weights(np.full((1, 1, 2, 4), 0.001), np.full(4, reach)), name="distances_16"
     )(response)
-    logits = layers.Dense(2, weights=weights([[8, 0], [0, 8]], [0, 0]), name="classes")(strongest)
-    return keras.Model(image, {"classes": logits, "scores_16": scores, "distances_16": distances})
+    logits = layers.Conv2D(2, 1, weights=weights([[[[8, 0], [0, 8]]]], [0, 0]), name="classes_16")(response)
+    return keras.Model(image, {"classes_16": logits, "scores_16": scores, "distances_16": distances})
 
 
 def write_variants(folder: Path, dataset: Dataset) -> None:

@@ -16,7 +16,7 @@ BOX_CARD = replace(CARD, task="localization", outputs={"classes": ["classes"], "
 MAP_CARD = replace(
     BOX_CARD,
     strides=[16],
-    outputs={"classes": ["classes"], "scores": ["scores_16"], "distances": ["distances_16"]},
+    outputs={"classes": ["classes_16"], "scores": ["scores_16"], "distances": ["distances_16"]},
 )
 
 
@@ -56,8 +56,11 @@ def test_a_box_comes_as_it_is_or_as_the_weighted_mean_of_a_map():
     scores = np.full((1, 2, 2, 1), -50, np.float32)
     scores[0, 0, 0], scores[0, 1, 0] = math.log(3), 0  # cells centred on (8, 8) and (8, 24), 3 to 1
     reach = np.log(np.expm1(np.array([0.25, 0.5, 1, 0.25])))  # 4, 8, 16 and 4 pixels
-    outputs = {"classes": classes, "scores_16": scores, "distances_16": np.tile(reach, (1, 2, 2, 1))}
-    np.testing.assert_allclose(task.decode(outputs, MAP_CARD).box_xyxy, [4, 4, 24, 16], atol=1e-4)
+    logits = np.array([[[[4, 0], [9, 9]], [[0, 8], [9, 9]]]], np.float32)  # 3/4 * (4, 0) + 1/4 * (0, 8)
+    outputs = {"classes_16": logits, "scores_16": scores, "distances_16": np.tile(reach, (1, 2, 2, 1))}
+    found = task.decode(outputs, MAP_CARD)
+    np.testing.assert_allclose(found.box_xyxy, [4, 4, 24, 16], atol=1e-4)
+    assert found.label == 0 and found.probability == pytest.approx(1 / (1 + math.exp(2 - 3)))
     outputs["distances_16"] = np.full((1, 2, 2, 4), 9.0)
     np.testing.assert_allclose(task.decode(outputs, MAP_CARD).box_xyxy, [0, 0, 32, 32])
 

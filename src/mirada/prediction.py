@@ -88,32 +88,38 @@ def decode_classification(outputs: Mapping[str, np.ndarray], card: Card) -> Clas
         outputs: output name -> float array, the names of `card.outputs`.
         card: the model's card.
     """
-    logits = outputs[card.outputs["classes"][0]].reshape(-1).astype(np.float64)
+    return Classification(*_choose(outputs[card.outputs["classes"][0]], card))
+
+
+def _choose(logits: np.ndarray, card: Card) -> tuple[np.ndarray, int]:
+    """The labels' probabilities, and the label that `decode_classification` chooses."""
+    logits = logits.reshape(-1).astype(np.float64)
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     if len(probabilities) == 2:
-        return Classification(probabilities, int(probabilities[1] >= card.threshold))
-    return Classification(probabilities, int(np.argmax(probabilities)))
+        return probabilities, int(probabilities[1] >= card.threshold)
+    return probabilities, int(np.argmax(probabilities))
 
 
 def decode_localization(outputs: Mapping[str, np.ndarray], card: Card) -> Localization:
     """The class as in `decode_classification`, and the box.
 
-    A map's box is the mean of all cells' boxes, weighted with the softmax of their scores, cut to the input. A box that the
-    network gives directly stays as it is, even where its corners are swapped or outside.
+    Where they come as maps, logits and box are the means of all cells' own, weighted with the softmax of their scores, and
+    the box is cut to the input. A box that the network gives directly stays as it is, even where its corners are swapped
+    or outside.
     """
-    found = decode_classification(outputs, card)
     if "box" in card.outputs:
         box = outputs[card.outputs["box"][0]].reshape(4).astype(np.float32)
-    else:
-        scores = _flat(outputs, card.outputs["scores"])[:, 0].astype(np.float64)
-        weights = np.exp(scores - scores.max())
-        centres, strides = _cells(card.input_size, tuple(card.strides))
-        reach = np.logaddexp(0, _flat(outputs, card.outputs["distances"])) * strides[:, None]
-        boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
-        box = (weights @ boxes / weights.sum()).astype(np.float32)
-        box = clip_boxes(box, card.input_size, card.input_size)
-    return Localization(found.probabilities, found.label, box, card.input_size)
+        return Localization(*_choose(outputs[card.outputs["classes"][0]], card), box, card.input_size)
+    scores = _flat(outputs, card.outputs["scores"])[:, 0].astype(np.float64)
+    weights = np.exp(scores - scores.max())
+    weights /= weights.sum()
+    centres, strides = _cells(card.input_size, tuple(card.strides))
+    reach = np.logaddexp(0, _flat(outputs, card.outputs["distances"])) * strides[:, None]
+    boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
+    box = clip_boxes((weights @ boxes).astype(np.float32), card.input_size, card.input_size)
+    logits = weights @ _flat(outputs, card.outputs["classes"])
+    return Localization(*_choose(logits, card), box, card.input_size)
 
 
 def decode_detections(

@@ -9,26 +9,48 @@ import tf_keras as keras
 from mirada.config import ModelConfig, TrainConfig
 from mirada.learning.models import build_model
 from mirada.learning.tasks import learning_task
-from mirada.learning.tasks.localization import LocalizationLoss, mean_box
+from mirada.learning.tasks.localization import LocalizationLoss, vote
 
 from .test_classification import dataset
 
 STRIDE_ONE = math.log(math.expm1(1))  # softplus of it is one stride, 16 pixels
 
 
-def maps(scores):
+def maps(scores, classes=((0, 0), (0, 0), (0, 0), (0, 0))):
+    """Four cells of 16 pixels; each one's box reaches a stride to every side."""
     scores = np.array(scores, np.float32).reshape(1, 2, 2, 1)
-    return scores, np.full((1, 2, 2, 4), STRIDE_ONE, np.float32)
+    return scores, np.array(classes, np.float32).reshape(1, 2, 2, 2), np.full((1, 2, 2, 4), STRIDE_ONE, np.float32)
 
 
-def test_a_cell_that_is_sure_gives_its_own_box():
-    box = mean_box(*maps([0, 50, 0, 0])).numpy()  # the upper right cell, centre (24, 8)
+CLASSES = ((1, 0), (0, 2), (4, 0), (0, 0))
+
+
+def test_a_cell_that_is_sure_is_the_only_one_that_counts():
+    logits, box = vote(*maps([0, 50, 0, 0], CLASSES))  # the upper right cell, centre (24, 8)
     np.testing.assert_allclose(box, [[8, -8, 40, 24]], atol=1e-3)
+    np.testing.assert_allclose(logits, [[0, 2]], atol=1e-3)
 
 
-def test_cells_that_count_alike_give_the_mean_of_their_boxes():
-    box = mean_box(*maps([7, 7, 7, 7])).numpy()
+def test_cells_that_count_alike_give_the_mean():
+    logits, box = vote(*maps([7, 7, 7, 7], CLASSES))
     np.testing.assert_allclose(box, [[0, 0, 32, 32]], atol=1e-3)
+    np.testing.assert_allclose(logits, [[5 / 4, 2 / 4]], atol=1e-3)
+
+
+def test_training_and_decoding_hear_the_same_vote():
+    from mirada.card import Card
+    from mirada.tasks import get_task
+
+    scores, classes, distances = maps([1, 2, 0, -1], CLASSES)
+    distances -= 0.4  # boxes that stay inside
+    outputs = {"scores_16": scores, "classes_16": classes, "distances_16": distances}
+    parts = {part: [f"{part}_16"] for part in ("scores", "classes", "distances")}
+    found = get_task("localization").decode(
+        outputs, Card("localization", ["a", "b"], 32, 3, "stretch", [16], parts, "d", "0", {})
+    )
+    logits, box = (value.numpy()[0] for value in vote(scores, classes, distances))
+    np.testing.assert_allclose(found.box_xyxy, np.clip(box, 0, 32), rtol=1e-5)
+    np.testing.assert_allclose(found.probabilities, np.exp(logits) / np.exp(logits).sum(), rtol=1e-5)
 
 
 def batch(box, label=0):
@@ -37,8 +59,8 @@ def batch(box, label=0):
 
 def test_the_box_of_a_map_is_judged_by_giou():
     measure = LocalizationLoss(TrainConfig(data_dir="", output_dir=""), dataset({"a": 1, "b": 1}))
-    scores, distances = maps([7, 7, 7, 7])
-    outputs = {"classes": np.zeros((1, 2), np.float32), "scores_16": scores, "distances_16": distances}
+    scores, classes, distances = maps([7, 7, 7, 7])
+    outputs = {"classes_16": classes, "scores_16": scores, "distances_16": distances}
     found = measure(outputs, batch([0, 0, 32, 16]))  # half of the box that is found: IoU and GIoU 0.5
     assert float(found["boxes"]) == pytest.approx(2 * 0.5, rel=1e-4)
     assert float(found["classes"]) == pytest.approx(math.log(2), rel=1e-5)

@@ -74,7 +74,7 @@ class Localizing(Classifying):
     pictures_caption = "The best, the median and the worst images by float32’s IoU, wrong labels below all others"
 
     def check_outputs(self, card: Card) -> None:
-        """One vector of logits, and one box or one pair of maps; one label is enough."""
+        """Logits and one box, as vectors or as maps with their scores; one label is enough."""
         outputs, maps = card.outputs, "box" not in card.outputs
         fits = len(outputs["classes"]) == 1 and len(card.strides) == int(maps)
         parts = ("scores", "distances") if maps else ("box",)

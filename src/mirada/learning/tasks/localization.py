@@ -15,8 +15,8 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.learning import published
-from mirada.learning.backbones import build_features
-from mirada.learning.layers import class_head, map_output, pointwise, separable
+from mirada.learning.backbones import build_backbone
+from mirada.learning.layers import map_output, pointwise, separable
 from mirada.learning.tasks.classification import ClassificationLoss
 from mirada.learning.tasks.detection import iou_and_giou
 from mirada.records import Dataset
@@ -32,7 +32,7 @@ def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:
     """The class logits, and the box either as a map or as four numbers."""
     if config.backbone == "study1":
         return {"classes": ["classes"], "box": ["box"]}
-    return {"classes": ["classes"], "scores": [f"scores_{STRIDE}"], "distances": [f"distances_{STRIDE}"]}
+    return {part: [f"{part}_{STRIDE}"] for part in ("classes", "scores", "distances")}
 
 
 def strides(config: ModelConfig) -> list[int]:
@@ -59,37 +59,43 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
             "classes": published.study1_class_head(features, classes),
             "box": published.study1_box_head(features),
         }
-    maps, features = build_features(config.backbone, image)
+    maps = build_backbone(config.backbone, image)
     fine = pointwise(maps[1], config.width, "lateral_16")
     coarse = keras.layers.UpSampling2D(2, name="up_16")(pointwise(maps[2], config.width, "lateral_32"))
     x = keras.layers.Add(name="merge")([fine, coarse])
+    classify, locate = x, x
     for depth in range(config.head_depth):
-        x = separable(x, config.width, f"locate_{depth}")
+        classify = separable(classify, config.width, f"classify_{depth}")
+        locate = separable(locate, config.width, f"locate_{depth}")
+    if config.dropout:
+        classify = keras.layers.Dropout(config.dropout, name="dropout")(classify)
     bias = keras.initializers.Constant(math.log(math.expm1(_START_DISTANCE)))
     return {
-        "classes": class_head(features, classes, config.dropout),
-        f"scores_{STRIDE}": map_output(x, 1, f"scores_{STRIDE}", "zeros"),
-        f"distances_{STRIDE}": map_output(x, 4, f"distances_{STRIDE}", bias),
+        f"classes_{STRIDE}": map_output(classify, classes, f"classes_{STRIDE}", "zeros"),
+        f"scores_{STRIDE}": map_output(locate, 1, f"scores_{STRIDE}", "zeros"),
+        f"distances_{STRIDE}": map_output(locate, 4, f"distances_{STRIDE}", bias),
     }
 
 
-def mean_box(scores: tf.Tensor, distances: tf.Tensor) -> tf.Tensor:
-    """The cells' common box; `prediction.decode_localization` does the same for one image.
+def vote(scores: tf.Tensor, classes: tf.Tensor, distances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The cells' common word; `prediction.decode_localization` does the same for one image.
 
     Args:
-        scores: (B, H, W, 1) logits.
+        scores: (B, H, W, 1) logits; their softmax over the cells is what each cell's word counts.
+        classes: (B, H, W, K) logits.
         distances: (B, H, W, 4) in strides before the softplus.
 
     Returns:
-        (B, 4) corners in pixels of the input.
+        Class logits (B, K) and boxes (B, 4), corners in pixels of the input.
     """
-    height, width = scores.shape[1], scores.shape[2]
+    height, width, count = scores.shape[1], scores.shape[2], classes.shape[3]
     y, x = tf.meshgrid(tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32), indexing="ij")
     centre = tf.reshape(tf.stack([x, y], -1) + 0.5, (1, -1, 2)) * STRIDE
     reach = tf.nn.softplus(tf.reshape(distances, (-1, height * width, 4))) * STRIDE
     boxes = tf.concat([centre - reach[..., :2], centre + reach[..., 2:]], -1)
-    share = tf.nn.softmax(tf.reshape(scores, (-1, height * width)))
-    return tf.reduce_sum(boxes * share[..., None], 1)
+    share = tf.nn.softmax(tf.reshape(scores, (-1, height * width)))[..., None]
+    logits = tf.reshape(classes, (-1, height * width, count))
+    return tf.reduce_sum(logits * share, 1), tf.reduce_sum(boxes * share, 1)
 
 
 class LocalizationLoss:
@@ -105,15 +111,14 @@ class LocalizationLoss:
 
     def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Summed losses of a batch; see `tasks.Loss`. Images whose label is -1 do not count."""
-        losses = self.class_loss(outputs, batch)
-        known = tf.cast(batch["labels"][:, 0] >= 0, tf.float32)
         truth = batch["boxes_xyxy"][:, 0]
         if "box" in outputs:
-            boxes = tf.reduce_mean(tf.square(outputs["box"] - truth), -1)
+            logits, boxes = outputs["classes"], tf.reduce_mean(tf.square(outputs["box"] - truth), -1)
         else:
-            box = mean_box(outputs[f"scores_{STRIDE}"], outputs[f"distances_{STRIDE}"])
+            logits, box = vote(*(outputs[f"{part}_{STRIDE}"] for part in ("scores", "classes", "distances")))
             boxes = BOX_WEIGHT * (1 - iou_and_giou(box, truth)[1])
-        return losses | {"boxes": tf.reduce_sum(boxes * known)}
+        known = tf.cast(batch["labels"][:, 0] >= 0, tf.float32)
+        return self.class_loss({"classes": logits}, batch) | {"boxes": tf.reduce_sum(boxes * known)}
 
 
 def make_loss(config: TrainConfig, dataset: Dataset) -> LocalizationLoss:
