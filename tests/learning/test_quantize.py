@@ -44,7 +44,7 @@ def test_every_variant_is_listed_with_its_size_and_digest(trained, capsys):
     quantize.run(trained)
     folder = Path(trained.output_dir)
     variants = json.loads((folder / "variants.json").read_text())["variants"]
-    assert [variant["name"] for variant in variants] == ["float32", "float16", "dynamic", "int8"]
+    assert [variant["name"] for variant in variants] == ["float32", "float16", "dynamic", "int8", "qat"]
     for variant in variants:
         assert (folder / variant["file"]).stat().st_size == variant["size_bytes"]
         assert len(variant["sha256"]) == 64 and variant["conversion_s"] > 0

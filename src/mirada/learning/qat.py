@@ -9,6 +9,7 @@ Batch normalizations are folded into the weights before training, so what is tra
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -210,7 +211,8 @@ def _place_weighted(
         channels = x.shape[-1]
         kernel = np.broadcast_to(scale, channels).reshape(1, 1, channels, 1)
         weights = [kernel, np.broadcast_to(shift, channels)]
-    copy.build(x.shape)
+    with tf.name_scope(layer.name):  # of its variables
+        copy.build(x.shape)
     copy.set_weights(weights)
     return places.weighted(copy, x)
 
@@ -219,9 +221,13 @@ def _copy_weighted(
     layer: keras.layers.Layer, batch_norm: keras.layers.Layer | None
 ) -> tuple[keras.layers.Layer, list[np.ndarray]]:
     """A layer with a bias like this one, the batch normalization after it folded in, and its [kernel, bias]."""
-    # Initializers are replaced: the weights are set at once, and a function among them can't be copied.
-    plain = {key: "zeros" for key in layer.get_config() if key.endswith("_initializer")}
-    copy = type(layer).from_config(layer.get_config() | plain | {"use_bias": True})
+    with (
+        warnings.catch_warnings()
+    ):  # about a function as initializer, which can't be copied; the weights are set at once
+        warnings.simplefilter("ignore", UserWarning)
+        config = layer.get_config()
+    plain = {key: "zeros" for key in config if key.endswith("_initializer")}
+    copy = type(layer).from_config(config | plain | {"use_bias": True})
     kernel, *bias = layer.get_weights()
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     channels = kernel.shape[-2] * kernel.shape[-1] if depthwise else kernel.shape[-1]

@@ -5,14 +5,18 @@ Weights are rounded by a scale a channel that follows from the weights; activati
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 from mirada.card import Card
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")  # the library's own use
+    import tensorflow_model_optimization as tfmot
 
 LEVELS = 127  # int8 weights lie in -127..127
 RANGE_DECAY = 0.99  # of the ranges, a training step

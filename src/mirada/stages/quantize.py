@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,15 +127,17 @@ class _Conversions:
         from mirada.learning.qat import to_convertible
         from mirada.learning.tuning import training_config, tune
 
+        metric = f"val_{get_task(self.card.task).main_metric}"
         assert self.devices is not None
         with tempfile.TemporaryDirectory(prefix="mirada-qat-") as checkpoints:
             settings = training_config(self.card, self.config.qat, self.config.data_dir, checkpoints)
             images = self.config.qat.calibration_batches * settings.batch_size
             chosen = choose_calibration(self.dataset, images, self.config.seed)
             batches = self._batches(chosen, settings.batch_size)
-            tuned = tune(self.float_model, self.card, self.dataset, settings, self.devices, batches, _report)
+            tuned = tune(
+                self.float_model, self.card, self.dataset, settings, self.devices, batches, partial(_report, metric)
+            )
         self.layers = tuned.layers
-        metric = f"val_{get_task(self.card.task).main_metric}"
         figures = {"best_epoch": tuned.best_epoch, "epochs": tuned.epochs, "seconds": round(tuned.seconds, 1)}
         if metric in tuned.before:
             figures |= {f"{metric}_calibrated": tuned.before[metric], f"{metric}_tuned": tuned.after[metric]}
@@ -147,12 +150,11 @@ class _Conversions:
             yield np.stack(batch).astype(np.float32) * self.card.input_scale + np.float32(self.card.input_offset)
 
 
-def _report(epoch: int, figures: dict[str, float]) -> None:
+def _report(metric: str, epoch: int, figures: dict[str, float]) -> None:
     """One line an epoch."""
-    shown = {key: value for key, value in figures.items() if key == "loss" or key.startswith("val_")}
-    text = ", ".join(f"{key.replace('_', ' ', 1)} {value:.3f}" for key, value in shown.items())
-    seconds = f", {figures['seconds']:.0f} s" if "seconds" in figures else ""
-    print(f"qat {f'epoch {epoch}' if epoch else 'calibrated'}: {text}{seconds}", flush=True)
+    shown = [f"{key.replace('_', ' ', 1)} {figures[key]:.3f}" for key in ("loss", metric) if key in figures]
+    shown += [f"{figures['seconds']:.0f} s"] if "seconds" in figures else []
+    print(f"qat {f'epoch {epoch}' if epoch else 'calibrated'}: {', '.join(shown)}", flush=True)
 
 
 def _write_layers(layers: list[dict[str, Any]], output_dir: Path) -> None:
