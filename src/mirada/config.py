@@ -296,12 +296,15 @@ class AugmentConfig:
         _between("augment.rotate_degrees", self.rotate_degrees, 0.0, 45.0)
 
 
+MOST_SHARDS_AT_ONCE = 16  # records are taken from so many shards in turn, whatever number is read at the same time
+
+
 @dataclass
 class InputConfig:
     """How training images come from the shards to the model."""
 
     name: str = "unnamed"
-    interleave: int = 4  # shards read at once; 1: one after the other
+    interleave: int = 4  # shards read at once; 1: one record after the other
     parallel: bool = True  # decode and augment on several threads (as many as `workers`)
     cache: bool = True  # keep decoded images in memory where they fit
     vectorize: bool = True  # what can be done to a whole batch is done to it at once
@@ -309,7 +312,7 @@ class InputConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        _between("input.interleave", self.interleave, 1, 64)
+        _between("input.interleave", self.interleave, 1, MOST_SHARDS_AT_ONCE)
 
 
 @dataclass
@@ -375,6 +378,14 @@ class TrainConfig:
         _one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
         _between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         _between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        _require(
+            self.compare_epochs <= self.epochs,
+            f"compare_epochs must be at most epochs={self.epochs}, got {self.compare_epochs}.",
+        )
+        _require(
+            self.compare_epochs == 0 or self.input.name != "naive",
+            "compare_epochs compares with input=naive: use another input, or set compare_epochs=0.",
+        )
         _between("ema_decay", self.ema_decay, 0.0, 0.99999)
         _require(
             self.batch_size % max(self.gpus, 1) == 0,
@@ -473,6 +484,28 @@ class EvaluateConfig:
             _at_least(key, getattr(self, key), 0)
 
 
+@dataclass
+class CompareConfig:
+    """Settings of `compare`."""
+
+    experiment: str = "mirada"
+    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    runs: list[str] = field(default_factory=list)  # ids or their beginnings; empty: every run
+    parent: str | None = None  # id of a sweep's run: all its jobs
+    filter: str = ""  # in MLflow's language, e.g. "params.epochs = '20'"
+    variants: list[str] = field(default_factory=list)  # empty: all
+    metric: str | None = None  # null: the task's main metric
+    record: bool = True  # with parent: keep page, plots and table in the sweep's run too
+    output_dir: str = MISSING
+
+    def __post_init__(self) -> None:
+        """Refuse selections that exclude each other."""
+        _require(
+            not (self.runs and (self.parent or self.filter)),
+            "runs already names what is compared: leave out parent and filter.",
+        )
+
+
 SCHEMAS: dict[str, type] = {
     "fetch": FetchConfig,
     "preprocess": PreprocessConfig,
@@ -513,6 +546,7 @@ def register() -> None:
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     store.store(name="check_qat_schema", node=CheckQatConfig)
+    store.store(name="compare_schema", node=CompareConfig)
     for stage, schema in SCHEMAS.items():
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)

@@ -1,7 +1,9 @@
-"""Random changes to a training image, with its boxes.
+"""Random changes to training images, with their boxes.
 
-One affine warp does crop, scale, flips and quarter turns; one matrix does brightness, contrast, saturation and hue. Every
-draw comes from a seed given from outside, so the same epoch of the same seed sees the same images, also after a resume.
+One affine warp does crop, scale, flips, quarter turns and small turns; one matrix does brightness, contrast, saturation
+and hue. Every draw comes from a seed given from outside, so the same epoch of the same seed sees the same images, also
+after a resume. `draw_changes` decides for one image; `change_images` and `change_boxes` carry out the decisions of a whole
+batch, each image by itself and with exact sums, so that the size of the batch makes no difference.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ PADDING = 114.0  # the grey that letterboxing pads with
 MIN_VISIBLE = 0.3  # a box of which less is left inside is ignored, neither object nor background
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
+Changes = dict[str, tf.Tensor]
+
 
 def augment(
     image: tf.Tensor, boxes: tf.Tensor, ignore: tf.Tensor, seed: tf.Tensor, config: AugmentConfig
@@ -23,31 +27,125 @@ def augment(
     """Change one image and its boxes at random.
 
     Args:
-        image: (S, S, 3) uint8.
+        image: (S, S, C) uint8, C is 3 or 1.
         boxes: (N, 4) float32, corners in pixels.
         ignore: (N,) bool.
         seed: (2,) integers; the same seed gives the same changes.
         config: how much.
 
     Returns:
-        image (S, S, 3) float32 in 0..255; boxes (M, 4), clipped; ignore (M,); kept (N,) bool: which boxes are left.
+        image (S, S, C) float32 in 0..255; boxes (M, 4), clipped; ignore (M,); kept (N,) bool: which boxes are left.
     """
-    side = tf.cast(tf.shape(image)[0], tf.float32)
+    image, boxes = tf.convert_to_tensor(image), tf.convert_to_tensor(boxes)
+    changes = {key: value[None] for key, value in draw_changes(seed, image.shape[0], image.shape[2], config).items()}
+    moved, visible, kept = change_boxes(boxes[None], changes, image.shape[0])
+    ignore = tf.convert_to_tensor(ignore) | (visible[0] < MIN_VISIBLE)
+    return change_images(image[None], changes)[0], moved[0][kept[0]], ignore[kept[0]], kept[0]
+
+
+def draw_changes(seed: tf.Tensor, side: int, channels: int, config: AugmentConfig) -> Changes:
+    """What is to be done to one image.
+
+    Args:
+        seed: (2,) integers.
+        side: of the image, in pixels.
+        channels: 3 or 1; hue and saturation of a grey image do not change.
+        config: how much.
+
+    Returns:
+        to_source (2, 3): takes a point of the new image to the old one; colour (3, 3) for RGB: takes old colours to new
+        ones; contrast () and brightness (), in 0..255. What `config` does not ask for is absent.
+    """
     draws = tf.random.stateless_uniform((12,), seed)
-    to_source = _warp(draws, side, config)
-    image = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(image, tf.float32)[None],
-        transforms=tf.concat([tf.reshape(to_source, (1, 6)), tf.zeros((1, 2))], 1),
-        output_shape=tf.shape(image)[:2],
-        fill_value=PADDING,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )[0]
-    boxes, ignore, kept = _move_boxes(boxes, ignore, to_source, side)
-    return _recolour(image, draws[6:], config), boxes, ignore, kept
+    changes = {}
+    moves = config.flip_horizontal or config.flip_vertical or config.rotate_90 or config.rotate_degrees > 0
+    if moves or (config.scale_min, config.scale_max) != (1.0, 1.0):
+        changes["to_source"] = _warp(draws, float(side), config)
+    signed = 2 * draws[6:] - 1
+    if channels == 3 and (config.saturation or config.hue):
+        changes["colour"] = _colour_matrix(signed, config)
+    if config.contrast:
+        changes["contrast"] = 1 + config.contrast * signed[2]
+    if config.brightness:
+        changes["brightness"] = 255 * config.brightness * signed[3]
+    return changes
 
 
-def _warp(draws: tf.Tensor, side: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+def change_images(images: tf.Tensor, changes: Changes) -> tf.Tensor:
+    """Carry out the changes on (B, S, S, C) images in 0..255; gives float32 in 0..255."""
+    images = tf.cast(images, tf.float32)
+    if "to_source" in changes:
+        half = tf.fill(
+            (2, 1), 0.5
+        )  # pixel i covers i..i+1, its centre is i + 0.5; the op counts centres as whole numbers
+        matrix, offset = changes["to_source"][:, :, :2], changes["to_source"][:, :, 2:]
+        shifted = offset + 0.5 * tf.reduce_sum(matrix, 2, keepdims=True) - half
+        rows = tf.reshape(tf.concat([matrix, shifted], 2), (-1, 6))
+        images = tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.pad(rows, ((0, 0), (0, 2))),
+            output_shape=tf.shape(images)[1:3],
+            fill_value=PADDING,
+            interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+        )
+    return _recolour(images, changes)
+
+
+def _recolour(images: tf.Tensor, changes: Changes) -> tf.Tensor:
+    if not changes.keys() & {"colour", "contrast", "brightness"}:
+        return images
+    shift = tf.zeros(())
+    coloured = images
+    if "contrast" in changes:
+        contrast = changes["contrast"][:, None, None, None]
+        shift = _mean(images) * (1 - contrast)
+        coloured = images * contrast
+    if "colour" in changes:
+        flat = tf.reshape(coloured, (tf.shape(images)[0], -1, 3))
+        coloured = tf.reshape(tf.matmul(flat, changes["colour"], transpose_b=True), tf.shape(images))
+    if "brightness" in changes:
+        shift += changes["brightness"][:, None, None, None]
+    return tf.clip_by_value(coloured + shift, 0.0, 255.0)
+
+
+def _mean(images: tf.Tensor) -> tf.Tensor:
+    """The mean of each image (B, 1, 1, 1), in 64ths: whole numbers add up to the same sum in any order."""
+    fixed = tf.cast(images * 64, tf.int32)
+    rows = tf.reduce_sum(fixed, (2, 3), keepdims=True)  # at most 2048 * 3 * 255 * 64 < 2 ** 31
+    total = tf.reduce_sum(tf.cast(rows, tf.int64), (1, 2, 3), keepdims=True)
+    return tf.cast(total / (64 * tf.size(images[0], tf.int64)), tf.float32)
+
+
+def change_boxes(boxes: tf.Tensor, changes: Changes, side: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Move the boxes along with their images.
+
+    Args:
+        boxes: (B, N, 4) float32, corners in pixels.
+        changes: of each image.
+        side: of the images, in pixels.
+
+    Returns:
+        boxes (B, N, 4), around their four turned corners, clipped to the image; visible (B, N): the share of each that
+        is inside; kept (B, N) bool: whether anything is.
+    """
+    if "to_source" not in changes:
+        return boxes, tf.ones(tf.shape(boxes)[:2]), _area(boxes) > 0
+    (a, b, shift_x), (c, d, shift_y) = (
+        (tf.unstack(row, axis=1)) for row in tf.unstack(changes["to_source"][..., None], axis=1)
+    )
+    x = tf.gather(boxes, (0, 2, 0, 2), axis=2) - shift_x[..., None]
+    y = tf.gather(boxes, (1, 1, 3, 3), axis=2) - shift_y[..., None]
+    determinant = (a * d - b * c)[..., None]
+    new_x = (d[..., None] * x - b[..., None] * y) / determinant
+    new_y = (a[..., None] * y - c[..., None] * x) / determinant
+    sides = (tf.reduce_min(new_x, 2), tf.reduce_min(new_y, 2), tf.reduce_max(new_x, 2), tf.reduce_max(new_y, 2))
+    moved = tf.stack(sides, axis=2)
+    clipped = tf.clip_by_value(moved, 0.0, float(side))
+    return clipped, tf.math.divide_no_nan(_area(clipped), _area(moved)), _area(clipped) > 1.0
+
+
+def _warp(draws: tf.Tensor, side: float, config: AugmentConfig) -> tf.Tensor:
     """The (2, 3) matrix that takes a point of the new image to the old one."""
     low, high = math.log(config.scale_min), math.log(config.scale_max)
     scale = tf.exp(low + (high - low) * draws[0])  # side of the window in the old image, relative to it
@@ -59,51 +157,31 @@ def _warp(draws: tf.Tensor, side: tf.Tensor, config: AugmentConfig) -> tf.Tensor
         matrix = tf.linalg.matmul(matrix, tf.linalg.diag([1.0, _sign(draws[4])]))
     if config.rotate_90:
         swap = tf.constant([[0.0, 1.0], [1.0, 0.0]])
-        matrix = tf.cond(draws[5] < 0.5, lambda: matrix, lambda: tf.linalg.matmul(matrix, swap))
+        matrix = tf.where(draws[5] < 0.5, matrix, tf.linalg.matmul(matrix, swap))
+    if config.rotate_degrees:
+        angle = math.radians(config.rotate_degrees) * (2 * draws[10] - 1)
+        sine, cosine = tf.sin(angle), tf.cos(angle)
+        matrix = tf.linalg.matmul(matrix, tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])]))
     matrix = matrix * scale
     centre = tf.fill((2, 1), side / 2)
-    offset = shift[:, None] + centre * scale - tf.linalg.matmul(matrix, centre)
-    # pixel i covers i..i+1, its centre is i + 0.5; the warp op counts centres as whole numbers
-    half = tf.fill((2, 1), 0.5)
-    return tf.concat([matrix, offset + tf.linalg.matmul(matrix, half) - half], 1)
+    return tf.concat([matrix, shift[:, None] + centre * scale - tf.linalg.matmul(matrix, centre)], 1)
 
 
 def _sign(draw: tf.Tensor) -> tf.Tensor:
     return tf.where(draw < 0.5, -1.0, 1.0)
 
 
-def _move_boxes(
-    boxes: tf.Tensor, ignore: tf.Tensor, to_source: tf.Tensor, side: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    matrix, offset = to_source[:, :2], to_source[:, 2:]
-    half = tf.fill((2, 1), 0.5)
-    offset = offset - tf.linalg.matmul(matrix, half) + half
-    inverse = tf.linalg.inv(matrix)
-    first = tf.linalg.matmul(inverse, tf.transpose(boxes[:, :2]) - offset)
-    second = tf.linalg.matmul(inverse, tf.transpose(boxes[:, 2:]) - offset)
-    moved = tf.transpose(tf.concat([tf.minimum(first, second), tf.maximum(first, second)], 0))
-    clipped = tf.clip_by_value(moved, 0.0, side)
-    visible = tf.math.divide_no_nan(_area(clipped), _area(moved))
-    kept = _area(clipped) > 1.0
-    return clipped[kept], (ignore | (visible < MIN_VISIBLE))[kept], kept
-
-
 def _area(boxes: tf.Tensor) -> tf.Tensor:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-def _recolour(image: tf.Tensor, draws: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Brightness, contrast, saturation and hue as one linear map of the colours."""
-    draws = 2 * draws - 1
+def _colour_matrix(signed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """Saturation and hue as one linear map of the colours (3, 3)."""
     luma = tf.tile(tf.constant([_LUMA]), (3, 1))
-    saturation = 1 + config.saturation * draws[0]
+    saturation = 1 + config.saturation * signed[0]
     matrix = saturation * tf.eye(3) + (1 - saturation) * luma
-    angle = 2 * math.pi * config.hue * draws[1]
+    angle = 2 * math.pi * config.hue * signed[1]
     third = tf.fill((3, 3), 1 / 3)  # hue: a turn about the grey axis (Rodrigues)
     cross = tf.constant([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
     turn = tf.cos(angle) * tf.eye(3) + (1 - tf.cos(angle)) * third + tf.sin(angle) * cross
-    contrast = 1 + config.contrast * draws[2]
-    mean = tf.reduce_mean(image)
-    coloured = tf.reshape(image, (-1, 3)) @ tf.transpose(tf.matmul(matrix, turn)) * contrast
-    brightness = 255 * config.brightness * draws[3]
-    return tf.reshape(tf.clip_by_value(coloured + mean * (1 - contrast) + brightness, 0.0, 255.0), tf.shape(image))
+    return tf.matmul(matrix, turn)

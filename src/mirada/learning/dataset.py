@@ -1,6 +1,8 @@
-"""From shards to batches with tf.data: interleave, parallel decode and augmentation, cache, prefetch.
+"""From shards to batches with tf.data: read, shuffle, decode, augment, batch, prefetch.
 
 An epoch is a function of the seed and its number alone, so a resumed training sees what an unbroken one would have seen.
+How the work is done (`InputConfig`) changes its speed and not one bit of its result: shards are always read in turn, a
+record of each at a time, whether by one thread or by several.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
-from mirada.config import AugmentConfig
-from mirada.learning.augment import augment
+from mirada.config import MOST_SHARDS_AT_ONCE, AugmentConfig, InputConfig
+from mirada.learning.augment import MIN_VISIBLE, change_boxes, change_images, draw_changes
 from mirada.records import Dataset
 
-_CACHE_SHARE = 0.3  # of the free memory that decoded images may take
+_CACHE_SHARE = 0.3  # of the free memory that cached images may take
+_SHUFFLED = 4096  # records among which the next one is drawn
 _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "image_id": tf.io.FixedLenFeature([], tf.string),
@@ -25,41 +28,92 @@ _FEATURES = {
 }
 _ID_BUCKETS = 2**62
 
+Tensors = dict[str, tf.Tensor]
+
 
 def id_hash(image_ids: tf.Tensor) -> tf.Tensor:
     """The number that stands for an image's id in a batch, since devices do not hold strings."""
     return tf.strings.to_hash_bucket_fast(image_ids, _ID_BUCKETS)
 
 
-def parse(record: tf.Tensor, input_size: int) -> dict[str, tf.Tensor]:
-    """One serialized example as tensors: image (S, S, 3) uint8, boxes (N, 4), labels (N,), ignore (N,), id ()."""
+def parse(record: tf.Tensor, input_size: int, channels: int = 3, most_boxes: int | None = None) -> Tensors:
+    """One serialized example as tensors: image (S, S, C) uint8, boxes (N, 4), labels (N,), ignore (N,), id ().
+
+    Args:
+        record: the bytes of a `tf.train.Example`.
+        input_size: S.
+        channels: C, 3 or 1.
+        most_boxes: N; rows without an object have the label -1. None: as many as there are objects.
+    """
     parsed = tf.io.parse_single_example(record, _FEATURES)
-    image = tf.io.decode_image(parsed["image"], channels=3, expand_animations=False)
+    image = tf.io.decode_image(parsed["image"], channels=channels, expand_animations=False)
+    boxes = tf.reshape(parsed["boxes_xyxy"].values, (-1, 4))
+    labels, ignore = tf.cast(parsed["labels"].values, tf.int32), tf.cast(parsed["ignore"].values, tf.bool)
+    if most_boxes is not None:
+        spare = most_boxes - tf.size(labels)
+        boxes = tf.ensure_shape(tf.pad(boxes, ((0, spare), (0, 0))), (most_boxes, 4))
+        labels = tf.ensure_shape(tf.pad(labels, ((0, spare),), constant_values=-1), (most_boxes,))
+        ignore = tf.ensure_shape(tf.pad(ignore, ((0, spare),), constant_values=True), (most_boxes,))
     return {
-        "image": tf.ensure_shape(image, (input_size, input_size, 3)),
-        "boxes_xyxy": tf.reshape(parsed["boxes_xyxy"].values, (-1, 4)),
-        "labels": tf.cast(parsed["labels"].values, tf.int32),
-        "ignore": tf.cast(parsed["ignore"].values, tf.bool),
+        "image": tf.ensure_shape(image, (input_size, input_size, channels)),
+        "boxes_xyxy": boxes,
+        "labels": labels,
+        "ignore": ignore,
         "id": id_hash(parsed["image_id"]),
     }
 
 
-def read_records(shards: Sequence[Path], parallel: int) -> tf.data.Dataset:
-    """Serialized examples of several shards, read at once, in an order that does not change."""
+def read_records(shards: Sequence[Path], at_once: int = 1) -> tf.data.Dataset:
+    """Serialized examples of several shards, of each in turn, in an order that does not change.
+
+    Args:
+        shards: files.
+        at_once: how many are read at the same time.
+    """
     files = tf.data.Dataset.from_tensor_slices([str(shard) for shard in shards])
-    return files.interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=parallel, deterministic=True)
+    calls = {"num_parallel_calls": at_once, "deterministic": True} if at_once > 1 else {}
+    return files.interleave(tf.data.TFRecordDataset, MOST_SHARDS_AT_ONCE, block_length=1, **calls)
 
 
 def _most_boxes(records: tf.data.Dataset) -> int:
     """The number of boxes in the image that has most of them; at least 1."""
     feature = {"labels": _FEATURES["labels"]}
     counts = records.map(lambda r: tf.size(tf.io.parse_single_example(r, feature)["labels"].values), tf.data.AUTOTUNE)
-    return int(counts.reduce(1, tf.maximum))
+    return int(counts.with_options(_options()).reduce(1, tf.maximum))
 
 
-def to_input(image: tf.Tensor) -> tf.Tensor:
-    """Pixels 0..255 to the network's -1..1 (the card's input_scale and input_offset)."""
-    return tf.cast(image, tf.float32) / 127.5 - 1.0
+def _options() -> tf.data.Options:
+    """Nothing is done that the settings do not say, such as a prefetch slipped in.
+
+    The thread that tunes a pipeline is off: it sleeps up to a minute between two looks and may miss the call to end, and
+    whoever drops the iterator waits for it (seen on 2 cores: 4 to 75 s an epoch, all threads asleep). AUTOTUNE then
+    stands for tf.data's default, a call for each core.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_optimization.inject_prefetch = False
+    return options
+
+
+def to_input(image: tf.Tensor, scale: float, offset: float) -> tf.Tensor:
+    """Pixels 0..255 to the network's input (the card's input_scale and input_offset), float32."""
+    return tf.cast(image, tf.float32) * scale + offset
+
+
+def share_out(batch: Tensors, strategy: tf.distribute.Strategy) -> Tensors:
+    """Give each replica its part of a batch, in order; the batch is a multiple of the replicas."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batch
+
+    def part(context: tf.distribute.ValueContext) -> Tensors:
+        number = context.replica_id_in_sync_group
+        return {key: tf.split(value, replicas)[number] for key, value in batch.items()}
+
+    shared: Tensors = strategy.experimental_distribute_values_from_function(part)
+    return shared
 
 
 class TrainingInput:
@@ -70,56 +124,89 @@ class TrainingInput:
         augmentation: how images are changed; None: not at all.
         batch_size: global batch.
         seed: decides order and augmentation.
-        workers: parallel calls; 0: tf.data chooses.
+        workers: parallel calls; 0: one a core.
+        settings: how the work is done; None: as `InputConfig` says by itself.
+        scale, offset: the card's input_scale and input_offset.
     """
 
     def __init__(
-        self, dataset: Dataset, augmentation: AugmentConfig | None, batch_size: int, seed: int, workers: int
+        self,
+        dataset: Dataset,
+        augmentation: AugmentConfig | None,
+        batch_size: int,
+        seed: int,
+        workers: int,
+        settings: InputConfig | None = None,
+        scale: float = 1 / 127.5,
+        offset: float = -1.0,
     ) -> None:
         self.images = dataset.splits["train"]["images"]
         self.batch_size = batch_size
         self.steps = -(-self.images // batch_size)
-        self._augmentation, self._seed = augmentation, seed
-        self._parallel = workers or tf.data.AUTOTUNE
-        size = dataset.input_size
-        records = read_records(dataset.shards("train"), self._parallel)
-        self._most_boxes = _most_boxes(records)
-        if self.images * size * size * 3 < _CACHE_SHARE * psutil.virtual_memory().available:
-            self._examples = records.map(lambda r: parse(r, size), self._parallel).cache()
-        else:  # decode anew in every epoch rather than run out of memory
-            self._examples = records.cache().map(lambda r: parse(r, size), self._parallel)
+        self.settings = settings or InputConfig()
+        self._dataset, self._augmentation, self._seed = dataset, augmentation, seed
+        self._scale, self._offset = scale, offset
+        self._calls = (workers or tf.data.AUTOTUNE) if self.settings.parallel else None
+        shards = dataset.shards("train")
+        self._records = read_records(shards, self.settings.interleave)
+        self._most_boxes = _most_boxes(self._records) if dataset.task == "detection" else 1
+        self._decoded: tf.data.Dataset | None = None
+        if self.settings.cache:  # decoded where that fits into memory, else as read, else not at all
+            space = _CACHE_SHARE * psutil.virtual_memory().available
+            if self.images * dataset.input_size**2 * dataset.channels < space:
+                self._decoded = self._records.map(self._parse, self._calls).cache()
+            elif sum(shard.stat().st_size for shard in shards) < space:
+                self._records = self._records.cache()
+
+    def _parse(self, record: tf.Tensor) -> Tensors:
+        return parse(record, self._dataset.input_size, self._dataset.channels, self._most_boxes)
 
     def epoch(self, number: int) -> tf.data.Dataset:
         """Batches of one epoch; each image comes once, and some of them again to fill the last batch.
 
         Yields:
-            image (B, S, S, 3) float32 in -1..1; boxes_xyxy (B, M, 4), labels (B, M) with -1 for padding, ignore (B, M);
+            image (B, S, S, C) float32, scaled; boxes_xyxy (B, M, 4); labels (B, M) with -1 for padding, for boxes that
+            were cropped away and, in localization, for objects of which hardly anything is left; ignore (B, M);
             id (B,) int64. M is the same in all batches, so a step is traced once.
         """
-        order = self._examples.shuffle(min(self.images, 4096), seed=self._seed * 100_003 + number)
+        source = self._records if self._decoded is None else self._decoded
+        order = source.shuffle(min(self.images, _SHUFFLED), seed=self._seed * 100_003 + number)
         order = order.repeat().take(self.steps * self.batch_size)
-        prepared = order.enumerate().map(
-            lambda index, example: self._prepare(example, index, number), self._parallel, deterministic=True
-        )
-        padding = {"image": 0.0, "boxes_xyxy": 0.0, "labels": -1, "ignore": True, "id": tf.constant(0, tf.int64)}
-        most = self._most_boxes
-        shapes = dict(prepared.element_spec)
-        shapes = {key: spec.shape for key, spec in shapes.items()} | {
-            "boxes_xyxy": (most, 4), "labels": (most,), "ignore": (most,),
-        }  # fmt: skip
-        return prepared.padded_batch(self.batch_size, shapes, padding, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+        if self._decoded is None:
+            order = order.map(self._parse, self._calls)
+        drawn = order.enumerate().map(lambda index, example: self._draw(example, index, number), self._calls)
+        if self.settings.vectorize:
+            batches = drawn.batch(self.batch_size, drop_remainder=True).map(self._change, self._calls)
+        else:
+            batches = drawn.map(self._change_one, self._calls).batch(self.batch_size, drop_remainder=True)
+        if self.settings.prefetch:
+            batches = batches.prefetch(2)
+        return batches.with_options(_options())
 
-    def _prepare(self, example: dict[str, tf.Tensor], index: tf.Tensor, epoch: int) -> dict[str, tf.Tensor]:
+    def _draw(self, example: Tensors, index: tf.Tensor, epoch: int) -> tuple[Tensors, Tensors]:
+        """The example, and what is to be done to it."""
         if self._augmentation is None:
-            return example | {"image": to_input(example["image"])}
+            return example, {}
         seed = tf.stack([tf.constant(self._seed * 100_003 + epoch, tf.int64), index])
-        image, boxes, ignore, kept = augment(
-            example["image"], example["boxes_xyxy"], example["ignore"], seed, self._augmentation
-        )
-        return {
-            "image": tf.ensure_shape(to_input(image), example["image"].shape),
-            "boxes_xyxy": boxes,
-            "labels": example["labels"][kept],
-            "ignore": ignore,
-            "id": example["id"],
+        return example, draw_changes(seed, self._dataset.input_size, self._dataset.channels, self._augmentation)
+
+    def _change_one(self, example: Tensors, changes: Tensors) -> Tensors:
+        one = tf.nest.map_structure(lambda value: value[None], (example, changes))
+        return {key: value[0] for key, value in self._change(*one).items()}
+
+    def _change(self, batch: Tensors, changes: Tensors) -> Tensors:
+        """Carry out the changes on a batch, and scale it."""
+        size, channels = self._dataset.input_size, self._dataset.channels
+        image = to_input(change_images(batch["image"], changes), self._scale, self._offset)
+        batch = batch | {"image": tf.ensure_shape(image, (None, size, size, channels))}
+        if self._dataset.task == "classification":  # its box is the whole image, whatever part of it is left
+            return batch
+        boxes, visible, kept = change_boxes(batch["boxes_xyxy"], changes, size)
+        real = kept & (batch["labels"] >= 0)
+        if self._dataset.task == "localization":
+            real &= visible >= MIN_VISIBLE
+        return batch | {
+            "boxes_xyxy": tf.where(real[..., None], boxes, 0.0),
+            "labels": tf.where(real, batch["labels"], -1),
+            "ignore": batch["ignore"] | (visible < MIN_VISIBLE) | ~real,
         }

@@ -23,12 +23,14 @@ from mirada.card import Card
 from mirada.config import TrainConfig
 from mirada.errors import MiradaError
 from mirada.images import decode
-from mirada.learning.dataset import TrainingInput, id_hash, to_input
+from mirada.learning.dataset import TrainingInput, id_hash, share_out, to_input
 from mirada.learning.devices import Devices
 from mirada.learning.models import backbone_variables, build_model
 from mirada.learning.tasks import learning_task
 from mirada.records import Dataset, Example, digest_of
 from mirada.tasks import get_task
+from mirada.timeline import StepTimes
+from mirada.usage import UsageMeter
 
 _VALIDATION_BATCH = 8
 
@@ -83,8 +85,12 @@ class Trainer:
         keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        self.input = TrainingInput(dataset, config.augment, config.batch_size, config.seed, config.workers)
+        self.input = TrainingInput(
+            dataset, config.augment, config.batch_size, config.seed, config.workers, config.input,
+            card.input_scale, card.input_offset,
+        )  # fmt: skip
         self.state = State(fingerprint(config, dataset))
+        self.timelines: list[list[StepTimes]] = []  # of the first `compare_epochs` epochs
         with devices.strategy.scope():
             self.model = (build or self._build)()
             self.average = build() if build else keras.models.clone_model(self.model)
@@ -169,13 +175,15 @@ class Trainer:
 
         Yields:
             After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of the
-            epoch's time that went into waiting for input), seconds, learning_rate.
+            epoch's time that went into waiting for input), seconds, learning_rate, and what `UsageMeter.figures` tells.
 
         Raises:
             MiradaError: the loss is not finite; the message names step and files.
         """
         while self.state.epoch < self.config.epochs and not self._out_of_patience():
-            figures = self._train_epoch(self.state.epoch, advance)
+            figures = self.train_epoch(self.state.epoch, advance)
+            if self.state.epoch < self.config.compare_epochs:
+                self.timelines.append(self.timeline)
             self.state.epoch += 1
             if self.state.epoch % self.config.val_every == 0 or self.state.epoch == self.config.epochs:
                 figures |= self.validate()
@@ -198,15 +206,34 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.state.epoch - self.state.better_epoch and self.state.better_epoch > 0
 
-    def _train_epoch(self, epoch: int, advance: Callable[[int, int], None]) -> dict[str, float]:
-        batches = iter(self.devices.strategy.experimental_distribute_dataset(self.input.epoch(epoch)))
-        sums, waited, start = np.zeros(len(self.losses)), 0.0, time.perf_counter()
-        rates = (0.0, 0.0)
+    def train_epoch(
+        self, epoch: int, advance: Callable[[int, int], None] = lambda epoch, step: None
+    ) -> dict[str, float]:
+        """Train one epoch, from 0, without validation; nothing is written.
+
+        Returns:
+            What `fit` yields, without the validation's figures; `self.timeline` then has the times of each step.
+        """
+        self.timeline: list[StepTimes] = []
+        with UsageMeter(0.5, self.devices.gpus_physical) as meter:
+            sums, waited = self._run_steps(epoch, advance)
+        rate = float(self.optimizers[1].learning_rate.numpy())
+        return {name: float(total) / self.input.steps for name, total in zip(self.losses, sums, strict=True)} | {
+            "images_per_s": self.input.steps * self.config.batch_size / meter.seconds,
+            "wait_share": waited / meter.seconds,
+            "seconds": meter.seconds,
+            "learning_rate": rate,
+            **meter.figures(),
+        }
+
+    def _run_steps(self, epoch: int, advance: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+        """The epoch's steps; gives the sums of the losses, and the seconds that went into waiting for input."""
+        start = time.perf_counter()
+        batches, sums, waiting = iter(self.input.epoch(epoch)), np.zeros(len(self.losses)), start
         for step in range(self.input.steps):
-            before = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - before
-            rates = self._set_learning_rates(epoch + step / self.input.steps)
+            batch = share_out(next(batches), self.devices.strategy)
+            working = time.perf_counter()
+            self._set_learning_rates(epoch + step / self.input.steps)
             decay = min(self.config.ema_decay, (1 + self.state.step) / (10 + self.state.step))
             losses = self._step(batch, tf.constant(decay), epoch < self.config.freeze_epochs).numpy()
             if not np.isfinite(losses[0]):
@@ -217,13 +244,11 @@ class Trainer:
             sums += losses
             self.state.step += 1
             advance(epoch + 1, step + 1)
-        seconds = time.perf_counter() - start
-        return {name: float(total) / self.input.steps for name, total in zip(self.losses, sums, strict=True)} | {
-            "images_per_s": self.input.steps * self.config.batch_size / seconds,
-            "wait_share": waited / seconds,
-            "seconds": seconds,
-            "learning_rate": rates[1],
-        }
+            done = time.perf_counter()
+            self.timeline.append(StepTimes(waiting - start, working - start, done - start))
+            waiting = done
+        del batches  # its threads end here, and what that takes is waiting, too
+        return sums, sum(times.waited for times in self.timeline) + time.perf_counter() - waiting
 
     def _set_learning_rates(self, epoch: float) -> tuple[float, float]:
         """Linear warm-up, then constant or a cosine down to a hundredth; the backbone warms up again when it is let go."""
