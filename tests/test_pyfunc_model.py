@@ -1,0 +1,59 @@
+import base64
+
+import numpy as np
+import pytest
+
+from mirada.card import Card
+from mirada.errors import MiradaError
+from mirada.images import decode, encode
+from mirada.prediction import Classification, Detections, Localization
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
+
+CARD = Card(
+    task="detection", labels=["a", "b"], input_size=100, channels=3, fit="letterbox", strides=[], outputs={},
+    dataset="x", data_digest="0", model={},
+)  # fmt: skip
+PLACEMENT = (0.5, 0.5, 0.0, 25.0, 0.0, 0.0)  # an image of 200 x 100 pixels in an input of 100
+
+
+@pytest.fixture(scope="module")
+def served():
+    from mirada import pyfunc_model
+
+    return pyfunc_model
+
+
+def test_an_image_comes_as_bytes_base64_or_pixels(served):
+    pixels = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
+    data = encode(pixels, "png")
+    text = base64.encodebytes(data).decode()  # with line ends, as MLflow writes it
+    for image in (data, bytearray(data), text, text.encode(), pixels):
+        assert (decode(served.read_bytes(image, 0)) == pixels).all()
+    assert decode(served.read_bytes(pixels[..., 0], 0), channels=1)[..., 0].tolist() == pixels[..., 0].tolist()
+
+
+@pytest.mark.parametrize("image", ["no base64!", 3, None, np.zeros((5, 4, 3)), np.zeros((2, 2, 2), np.uint8)])
+def test_anything_else_is_refused_with_its_number(served, image):
+    with pytest.raises(MiradaError, match="image 7 is"):
+        served.read_bytes(image, 7)
+
+
+def test_detections_are_in_the_images_own_pixels(served):
+    boxes = np.array([[10, 30, 60, 70], [-9, 0, 120, 100], [0, 25, 1, 26]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.5, 0.1], np.float32), np.array([1, 0, 0]))
+    answer = served.describe(found, CARD, PLACEMENT, (200, 100), min_score=0.2)
+    assert answer == {
+        "detections": [
+            {"label": "b", "score": 0.9, "box": [20.0, 10.0, 120.0, 90.0]},
+            {"label": "a", "score": 0.5, "box": [0.0, 0.0, 200.0, 100.0]},
+        ]
+    }
+
+
+def test_a_label_has_its_probabilities_and_a_location_its_box(served):
+    label = Classification(np.array([0.25, 0.75]), 1)
+    answer = {"label": "b", "probability": 0.75, "probabilities": {"a": 0.25, "b": 0.75}}
+    assert served.describe(label, CARD, PLACEMENT, (200, 100)) == answer
+    place = Localization(np.array([0.25, 0.75]), 1, np.array([10, 30, 60, 70], np.float32), 100)
+    assert served.describe(place, CARD, PLACEMENT, (200, 100)) == answer | {"box": [20.0, 10.0, 120.0, 90.0]}
