@@ -50,8 +50,8 @@ def test_points_come_from_figures_with_the_interval_that_the_drop_gives():
 def test_the_table_marks_the_front():
     points = [*points_of(FIGURES, "map50"), Point("", "slow", 0.5, 30, 12e6)]
     head, rows = tradeoff_table(points, "map50")
-    assert head == ["run", "variant", "map50", "latency_ms_p50", "size_mb", "pareto"]
-    assert rows[1] == ["", "int8", "0.590000", "10.0000", "3.0000", "yes"]
+    assert head == ["run", "variant", "metric", "value", "latency_ms_p50", "size_mb", "pareto"]
+    assert rows[1] == ["", "int8", "map50", "0.590000", "10.0000", "3.0000", "yes"]
     assert [row[-1] for row in rows] == ["yes", "yes", "no"]
 
 

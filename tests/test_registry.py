@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,19 +109,25 @@ def test_a_registered_model_answers_without_tensorflow_and_the_champion_stays_or
     result = _result(card, squares_folder / "model" / "int8.tflite", dataset, config)
     example = next(example for example in dataset.examples("test") if len(example.labels) == 2)
     said = []
-    for compare in (None, compare_on_same_images(config, dataset, result), lambda card, path: (-0.2, -0.3, -0.1)):
-        with tracking.start_run(store):
-            file = squares_folder / "model" / "int8.tflite"
-            said.append(register_model(card, file, "int8", FIGURES, compare, example=example.image))
+    compare = compare_on_same_images(config, dataset, result)
+    for name, its_card in (
+        ("float32", replace(card, input_scale=-1 / 127.5, input_offset=1.0)),
+        ("int8", card),
+        ("int8", card),
+    ):
+        with tracking.start_run(store):  # the first one sees negatives, and finds nothing
+            file = squares_folder / "model" / f"{name}.tflite"
+            said.append(register_model(its_card, file, name, FIGURES, compare, example=example.image))
     assert [registered.version for registered in said] == ["1", "2", "3"]
-    assert [registered.decision.moves for registered in said] == [True, False, True]
-    assert "(map50 +0.0000, 95 % interval +0.0000 to +0.0000 on the same images)" in said[1].sentence
+    assert [registered.decision.moves for registered in said] == [True, True, False]
+    assert "it is better than version 1 (map50 +" in said[1].sentence
+    assert "(map50 +0.0000, 95 % interval +0.0000 to +0.0000 on the same images)" in said[2].sentence
     import mlflow
 
     client = mlflow.MlflowClient(store.uri)
-    assert str(client.get_model_version_by_alias("squares", "champion").version) == "3"
-    tags = client.get_model_version("squares", "2").tags
-    assert tags["moved"] == "false" and tags["reason"].startswith("Version 2: version 1 stays champion")
+    assert str(client.get_model_version_by_alias("squares", "champion").version) == "2"
+    tags = client.get_model_version("squares", "3").tags
+    assert tags["moved"] == "false" and tags["reason"].startswith("Version 3: version 2 stays champion")
     _ask_in_a_fresh_process(store.uri, tmp_path, example)
 
 

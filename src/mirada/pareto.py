@@ -90,13 +90,14 @@ def points_of(figures: Mapping[str, Mapping[str, float]], metric: str, run: str 
 
 
 def tradeoff_table(points: Sequence[Point], metric: str) -> tuple[list[str], list[list[Any]]]:
-    """Head and rows of `plots/tradeoff.csv`, a DVC plot: each point with its mark."""
-    head = ["run", "variant", metric, "latency_ms_p50", "size_mb", "pareto"]
+    """Head and rows of `plots/tradeoff.csv`, a DVC plot with the same columns for every task: each point with its mark."""
+    head = ["run", "variant", "metric", "value", "latency_ms_p50", "size_mb", "pareto"]
     marks = front_of(points)
     rows = [
         [
             p.run,
             p.variant,
+            metric,
             f"{p.accuracy:.6f}",
             f"{p.latency_ms:.4f}",
             f"{p.size_bytes / 1e6:.4f}",
@@ -133,10 +134,9 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
     best = sorted((p.x(x), p.accuracy) for p, mark in zip(points, front, strict=True) if mark)
     label = "Pareto front"
     axes.plot(*zip(*best, strict=True), color=ink, alpha=0.7, linewidth=1.2, linestyle="--", label=label, zorder=2)
-    if not several:
-        for point in points:
-            if point.high > point.low:
-                axes.plot([point.x(x)] * 2, [point.low, point.high], color=ink, alpha=0.5, linewidth=1)
+    bars = [[(p.x(x), p.low), (p.x(x), p.high)] for p in points if p.high > p.low and not several]
+    for bar in bars:
+        axes.plot(*zip(*bar, strict=True), color=ink, alpha=0.5, linewidth=1)
     axes.set(xlabel=AXES[x], ylabel=metric_name)
     _limit(axes, [point.x(x) for point in points])
     figure.legend(
@@ -149,7 +149,7 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
         texts[i]: i for i in reversed(order) if front[i] or len(points) <= _LABELLED
     }  # each text once, at its best
     places = [(point.x(x), point.accuracy) for point in points]
-    _label(axes, places, shown, ink, best)
+    _label(axes, places, shown, ink, [best, *bars])
     return _png(figure)
 
 
@@ -167,7 +167,7 @@ def _label(
     places: Sequence[tuple[float, float]],
     shown: Mapping[str, int],
     ink: str,
-    line: Sequence[tuple[float, float]],
+    lines: Sequence[Sequence[tuple[float, float]]],
 ) -> None:
     """Write each text near its point where it covers no point, text or line; one that finds no room is left out.
 
@@ -178,9 +178,9 @@ def _label(
     axes.get_figure(root=True).set_layout_engine("none")  # type: ignore[union-attr]
     renderer, frame = canvas.get_renderer(), axes.get_window_extent()
     scale = axes.figure.dpi / 72
-    pixels, line_pixels = axes.transData.transform(places), axes.transData.transform(line)
-    on_line = [a + (b - a) * t for a, b in pairwise(line_pixels) for t in np.linspace(0, 1, 100)]
-    obstacles = np.array([*pixels, *on_line])
+    pixels = axes.transData.transform(places)
+    pieces = [pair for line in lines for pair in pairwise(axes.transData.transform(line))]
+    obstacles = np.array([*pixels, *(a + (b - a) * t for a, b in pieces for t in np.linspace(0, 1, 100))])
     taken: list[Bbox] = []
     for text, i in reversed(list(shown.items())):
         note = axes.annotate(

@@ -8,6 +8,7 @@ import pytest
 from mirada.config import CompareConfig
 from mirada.errors import MiradaError
 from mirada.stages import compare
+from tests.test_imports import loaded
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -99,6 +100,10 @@ def test_a_mistake_is_one_sentence(store, tmp_path, settings, message):
 def test_a_sweep_is_no_run(store, tmp_path):
     with pytest.raises(MiradaError, match="is a sweep, no training: compare its jobs with parent="):
         compare.run(CompareConfig(uri=store[0], runs=[store[1]["sweep"]], output_dir=str(tmp_path)))
+
+
+def test_the_stage_is_light_until_it_runs():
+    assert loaded("import mirada.stages.compare, mirada.registry") == set()
 
 
 def test_ids_and_a_parent_exclude_each_other():
