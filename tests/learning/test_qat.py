@@ -19,11 +19,12 @@ from mirada.images import decode
 from mirada.learning import qat, tuning
 from mirada.learning.conversion import convert
 from mirada.learning.devices import choose_devices
-from mirada.learning.models import build_model, input_scaling
+from mirada.learning.models import build_model, input_scaling, load_model
 from mirada.learning.rounding import Range, RoundedLayer, input_range, round_weights
 from mirada.learning.schemes import preflight, require_schemes
 from mirada.learning.training import Trainer
 from mirada.litert import Model, float_operators
+from mirada.records import Dataset
 from mirada.stages import check_qat, quantize, train
 from mirada.tasks import get_task
 
@@ -259,9 +260,24 @@ def trained(folder: Path, task: str, config: ModelConfig, **settings) -> Quantiz
     return QuantizeConfig(off, str(folder / "train"), str(dataset.folder), out, ["float32", "qat"])
 
 
+def settle_batch_norms(path: Path, dataset: Dataset) -> None:
+    """After so few steps, moving averages of momentum 0.99 still hold much of what they began with."""
+    model = load_model(path)
+    images = np.stack([decode(example.image, 3) for example in dataset.examples("train")]).astype(np.float32)
+    for layer in model.layers:
+        if isinstance(layer, LAYERS.BatchNormalization):
+            layer.momentum = 0.5
+    forward = tf.function(lambda: model(images, training=True))
+    for _ in range(30):
+        forward()
+    model.save(path)
+
+
 def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys):
     """The published network on easy data: what float32 tells and where it puts the box, int8 does as well."""
-    config = trained(tmp_path, "localization", STUDY1, epochs=20, images=16, ema_decay=0.9, warmup_epochs=0.5)
+    steps = {"epochs": 40, "batch_size": 4, "images": 16, "val_every": 40, "clip_norm": 0.0, "learning_rate": 3e-3}
+    config = trained(tmp_path, "localization", STUDY1, ema_decay=0.9, **steps)
+    settle_batch_norms(Path(config.model_dir) / "model.keras", quantize.load_dataset(config.data_dir))
     quantize.run(config)
     entries = json.loads((tmp_path / "quantize/variants.json").read_text())["variants"]
     tuning_figures = entries[1]["tuning"]
@@ -278,8 +294,8 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
         answers[name] = [model.predict(decode(example.image, 3)) for example in examples]
         predictions = [task.decode(answer, card) for answer in answers[name]]
         figures[name] = task.evaluate(examples, predictions, card.labels).figures
-    assert figures["float32"]["accuracy"] >= 0.9, "the float network must have learnt, or nothing is shown"
-    assert figures["qat"]["accuracy"] >= figures["float32"]["accuracy"] - 0.051  # one image of twenty
+    assert figures["float32"]["loc_accuracy"] >= 0.9, "the float network must have learnt, or nothing is shown"
+    assert figures["qat"]["loc_accuracy"] >= figures["float32"]["loc_accuracy"] - 0.051  # one image of twenty
     assert figures["qat"]["mean_iou"] >= figures["float32"]["mean_iou"] - 0.05
     assert float_operators(tmp_path / "quantize/qat.tflite") == []
 
