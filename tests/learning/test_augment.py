@@ -83,3 +83,32 @@ def test_colours_change_but_stay_in_range():
     assert all(image.min() >= 0 and image.max() <= 255 for image, *_ in results)
     assert max(np.abs(image - picture((10, 20, 30, 50))).max() for image, *_ in results) > 20
     assert all(boxes.tolist() == [[10, 20, 30, 50]] for _, boxes, *_ in results)
+
+
+def test_a_turned_box_reaches_around_its_four_corners():
+    config = AugmentConfig(**STILL | {"rotate_degrees": 20.0})
+    turned = []
+    for seed in range(6):
+        image, boxes, ignore, _ = change((24, 18, 48, 34), config, seed)
+        bright = np.argwhere(image[..., 0] > 140)  # the padding is 114
+        seen = [bright[:, 1].min(), bright[:, 0].min(), bright[:, 1].max() + 1, bright[:, 0].max() + 1]
+        assert np.abs(np.array(seen) - boxes[0]).max() <= 1.5 and not ignore[0]
+        width, height = boxes[0][2:] - boxes[0][:2]
+        # |angle| solves width = 24 cos + 16 sin, and the same angle gives the height
+        angle = min(np.radians(np.linspace(0, 20, 2001)), key=lambda a: abs(24 * np.cos(a) + 16 * np.sin(a) - width))
+        assert height == pytest.approx(16 * np.cos(angle) + 24 * np.sin(angle), abs=0.05)
+        turned.append(np.degrees(angle))
+    assert max(turned) > 8 and max(turned) <= 20
+
+
+def test_a_grey_image_changes_in_brightness_and_contrast_only():
+    grey = np.full((8, 8, 1), 100, np.uint8)
+    grey[:4] = 140  # mean 120
+    box = np.array([[0, 0, 8, 8]], np.float32)
+    seed = tf.constant([3, 1])
+    hue = AugmentConfig(**STILL | {"saturation": 0.9, "hue": 0.5})
+    assert (augment(grey, box, np.array([False]), seed, hue)[0].numpy() == grey).all()
+    contrast = augment(grey, box, np.array([False]), seed, AugmentConfig(**STILL | {"contrast": 0.5}))[0].numpy()
+    assert contrast.mean() == pytest.approx(120, abs=1e-3) and 2 < abs(contrast.max() - 140) <= 10
+    bright = augment(grey, box, np.array([False]), seed, AugmentConfig(**STILL | {"brightness": 0.2}))[0].numpy()
+    assert np.ptp(bright - grey) < 1e-3 and 1 < abs(bright[0, 0, 0] - 140) <= 51

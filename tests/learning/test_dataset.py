@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from mirada.config import AugmentConfig
+from mirada.config import AugmentConfig, InputConfig
 from mirada.images import decode
-from mirada.learning.dataset import TrainingInput
+from mirada.learning.dataset import TrainingInput, share_out
+from mirada.learning.devices import choose_devices
 
 from .conftest import write_dataset
 
@@ -48,3 +49,80 @@ def test_another_epoch_or_seed_gives_another_order_and_other_changes(squares, se
     other = collect(TrainingInput(squares, AugmentConfig(), 4, seed, 0), epoch)
     assert any((a["id"] != b["id"]).any() for a, b in zip(first, other, strict=True))
     assert sorted(np.concatenate([b["id"] for b in first])) == sorted(np.concatenate([b["id"] for b in other]))
+
+
+NAIVE = {"interleave": 1, "parallel": False, "cache": False, "vectorize": False, "prefetch": False}
+KNOBS = [{**NAIVE, key: value} for key, value in vars(InputConfig()).items() if key in NAIVE]
+LIVELY = AugmentConfig(flip_vertical=True, rotate_90=True, rotate_degrees=20)
+
+
+@pytest.mark.parametrize("knobs", [{}, *KNOBS], ids=["pipelined", *NAIVE])
+def test_naive_and_pipelined_input_are_the_same_to_the_bit(tmp_path, knobs):
+    dataset = write_dataset(tmp_path / "d", train=10)
+    naive = TrainingInput(dataset, LIVELY, 4, 7, 0, InputConfig(**NAIVE))
+    other = TrainingInput(dataset, LIVELY, 4, 7, 0, InputConfig(**knobs))
+    for epoch in (0, 1):
+        batches = collect(naive, epoch)
+        assert len(batches) == 3
+        for a, b in zip(batches, collect(other, epoch), strict=True):
+            assert a.keys() == b.keys()
+            for key in a:
+                np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_images_too_many_for_memory_are_read_anew_and_come_out_the_same(squares, monkeypatch):
+    first = collect(TrainingInput(squares, LIVELY, 4, 7, 0), 1)
+    monkeypatch.setattr("mirada.learning.dataset._CACHE_SHARE", 0.0)
+    source = TrainingInput(squares, LIVELY, 4, 7, 0)
+    collect(source, 0)
+    for a, b in zip(first, collect(source, 1), strict=True):
+        np.testing.assert_array_equal(a["image"], b["image"])
+
+
+def test_grey_images_have_one_channel_and_the_scaling_of_the_card(tmp_path):
+    dataset = write_dataset(tmp_path / "d", task="classification", channels=1)
+    batches = collect(TrainingInput(dataset, None, 4, 0, 0, scale=1.0, offset=0.0), 0)
+    pixels = {decode(example.image, 1).tobytes() for example in dataset.examples("train")}
+    images = [image for batch in batches for image in batch["image"]]
+    assert images[0].shape == (64, 64, 1)
+    assert {image.astype(np.uint8).tobytes() for image in images} == pixels
+
+
+CROPS = AugmentConfig(scale_min=0.15, scale_max=1.0, brightness=0, contrast=0, saturation=0, hue=0)
+
+
+def test_a_class_is_kept_whatever_is_cropped_away(tmp_path):
+    dataset = write_dataset(tmp_path / "d", task="classification", train=16)
+    batches = collect(TrainingInput(dataset, CROPS, 4, 0, 0), 0)
+    labels = np.concatenate([batch["labels"] for batch in batches])
+    assert labels.shape == (16, 1) and sorted(labels[:, 0]) == [0] * 8 + [1] * 8
+    for batch in batches:
+        assert (batch["boxes_xyxy"] == [0, 0, 64, 64]).all() and not batch["ignore"].any()
+
+
+@pytest.mark.parametrize("task", ["localization", "detection"])
+def test_an_object_that_was_cropped_away_has_no_label(tmp_path, task):
+    dataset = write_dataset(tmp_path / "d", task=task, train=40)
+    batches = collect(TrainingInput(dataset, CROPS, 8, 0, 0), 0)
+    labels, boxes, ignore = (
+        np.concatenate([b[key][:, 0] for b in batches]) for key in ("labels", "boxes_xyxy", "ignore")
+    )
+    images = np.concatenate([batch["image"] for batch in batches])
+    gone = labels < 0
+    assert 5 < gone.sum() < 35 and ignore[gone].all() and (boxes[gone] == 0).all()
+    coloured = (images.max(-1) - images.min(-1) > 1.0).any((1, 2))  # nothing but the squares is
+    assert coloured[~gone].all()
+    if task == "detection":  # a box of which anything is left keeps its label, and a sliver is ignored
+        assert not coloured[gone].any() and ignore[~gone].any()
+    else:
+        assert not ignore[~gone].any()
+
+
+def test_replicas_share_a_batch_out_in_order(squares):
+    strategy = choose_devices(2).strategy
+    batch = next(iter(TrainingInput(squares, None, 4, 0, 0).epoch(0)))
+    parts = strategy.experimental_local_results(share_out(batch, strategy)["id"])
+    assert [part.numpy().tolist() for part in parts] == [
+        batch["id"].numpy()[:2].tolist(),
+        batch["id"].numpy()[2:].tolist(),
+    ]

@@ -63,7 +63,10 @@ def time_input(
         settings: the input to use.
         done: called after each epoch with its figures.
     """
-    trainer, timing = Trainer(replace(config, input=settings), dataset, devices, card), InputTiming(settings.name)
+    trainer, timing = (
+        Trainer(replace(config, input=settings, compare_epochs=0), dataset, devices, card),
+        InputTiming(settings.name),
+    )
     for epoch in range(epochs):
         timing.rows.append(trainer.train_epoch(epoch))
         timing.timelines.append(trainer.timeline)

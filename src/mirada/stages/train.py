@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -25,7 +25,11 @@ from mirada.tasks import get_task
 
 if TYPE_CHECKING:
     from mirada.learning.devices import Devices
+    from mirada.learning.input_timing import InputTiming
     from mirada.learning.training import Trainer
+
+KEPT = ("model.json", "model.keras", "history.csv")
+TIMINGS = ("input_timing.csv", "input_timeline.png")
 
 
 def run(config: TrainConfig) -> float:
@@ -47,6 +51,7 @@ def run(config: TrainConfig) -> float:
     devices = choose_devices(config.gpus)
     print(devices.sentence)
     card = _card(config, dataset)
+    naive = _time_naive(config, dataset, devices, card)
     trainer = Trainer(config, dataset, devices, card)
     resumed = config.resume and trainer.restore()
     if config.resume:
@@ -60,17 +65,17 @@ def run(config: TrainConfig) -> float:
         _fit(trainer, config, mlflow_run)
         seconds = time.perf_counter() - started
         _save(trainer, card, output_dir)
+        _write_timings(naive, trainer, output_dir)
         figures = {f"val_{key}": value for key, value in card.metrics.items()}
         best = {"best_epoch": trainer.state.best_epoch, "train_seconds": seconds}
         best |= {f"best_{key}": value for key, value in card.metrics.items()}
         steady = trainer.state.history[1:] or trainer.state.history
         best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
         mlflow_run.log_metrics(best | _preprocess_timing(config))
-        for name in ("model.json", "model.keras", "history.csv"):
-            mlflow_run.log_artifacts(output_dir / name, "train")
-    print(
-        f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(figures)}, {seconds:.0f} s"
-    )
+        for path in (output_dir / name for name in (*KEPT, *TIMINGS)):
+            if path.is_file():
+                mlflow_run.log_artifacts(path, "train")
+    print(f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(figures)}, {seconds:.0f} s")
     return trainer.state.best_metric
 
 
@@ -117,6 +122,30 @@ def _card(config: TrainConfig, dataset: Dataset) -> Card:
     )
 
 
+def _time_naive(config: TrainConfig, dataset: Dataset, devices: Devices, card: Card) -> InputTiming | None:
+    """Train `compare_epochs` epochs with the naive input, for their times; not again in a resumed training."""
+    folder = Path(config.output_dir)
+    if config.resume and (folder / "checkpoints/state.json").is_file():
+        return None
+    for name in TIMINGS:
+        (folder / name).unlink(missing_ok=True)
+    if not config.compare_epochs:
+        return None
+    from mirada.learning.input_timing import time_input
+
+    def done(figures: Mapping[str, float]) -> None:
+        print(f"naive input: {figures['seconds']:.1f} s an epoch, {_figures(figures)}", flush=True)
+
+    return time_input(config, dataset, devices, card, config.compare_epochs, done=done)
+
+
+def _write_timings(naive: InputTiming | None, trainer: Trainer, output_dir: Path) -> None:
+    if naive:
+        from mirada.learning.input_timing import own_timing, write_timings
+
+        write_timings([naive, own_timing(trainer)], output_dir)
+
+
 def _record_start(
     mlflow_run: tracking.Run, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card
 ) -> None:
@@ -153,7 +182,7 @@ _SHOWN = {
 }
 
 
-def _figures(figures: dict[str, float]) -> str:
+def _figures(figures: Mapping[str, float]) -> str:
     """The loss, the validation's first two figures and the speed, as far as they are there."""
     measured = [key for key in figures if key.startswith("val_") and not key.endswith(("_low", "_high"))]
     shown = {key: f"val {key.removeprefix('val_')} {{:.3f}}" for key in measured[:2]}
