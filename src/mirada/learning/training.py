@@ -81,7 +81,7 @@ class Trainer:
         self.task, learning = get_task(dataset.task), learning_task(dataset.task)
         self.losses = ("loss", *learning.LOSSES)
         self.folder = Path(config.output_dir) / "checkpoints"
-        keras.backend.experimental.enable_tf_random_generator()  # dropout's state is then part of a checkpoint
+        keras.backend.experimental.enable_tf_random_generator()  # dropout's state can then be kept
         keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -100,8 +100,13 @@ class Trainer:
             self.variables = backbone_variables(self.model)
             for optimizer, variables in zip(self.optimizers, self.variables, strict=True):
                 optimizer.build(variables)
+        draws = {
+            f"random_{layer.name}": layer._random_generator._generator
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.Dropout)
+        }  # Keras leaves them out of checkpoints
         self.checkpoint = tf.train.Checkpoint(
-            model=self.model, average=self.average, backbone=self.optimizers[0], head=self.optimizers[1]
+            model=self.model, average=self.average, backbone=self.optimizers[0], head=self.optimizers[1], **draws
         )
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._forward = tf.function(lambda images: self.average(images, training=False))
