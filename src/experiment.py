@@ -1,5 +1,7 @@
-"""Run all stages in one folder: a recipe, `python src/experiment.py experiment=solar_cells`, or your own data,
-`python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5`.
+"""Run all stages in one folder: a recipe, or your own data.
+
+python src/experiment.py experiment=solar_cells
+python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5
 """
 
 import hydra

@@ -9,6 +9,7 @@ from mirada.accuracy import (
     calibration_error,
     measure_labels,
     paired_drop,
+    threshold_at_recall,
     wilson_interval,
 )
 
@@ -116,3 +117,10 @@ def test_a_drop_has_the_interval_of_a_paired_bootstrap():
     assert (low, high) == pytest.approx(tuple(expected), abs=0.006)
     assert paired_drop(reference, variant, 0, 0) == (drop, drop, drop)
     assert paired_drop(reference, reference, 100, 0) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("recall", "expected"), [(1.0, 0.3), (0.75, 0.5), (0.6, 0.5), (0.5, 0.8)])
+def test_the_highest_threshold_that_finds_a_share_of_the_second_class(recall, expected):
+    truth, second = np.array([1, 1, 0, 1, 1, 0]), np.array([0.3, 0.9, 0.95, 0.5, 0.8, 0.1])
+    assert threshold_at_recall(truth, second, recall) == pytest.approx(expected)
+    assert threshold_at_recall(truth[2:3], second[2:3], recall) == 0.5

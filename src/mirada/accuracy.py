@@ -171,6 +171,21 @@ def best_threshold(truth: np.ndarray, second: np.ndarray) -> float:
     return float((edges[best] + edges[best + 1]) / 2)
 
 
+def threshold_at_recall(truth: np.ndarray, second: np.ndarray, recall: float) -> float:
+    """The highest probability of the second of two classes from which on a share of its images is found.
+
+    Args:
+        truth: (N,) 0 or 1.
+        second: (N,) probability of the second class.
+        recall: the share, above 0.
+
+    Returns:
+        The threshold; 0.5 where the truth has none of the second class.
+    """
+    found = np.sort(second[truth == 1])[::-1]
+    return float(found[math.ceil(recall * len(found) - 1e-9) - 1]) if len(found) else 0.5
+
+
 def paired_drop(reference: np.ndarray, variant: np.ndarray, samples: int, seed: int) -> tuple[float, float, float]:
     """The drop in a share of images from a reference to a variant, with its 95 % interval.
 

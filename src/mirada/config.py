@@ -88,7 +88,9 @@ class SplitConfig:
         try:
             re.compile(self.group or "")
         except re.error as error:
-            raise MiradaError(f"data.split.group={self.group} is no regular expression ({error}): correct it.") from error
+            raise MiradaError(
+                f"data.split.group={self.group} is no regular expression ({error}): correct it."
+            ) from error
 
 
 @dataclass
@@ -347,7 +349,11 @@ class TrainConfig:
     clip_norm: float = 10.0  # 0: gradients are not clipped
     class_weight: str = "none"  # none | loss (rare classes count more) | logits (as study 3 published it)
     label_smoothing: float = 0.0
-    tune_threshold: bool = False  # two classes: choose the second one's threshold on val instead of 0.5
+    tune_threshold: str = (
+        "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall
+    )
+    threshold_recall: float = 0.95  # for tune_threshold=recall: the highest threshold that finds this share of them
+    measure_train: bool = False  # at the end, measure the training split too, as train_<figure>
     patience: int = 0  # epochs without a better validation metric before training stops; 0: never
     val_every: int = 1
     compare_epochs: int = 0  # epochs trained with the naive input first, to compare times with
@@ -377,6 +383,8 @@ class TrainConfig:
         _one_of("schedule", self.schedule, ("cosine", "constant"))
         _one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
         _between("label_smoothing", self.label_smoothing, 0.0, 0.5)
+        _one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
+        _between("threshold_recall", self.threshold_recall, 0.5, 1.0)
         _between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
         _require(
             self.compare_epochs <= self.epochs,

@@ -30,7 +30,9 @@ def test_cross_entropy_is_summed_over_the_images_that_have_a_label():
 
 def test_a_rare_class_counts_as_much_as_a_frequent_one():
     per_class = {"a": 30, "b": 10}  # weights 40 / (2 * 30) and 40 / (2 * 10)
-    assert loss([[0, 0]], [0], per_class, class_weight="loss")["classes"] == pytest.approx(2 / 3 * math.log(2), rel=1e-5)
+    assert loss([[0, 0]], [0], per_class, class_weight="loss")["classes"] == pytest.approx(
+        2 / 3 * math.log(2), rel=1e-5
+    )
     assert loss([[0, 0]], [1], per_class, class_weight="loss")["classes"] == pytest.approx(2 * math.log(2), rel=1e-5)
 
 

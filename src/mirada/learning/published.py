@@ -18,7 +18,8 @@ def study1_features(image: keras.KerasTensor, pool_after: Sequence[int]) -> kera
 
     Args:
         image: (batch, side, side, channels), pixels 0..255; they are scaled to 0..1 inside.
-        pool_after: the convolutions, from 1, that a max-pooling follows: 1 to 5 in the study's report, without 2 in its code.
+        pool_after: the convolutions, from 1, that a max-pooling follows: 1 to 5 in the study's report, without 2 in its
+            code.
 
     Returns:
         (batch, features).

@@ -220,8 +220,12 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     best = trainer.state.history[trainer.state.best_epoch - 1]
     card.metrics = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
     task = get_task(card.task)
-    if trainer.config.tune_threshold and trainer.dataset.splits["val"]["images"]:
-        card.threshold = task.choose_threshold(*trainer.predict("val"))
+    if trainer.config.tune_threshold != "none" and trainer.dataset.splits["val"]["images"]:
+        recall = trainer.config.threshold_recall if trainer.config.tune_threshold == "recall" else None
+        card.threshold = task.choose_threshold(*trainer.predict("val"), recall)
+    if trainer.config.measure_train:
+        measured = task.evaluate(*trainer.predict("train"), card.labels).figures
+        trainer.state.history[-1] |= {f"train_{key}": value for key, value in measured.items()}
     card.trained_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     save_card(card, output_dir / "model.json")
     _write_history(trainer.state.history, output_dir / "history.csv")

@@ -125,8 +125,17 @@ class Task(ABC):
             ValueError: the two are not of equal length.
         """
 
-    def choose_threshold(self, truths: Sequence[Example], predictions: Sequence[Any]) -> float:
-        """The card's threshold, chosen on validation images; 0.5 where the task has no use for it."""
+    def choose_threshold(
+        self, truths: Sequence[Example], predictions: Sequence[Any], recall: float | None = None
+    ) -> float:
+        """The card's threshold, chosen on validation images; 0.5 where the task has no use for it.
+
+        Args:
+            truths: the images.
+            predictions: what a model says to each.
+            recall: choose the highest threshold that finds this share of the second class; None: the one that is best for
+                balanced accuracy.
+        """
         return 0.5
 
     @abstractmethod

@@ -13,6 +13,7 @@ from mirada.accuracy import (
     best_threshold,
     measure_labels,
     paired_drop,
+    threshold_at_recall,
 )
 from mirada.drawing import draw_label
 from mirada.prediction import Classification, decode_classification
@@ -65,9 +66,11 @@ class Classifying(Task):
         """Accuracy, what belongs to it, and the confusion of the classes."""
         return evaluate_classes(truths, predictions, labels)
 
-    def choose_threshold(self, truths: Sequence[Example], predictions: Sequence[Classification]) -> float:
+    def choose_threshold(
+        self, truths: Sequence[Example], predictions: Sequence[Classification], recall: float | None = None
+    ) -> float:
         """With two classes, the second one's probability that separates these images with the best balanced accuracy."""
-        return choose_threshold(truths, predictions)
+        return choose_threshold(truths, predictions, recall)
 
     def drop(
         self, reference: ClassificationMetrics, result: ClassificationMetrics, samples: int, seed: int
@@ -175,11 +178,16 @@ def evaluate_classes(
     return measure_labels(true_labels(truths), probabilities, np.array([p.label for p in predictions], int), labels)
 
 
-def choose_threshold(truths: Sequence[Example], predictions: Sequence[Classification]) -> float:
+def choose_threshold(
+    truths: Sequence[Example], predictions: Sequence[Classification], recall: float | None = None
+) -> float:
     """As `Classifying.choose_threshold`; 0.5 with more than two classes or without an image."""
     if not predictions or len(predictions[0].probabilities) != 2:
         return 0.5
-    return best_threshold(true_labels(truths), np.array([p.probabilities[1] for p in predictions]))
+    second = np.array([p.probabilities[1] for p in predictions])
+    if recall is None:
+        return best_threshold(true_labels(truths), second)
+    return threshold_at_recall(true_labels(truths), second, recall)
 
 
 def true_labels(truths: Sequence[Example]) -> np.ndarray:

@@ -48,7 +48,9 @@ class LearningTask(Protocol):
     def strides(self, config: ModelConfig) -> list[int]:
         """Pixels of the input to a cell of each output map (the card's `strides`)."""
 
-    def build_outputs(self, config: ModelConfig, image: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
+    def build_outputs(
+        self, config: ModelConfig, image: keras.KerasTensor, classes: int
+    ) -> dict[str, keras.KerasTensor]:
         """Backbone and heads: output name -> tensor."""
 
     def make_loss(self, config: TrainConfig, dataset: Dataset) -> Loss:
@@ -57,5 +59,5 @@ class LearningTask(Protocol):
 
 def learning_task(name: str) -> LearningTask:
     """The task's module."""
-    module: LearningTask = importlib.import_module(f"{__name__}.{name}")  # type: ignore[assignment]
+    module: LearningTask = importlib.import_module(f"{__name__}.{name}")
     return module
