@@ -1,4 +1,4 @@
-"""List how each layer of a model becomes int8, e.g. `python src/check_qat.py model=models/train/model.keras`.
+"""List how each layer of a model becomes int8, e.g. `python src/check_qat.py path=models/train/model.keras`.
 
 Takes seconds and trains nothing; exits with status 1 when the model has layers that quantization-aware training can't take.
 """

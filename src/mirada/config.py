@@ -410,7 +410,7 @@ class QatConfig:
     """Quantization-aware training: the trained model is tuned with its int8 rounding in place."""
 
     epochs: int = 2
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     calibration_batches: int = 30  # batches that set the ranges before training starts
     patience: int = 0  # epochs without a better validation metric before tuning stops; 0: never
     gpus: int = 1
@@ -449,7 +449,7 @@ class QuantizeConfig:
 class CheckQatConfig:
     """Settings of `check_qat`."""
 
-    model: str = MISSING  # a .keras file
+    path: str = MISSING  # a .keras file
 
 
 @dataclass

@@ -17,9 +17,9 @@ def run(config: CheckQatConfig) -> None:
     Raises:
         MiradaError: the file is absent, no model or no graph, or layers have no scheme; these are named.
     """
-    path = Path(config.model)
+    path = Path(config.path)
     if not path.is_file():
-        raise MiradaError(f"model={path}: there is no such file; give a model saved as .keras.")
+        raise MiradaError(f"path={path}: there is no such file; give a model saved as .keras.")
     from mirada.learning.models import load_model
     from mirada.learning.schemes import preflight, require_schemes
 
@@ -28,7 +28,7 @@ def run(config: CheckQatConfig) -> None:
     except MiradaError as error:  # its advice is for a model of our own
         reason = str(error.__cause__ or error).splitlines()[0]
         raise MiradaError(
-            f"model={path} can't be read ({reason}): save it with Keras 2 (tf_keras) as .keras."
+            f"path={path} can't be read ({reason}): save it with Keras 2 (tf_keras) as .keras."
         ) from error
     schemes = preflight(model)
     table = Table("layer", "type", "scheme", title=f"int8 schemes of {path.name}")

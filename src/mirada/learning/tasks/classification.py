@@ -17,8 +17,8 @@ from mirada.learning.backbones import build_features
 from mirada.learning.layers import class_head
 from mirada.records import Dataset
 
-LOSSES = ("classes",)
-NETWORKS = ("efficientnet_lite0", "tiny", "study1", "study3")
+LOSSES: tuple[str, ...] = ("classes",)
+NETWORKS: tuple[str, ...] = ("efficientnet_lite0", "tiny", "study1", "study3")
 
 
 def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:

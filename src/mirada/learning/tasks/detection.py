@@ -10,6 +10,7 @@ IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -20,8 +21,8 @@ from mirada.learning.backbones import STRIDES, build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
 from mirada.records import Dataset
 
-LOSSES = ("objectness", "classes", "boxes")
-NETWORKS = ("efficientnet_lite0", "tiny")
+LOSSES: tuple[str, ...] = ("objectness", "classes", "boxes")
+NETWORKS: tuple[str, ...] = ("efficientnet_lite0", "tiny")
 _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)
 _START_DISTANCE = 2.0  # strides from a cell's centre to each side of the untrained net's boxes
 
@@ -145,7 +146,7 @@ def iou_and_giou(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return iou, iou - tf.math.divide_no_nan(hull - union, hull)
 
 
-def flatten_outputs(outputs: dict[str, tf.Tensor], part: str) -> tf.Tensor:
+def flatten_outputs(outputs: Mapping[str, tf.Tensor], part: str) -> tf.Tensor:
     """One part of a detector's outputs, all levels, as (B, P, channels) in the order of `cell_centres`."""
     maps = [outputs[f"{part}_{stride}"] for stride in STRIDES]
     return tf.concat([tf.reshape(m, (tf.shape(m)[0], -1, m.shape[-1])) for m in maps], 1)
@@ -163,23 +164,23 @@ class DetectionLoss:
         self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(input_size))
         self.classes = classes
 
-    def __call__(self, outputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Summed losses of a batch, and what to divide them by.
 
         Args:
             outputs: the model's, a batch of B.
-            targets: boxes_xyxy (B, M, 4), labels (B, M) with -1 for padding, ignore (B, M).
+            batch: boxes_xyxy (B, M, 4), labels (B, M) with -1 for padding, ignore (B, M).
 
         Returns:
             objectness, classes, boxes: sums over the batch, weighted; positives: the number of cells with a box.
         """
         chosen, positive, unsure = assign(
-            targets["boxes_xyxy"], targets["labels"], targets["ignore"], self.points, self.strides, self.ranges
+            batch["boxes_xyxy"], batch["labels"], batch["ignore"], self.points, self.strides, self.ranges
         )
         weight = tf.cast(positive, tf.float32)
         distances = tf.nn.softplus(flatten_outputs(outputs, "distances")) * self.strides[None, :, None]
         boxes = tf.concat([self.points - distances[..., :2], self.points + distances[..., 2:]], -1)
-        iou, giou = iou_and_giou(boxes, tf.gather(targets["boxes_xyxy"], chosen, batch_dims=1))
+        iou, giou = iou_and_giou(boxes, tf.gather(batch["boxes_xyxy"], chosen, batch_dims=1))
         logits = flatten_outputs(outputs, "objectness")[..., 0]
         quality = tf.stop_gradient(tf.clip_by_value(iou, 0.0, 1.0)) * weight
         focal = tf.abs(quality - tf.sigmoid(logits)) ** 2
@@ -191,7 +192,7 @@ class DetectionLoss:
             "positives": tf.reduce_sum(weight),
         }
         if self.classes > 1:
-            label = tf.maximum(tf.gather(targets["labels"], chosen, batch_dims=1), 0)
+            label = tf.maximum(tf.gather(batch["labels"], chosen, batch_dims=1), 0)
             entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(label, flatten_outputs(outputs, "classes"))
             losses["classes"] = CLASS_WEIGHT * tf.reduce_sum(entropy * weight)
         return losses

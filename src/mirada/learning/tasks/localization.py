@@ -21,8 +21,8 @@ from mirada.learning.tasks.classification import ClassificationLoss
 from mirada.learning.tasks.detection import iou_and_giou
 from mirada.records import Dataset
 
-LOSSES = ("classes", "boxes")
-NETWORKS = ("efficientnet_lite0", "tiny", "study1")
+LOSSES: tuple[str, ...] = ("classes", "boxes")
+NETWORKS: tuple[str, ...] = ("efficientnet_lite0", "tiny", "study1")
 STRIDE = 16
 BOX_WEIGHT = 2.0
 _START_DISTANCE = 4.0  # cells from a cell's centre to each side of the untrained net's boxes
