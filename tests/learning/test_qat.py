@@ -204,11 +204,10 @@ def test_the_file_computes_what_the_network_does(task, config, channels, tmp_pat
     assert float_operators(path) == []
     card.outputs = {name: [name] for name in model.output}
     tflite = Model(path, card)
-    low, _ = input_range(card)
     for image in images[:2].astype(np.uint8):
         found = tflite.predict(image)
-        wanted = network(image[None].astype(np.float32) * card.input_scale + low, training=False)
-        original = model(image[None].astype(np.float32) * card.input_scale + card.input_offset, training=False)
+        inputs = image[None].astype(np.float32) * card.input_scale + card.input_offset
+        wanted, original = network(inputs, training=False), model(inputs, training=False)
         for name in wanted:
             step = tflite._outputs[name]["quantization"][0]
             assert np.abs(found[name] - wanted[name]).mean() < 4 * step, name
@@ -239,7 +238,7 @@ def test_the_files_scales_are_those_of_training(tmp_path):
         assert any(len(found) == len(wanted) and np.allclose(found, wanted / 127, rtol=1e-5) for found in scales)
     card.outputs = {"dense": ["dense"]}
     tflite = Model(path, card)
-    wanted = network((images[:1] - np.float32(127)) / np.float32(127.5), training=False)["dense"]
+    wanted = network(images[:1] / np.float32(127.5) - 1, training=False)["dense"]
     assert np.abs(tflite.predict(images[0])["dense"] - wanted).max() < 2.5 * tflite._outputs["dense"]["quantization"][0]
 
 

@@ -116,7 +116,8 @@ def to_convertible(network: keras.Model) -> keras.Model:
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
         inner = layer.layer if isinstance(layer, RoundedLayer) else layer
-        return type(inner).from_config(inner.get_config())
+        config = inner.get_config()
+        return type(inner).from_config(config | {"shift": 0.0} if isinstance(inner, Range) else config)
 
     copy = keras.models.clone_model(network, clone_function=plain)
     for layer in network.layers:
@@ -142,7 +143,7 @@ class _Quantized:
         self.card = card
 
     def image(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        return Range("fixed", *input_range(self.card), name="image_range")(x)
+        return Range("fixed", *input_range(self.card), shift=self.card.input_scale / 4, name="image_range")(x)
 
     def weighted(self, layer: keras.layers.Layer, x: keras.KerasTensor) -> keras.KerasTensor:
         return RoundedLayer(layer, KernelConfig(), name=layer.name)(x)

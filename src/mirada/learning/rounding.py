@@ -118,11 +118,13 @@ class Range(keras.layers.Layer):
 
     Args:
         kind, low, high: of its `RangeQuantizer`.
+        shift: added before rounding. Pixels of an input in -1..1 lie half-way between two steps: a quarter of a step makes
+            them round to what a uint8 input is.
     """
 
-    def __init__(self, kind: str, low: float = -6.0, high: float = 6.0, **kwargs: Any) -> None:
+    def __init__(self, kind: str, low: float = -6.0, high: float = 6.0, shift: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.quantizer = RangeQuantizer(kind, low, high)
+        self.quantizer, self.shift = RangeQuantizer(kind, low, high), shift
 
     def build(self, input_shape: Any) -> None:
         """Make the two ends."""
@@ -131,11 +133,11 @@ class Range(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Round, as the quantizer does."""
-        return self.quantizer(inputs, bool(training), self.ends)
+        return self.quantizer(inputs + self.shift if self.shift else inputs, bool(training), self.ends)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return super().get_config() | self.quantizer.get_config()
+        return super().get_config() | self.quantizer.get_config() | {"shift": self.shift}
 
 
 class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
