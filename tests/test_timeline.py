@@ -14,8 +14,9 @@ def steps(count, wait, work):
 
 def test_steps_are_shown_from_the_middle_of_an_epoch_and_start_at_nought():
     shown = steady_steps(steps(10, 1.0, 3.0), most=4)
-    assert shown == steps(4, 1.0, 3.0)  # the 4th to 7th, 12 s earlier
-    assert steady_steps(steps(3, 1.0, 3.0), most=4) == steps(3, 1.0, 3.0)
+    assert shown == steps(4, 1.0, 3.0)  # the 4th to 7th, moved to the start
+    assert steady_steps(steps(3, 1.0, 3.0), most=4) == steps(2, 1.0, 3.0)  # without the first one
+    assert steady_steps(steps(1, 1.0, 3.0), most=4) == steps(1, 1.0, 3.0)
     assert steady_steps([], most=4) == []
 
 

@@ -25,9 +25,13 @@ class StepTimes:
 
 
 def steady_steps(steps: Sequence[StepTimes], most: int = _STEPS) -> list[StepTimes]:
-    """Steps from the middle of an epoch, at most `most`, with the first one's start as time 0."""
-    first = max(0, (len(steps) - most) // 2)
-    chosen = steps[first : first + most]
+    """Steps from the middle of an epoch, at most `most`, in seconds since the first of them.
+
+    An epoch's first step, which waits for the pipeline to start, is left out where there are others.
+    """
+    later = steps[1:] or steps
+    first = max(0, (len(later) - most) // 2)
+    chosen = later[first : first + most]
     zero = chosen[0].start if chosen else 0.0
     return [StepTimes(step.start - zero, step.ready - zero, step.end - zero) for step in chosen]
 
