@@ -479,6 +479,11 @@ class EvaluateConfig:
     latency_warmup: int = 10
     pictures: int = 4  # how many of the best, the median and the worst images are drawn
     published: list[PublishedConfig] = field(default_factory=list)
+    judged: str | None = None  # the variant that limits judge and that is registered; null: best, else int8 or qat
+    limits: dict[str, float] = field(
+        default_factory=dict
+    )  # max_<figure> or min_<figure> -> number; a breach exits with 1
+    register: str | None = None  # name in the MLflow Model Registry of a judged variant within its limits; null: none
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -486,6 +491,10 @@ class EvaluateConfig:
         _one_of("split", self.split, ("val", "test"))
         _between("score_floor", self.score_floor, 0.0, 1.0)
         _between("nms_iou", self.nms_iou, 0.05, 1.0)
+        _require(
+            self.register is None or self.tracking.enabled,
+            "register adds the model of an MLflow run to the registry: leave tracking.enabled=true.",
+        )
         for key in ("max_detections", "latency_runs"):
             _at_least(key, getattr(self, key), 1)
         for key in ("bootstrap_samples", "latency_warmup", "pictures"):

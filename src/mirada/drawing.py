@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -203,42 +202,6 @@ def plot_curves(
         axes.plot(x, y, color=_line_colour(i), label=name, linewidth=1.8, linestyle=_STROKES[i % len(_STROKES)])
     axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False, labelcolor=_ink(dark))
-    return _png(figure)
-
-
-def plot_tradeoff(
-    figures: Mapping[str, Mapping[str, Any]], metric: str, metric_name: str, *, dark: bool = False
-) -> bytes:
-    """The main metric over the time of an inference, one disc a variant with the area of its file's size, as a PNG.
-
-    Args:
-        figures: variant -> metric, drop_low, drop_high, latency_ms_p50, size_bytes; 'float32' must be among them.
-        metric: key of the main metric; metric_name: what people call it.
-        dark: for a dark page.
-    """
-    figure, axes = _figure(dark, 6.4, 4.2)
-    from matplotlib.patheffects import withStroke
-
-    ink, halo = _ink(dark), withStroke(linewidth=3, foreground=_GROUND[dark])  # text stays legible over a bar
-    largest = max(row["size_bytes"] for row in figures.values())
-    reference = figures["float32"][metric]
-    ranks = sorted(figures, key=lambda name: -figures[name][metric])  # neighbours get their text on opposite sides
-    for i, (name, row) in enumerate(figures.items()):
-        colour, x, y = _line_colour(i), row["latency_ms_p50"], row[metric]
-        area = 1200 * row["size_bytes"] / largest
-        axes.scatter(x, y, area, color=colour, alpha=0.45, linewidths=0)
-        axes.scatter(x, y, 14, color=colour, marker=_MARKERS[i % len(_MARKERS)])
-        if row["drop_high"] > row["drop_low"]:
-            axes.plot([x, x], [reference - row["drop_high"], reference - row["drop_low"]], color=colour, linewidth=1.2)
-        away = math.sqrt(area / math.pi) + 5
-        axes.annotate(
-            f"{name}, {row['size_bytes'] / 1e6:.1f} MB", (x, y), (0, -away - 9 if ranks.index(name) % 2 else away),
-            color=ink, fontsize=9,
-            textcoords="offset points", ha="center", path_effects=[halo],
-        )  # fmt: skip
-    axes.set(xlabel="time of an inference, one thread, p50 (ms)", ylabel=metric_name)
-    axes.margins(0.22, 0.3)
-    axes.set_xlim(left=0)
     return _png(figure)
 
 

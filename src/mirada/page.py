@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from mirada.config import PublishedConfig
-from mirada.drawing import plot_curves, plot_tradeoff
+from mirada.drawing import plot_curves
+from mirada.pareto import plot_pareto, points_of
 from mirada.tasks import Task
 from mirada.tasks.base import REFERENCE, Column, Table
 from mirada.training_record import TrainingRecord, compare_published, published_table
@@ -215,11 +216,13 @@ def _published(report: Report) -> dict[str, Any] | None:
 
 
 def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
-    """The task's curve and the trade-off as PNGs: 'curves' and 'tradeoff'."""
+    """The task's curve, and accuracy over time and over size, as PNGs: 'curves', 'tradeoff' and 'sizes'."""
     curves, task = report.task.curves(report.results), report.task
+    points = points_of(report.figures, task.main_metric)
     return {
         "curves": plot_curves(curves.x, curves.lines, curves.x_label, curves.y_label, dark=dark),
-        "tradeoff": plot_tradeoff(report.figures, task.main_metric, task.metric_name, dark=dark),
+        "tradeoff": plot_pareto(points, x="latency", metric_name=task.metric_name, dark=dark),
+        "sizes": plot_pareto(points, x="size", metric_name=task.metric_name, dark=dark),
     }
 
 

@@ -78,7 +78,9 @@ def test_plots_confusion_and_pictures_are_the_tasks_own(done):
     assert {path.name for path in (reports / "plots").iterdir()} == {
         f"{name}.csv",
         f"{name}.png",
+        "tradeoff.csv",
         "tradeoff.png",
+        "sizes.png",
         "confusion.csv",
     }
     curve = rows_of(reports / "plots" / f"{name}.csv")

@@ -25,13 +25,20 @@ from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.litert import Model, measure_latencies, peak_memory_mb
 from mirada.page import Picture, Report, draw_plots, render_page, smallest_variant
+from mirada.pareto import points_of, tradeoff_table
 from mirada.provenance import available_threads, describe_protocol, describe_provenance
 from mirada.records import Dataset, Example, load_dataset, sha256_of
+from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
 from mirada.tasks import Task, get_task
 from mirada.tasks.base import REFERENCE
 from mirada.training_record import check_published, compare_published, read_training
 
 _LOADS = 5  # times a model is loaded; the median counts
+_DROP = ("drop", "drop_low", "drop_high")
+_COSTS = (
+    "size_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads",
+    "peak_memory_mb", "load_ms",
+)  # fmt: skip
 _PANEL = 400  # side of a drawn image in pixels
 # The order in which results appear: who finds metrics.json finds all the others.
 _OUTPUTS = ("plots", "images", "variants.csv", "published.csv", "index.html", "metrics.json")
@@ -44,13 +51,15 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         Variant -> its figures, as in `metrics.json`.
 
     Raises:
-        MiradaError: an earlier stage is missing, a file is damaged, or data and model do not fit.
+        MiradaError: an earlier stage is missing, a file is damaged, data and model do not fit, or, after everything is
+            written, a limit is not kept.
     """
     started = time.perf_counter()
     check_published(config.published)
     card, dataset = load_card(config.model_dir), load_dataset(config.data_dir)
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
+    _check_judging(config, task, variants)
     for note in notes:
         print(f"note: {note}", flush=True)
     with _progress() as progress:
@@ -81,7 +90,44 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     _print(figures, task, output_dir / "index.html")
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
+        breaches = _judge(config, card, dataset, variants, results, figures)
+    if breaches:
+        raise MiradaError(" ".join(breach.sentence for breach in breaches))
     return figures
+
+
+def _check_judging(config: EvaluateConfig, task: Task, variants: Mapping[str, Path]) -> None:
+    """Refuse limits on figures that will not be measured, and a judged variant that is not there, before the work.
+
+    Raises:
+        MiradaError: the sentence names the key.
+    """
+    if config.judged is not None and config.judged not in variants:
+        raise MiradaError(
+            f"judged={config.judged} is not among the variants {', '.join(variants)}: choose one of them."
+        )
+    columns = [column.key for column in (*task.main_columns, *task.more_columns)]
+    check_limits(dict.fromkeys((*columns, *_DROP, *_COSTS), 0.0), config.limits)
+
+
+def _judge(
+    config: EvaluateConfig,
+    card: Card,
+    dataset: Dataset,
+    variants: Mapping[str, Path],
+    results: Mapping[str, Any],
+    figures: Mapping[str, Mapping[str, float]],
+) -> list[Breach]:
+    """Hold one variant against the limits, and register it where it keeps them and a name is given."""
+    choice = smallest_variant(figures, get_task(card.task).main_metric) or REFERENCE
+    name = config.judged or ("best" if "best" in figures else choice)
+    breaches = check_limits(figures[name], config.limits, name)
+    if config.register and not breaches:
+        example = next(dataset.examples(config.split)).image
+        compare = compare_on_same_images(config, dataset, results[name])
+        done = register_model(card, variants[name], name, figures[name], compare, name=config.register, example=example)
+        print(done.sentence, flush=True)
+    return breaches
 
 
 def load_variants(folder: Path) -> dict[str, Path]:
@@ -214,7 +260,7 @@ def measure_cost(
 def accuracy_figures(config: EvaluateConfig, task: Task, results: Mapping[str, Any], name: str) -> dict[str, float]:
     """One variant's accuracy and its drop against float32, as `metrics.json` has them."""
     drop = task.drop(results[REFERENCE], results[name], config.bootstrap_samples, config.seed)
-    return results[name].figures | dict(zip(("drop", "drop_low", "drop_high"), drop, strict=True))
+    return results[name].figures | dict(zip(_DROP, drop, strict=True))
 
 
 def choose_pictures(qualities: Sequence[tuple[float, float] | None], count: int) -> dict[str, list[int]]:
@@ -272,7 +318,8 @@ def write_report(output_dir: Path, report: Report) -> None:
         _write_tables(part, report)
         plots = draw_plots(report)
         (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["curves"])
-        (part / "plots" / "tradeoff.png").write_bytes(plots["tradeoff"])
+        for name in ("tradeoff", "sizes"):
+            (part / "plots" / f"{name}.png").write_bytes(plots[name])
         for group, pictures in report.pictures.items():
             for number, picture in enumerate(pictures, start=1):
                 side_by_side(picture.panels).save(part / "images" / f"{group}-{number}.jpg", quality=88)
@@ -297,6 +344,10 @@ def _write_tables(folder: Path, report: Report) -> None:
         keys, rows = compare_published(report.published, report.figures, report.training, task.main_metric)
         head = ["what", *keys, "source"]
         _write_csv(folder / "published.csv", head, ([row.get(key, "") for key in head] for row in rows))
+    _write_csv(
+        folder / "plots" / "tradeoff.csv",
+        *tradeoff_table(points_of(report.figures, task.main_metric), task.main_metric),
+    )
     curves = task.curves(report.results)
     lines = zip(curves.x, np.transpose(list(curves.lines.values())), strict=True)
     _write_csv(
@@ -345,7 +396,7 @@ def _track(
 ) -> None:
     flat = {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()}
     mlflow_run.log_metrics(flat | {"evaluate_seconds": seconds})
-    left_out = ("tracking", "published")
+    left_out = ("tracking", "published", "register")
     settings = {k: value for k, value in asdict(config).items() if k not in left_out and not k.endswith("_dir")}
     mlflow_run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
     output_dir = Path(config.output_dir)
