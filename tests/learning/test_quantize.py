@@ -55,7 +55,7 @@ def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(
     from mirada.learning import conversion
 
     real = conversion.convert
-    monkeypatch.setattr(conversion, "convert", lambda model, name, images: real(model, "float32", images))
+    monkeypatch.setattr(conversion, "convert", lambda model, name, images, **scaling: real(model, "float32", images))
     config = replace(trained, output_dir=str(tmp_path / "q"))
     with pytest.raises(MiradaError, match=r"The int8 variant still computes in float: .*CONV_2D"):
         quantize.run(config)

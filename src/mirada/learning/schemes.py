@@ -191,7 +191,7 @@ def _trouble(layer: keras.layers.Layer, graph: Graph) -> str:
         return "" if len(layer.input) == 2 else f"{len(layer.input)} inputs; use several layers of two"
     if type(layer) in (*_THROUGH, *_COMPUTING, keras.layers.Concatenate):
         return ""
-    return "not known; use layers that the list of schemes has, or compute it outside the model"
+    return "not computed in int8; use another layer, or compute it outside the model"
 
 
 def _weighted_trouble(layer: keras.layers.Layer) -> str:
