@@ -12,6 +12,7 @@ import io
 import math
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -241,7 +242,8 @@ def _log(card: Card, variant_file: Path, name: str, example: bytes | None, min_s
     import pandas as pd
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):  # progress bars over tiny files
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own making, as are the progress bars over tiny files
         package = Path(folder) / "code" / "mirada"
         for path in modules_of("pyfunc_model"):
             copy = package / path.relative_to(SOURCE)

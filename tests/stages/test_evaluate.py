@@ -187,3 +187,45 @@ def test_pictures_are_chosen_by_quality_and_never_twice():
     assert evaluate.choose_pictures(qualities, 1) == {"best": [4], "median": [1], "worst": [2]}
     chosen = evaluate.choose_pictures(qualities, 10)
     assert sorted(i for group in chosen.values() for i in group) == [1, 2, 3, 4, 5]
+
+
+def test_a_breach_is_told_after_everything_is_written(squares_folder, tmp_path):
+    limits = {"max_size_bytes": 10, "min_map50": 0.5, "min_f1": 1.01}
+    with pytest.raises(MiradaError, match=r"^int8: size_bytes is \d+, above .*=10\. int8: f1 is 1, below .*=1\.01\.$"):
+        evaluate.run(make_config(squares_folder, tmp_path / "r", limits=limits))
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["int8"]["map50"] == pytest.approx(1)
+    assert evaluate.run(make_config(squares_folder, tmp_path / "r", limits={"min_map50": 0.99}, judged="float32"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"limits": {"max_mapp": 1.0}}, "limits.max_mapp names no figure"),
+        ({"limits": {"map50": 1.0}}, "limits.map50 names no figure: write max_ or min_ before one of map50"),
+        ({"judged": "int4"}, "judged=int4 is not among the variants float32, int8"),
+    ],
+)
+def test_a_mistaken_limit_is_refused_before_the_work(squares_folder, tmp_path, changes, sentence, monkeypatch):
+    monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("the work began"))
+    with pytest.raises(MiradaError, match=sentence):
+        evaluate.run(make_config(squares_folder, tmp_path / "r", **changes))
+
+
+@pytest.mark.slow
+def test_a_model_within_its_limits_is_registered(squares_folder, copy, tmp_path, capsys):
+    import mlflow
+
+    tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db", experiment="test")
+    settings = {"tracking": tracking, "register": "squares", "limits": {"min_map50": 0.9}}
+    with pytest.raises(MiradaError, match="its training was not tracked"):
+        evaluate.run(make_config(squares_folder, tmp_path / "r", **settings))
+    save_card(replace(load_card(copy / "model"), run_id="of another store"), copy / "model" / "model.json")
+    squares_folder = copy
+    evaluate.run(make_config(squares_folder, tmp_path / "r", **settings))
+    assert "registry: squares, version 1; it is the first and becomes champion." in capsys.readouterr().out
+    client = mlflow.MlflowClient(tracking.uri)
+    champion = client.get_model_version_by_alias("squares", "champion")
+    assert (champion.version, champion.tags["variant"]) == ("1", "int8")
+    with pytest.raises(MiradaError, match="size_bytes"):
+        evaluate.run(make_config(squares_folder, tmp_path / "r", **(settings | {"limits": {"max_size_bytes": 1}})))
+    assert len(client.search_model_versions("name='squares'")) == 1

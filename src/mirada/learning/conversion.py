@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow.lite.python.convert import mlir_quantize
 
 from mirada.errors import MiradaError
 from mirada.learning.compaction import share_vectors
@@ -54,10 +55,54 @@ def convert(
     if variant == "int8":  # of the other one the converter would ask for images that it then does not use
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: _representative(calibration(), input_scale, input_offset)
+    return share_vectors(_run(converter.convert, variant))
+
+
+def convert_observed(
+    model: keras.Model, image: np.ndarray, *, input_scale: float = 1 / 127.5, input_offset: float = -1.0
+) -> bytes:
+    """Convert a model to the float `.tflite` that int8 is made from, each tensor with the range that one image gave it.
+
+    Args:
+        model: as `convert` takes it for 'int8'.
+        image: (S, S, C) uint8.
+        input_scale, input_offset: from pixels to the float input, as the card says.
+
+    Raises:
+        MiradaError: the converter refuses the model.
+    """
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: _representative([image], input_scale, input_offset)
+    converter._experimental_calibrate_only = True  # as tf.lite.experimental.QuantizationDebugger does
+    return _run(converter.convert, "int8")
+
+
+def quantize_observed(content: bytes, float_layers: list[str], *, float_outputs: bool = False) -> bytes:
+    """Make int8 from what `convert_observed` returned.
+
+    Args:
+        content: the float `.tflite` with its ranges.
+        float_layers: names of operators' outputs; these operators stay float.
+        float_outputs: the network's outputs are float32, not int8.
+    """
+    return _run(
+        lambda: mlir_quantize(
+            content,
+            input_data_type=tf.uint8,
+            output_data_type=tf.float32 if float_outputs else tf.int8,
+            denylisted_nodes=float_layers or None,
+        ),
+        "int8",
+    )
+
+
+def _run(convert: Callable[[], bytes], variant: str) -> bytes:
+    """Convert in silence."""
     try:
         with quiet_libraries(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")  # the converter's own use
-            return share_vectors(converter.convert())
+            return convert()
     except Exception as error:  # the converter's own class of errors has no public name
         if type(error).__name__ != "ConverterError":
             raise

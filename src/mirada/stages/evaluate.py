@@ -59,7 +59,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     card, dataset = load_card(config.model_dir), load_dataset(config.data_dir)
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
-    _check_judging(config, task, variants)
+    _check_judging(config, card, variants)
     for note in notes:
         print(f"note: {note}", flush=True)
     with _progress() as progress:
@@ -96,8 +96,8 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     return figures
 
 
-def _check_judging(config: EvaluateConfig, task: Task, variants: Mapping[str, Path]) -> None:
-    """Refuse limits on figures that will not be measured, and a judged variant that is not there, before the work.
+def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Path]) -> None:
+    """Refuse, before the work, limits on unknown figures, an absent judged variant, a registration without a run.
 
     Raises:
         MiradaError: the sentence names the key.
@@ -106,6 +106,12 @@ def _check_judging(config: EvaluateConfig, task: Task, variants: Mapping[str, Pa
         raise MiradaError(
             f"judged={config.judged} is not among the variants {', '.join(variants)}: choose one of them."
         )
+    if config.register and card.run_id is None:
+        raise MiradaError(
+            f"register={config.register} needs the MLflow run of the model in {config.model_dir}, and its training was not "
+            "tracked: train with tracking.enabled=true, or leave register out."
+        )
+    task = get_task(card.task)
     columns = [column.key for column in (*task.main_columns, *task.more_columns)]
     check_limits(dict.fromkeys((*columns, *_DROP, *_COSTS), 0.0), config.limits)
 
