@@ -225,7 +225,7 @@ def test_a_model_within_its_limits_is_registered(squares_folder, copy, tmp_path,
     assert "registry: squares, version 1; it is the first and becomes champion." in capsys.readouterr().out
     client = mlflow.MlflowClient(tracking.uri)
     champion = client.get_model_version_by_alias("squares", "champion")
-    assert (champion.version, champion.tags["variant"]) == ("1", "int8")
+    assert (str(champion.version), champion.tags["variant"]) == ("1", "int8")
     with pytest.raises(MiradaError, match="size_bytes"):
         evaluate.run(make_config(squares_folder, tmp_path / "r", **(settings | {"limits": {"max_size_bytes": 1}})))
     assert len(client.search_model_versions("name='squares'")) == 1
