@@ -198,6 +198,6 @@ def test_every_conf_file_composes(path: Path) -> None:
 
 
 def test_metrics_and_plots_lie_in_the_outputs_of_evaluate() -> None:
-    curves, confusion = (next(iter(entry.items())) for entry in PIPELINE["plots"])
+    curves, confusion, tradeoff = (next(iter(entry.items())) for entry in PIPELINE["plots"])
     assert curves[1]["y"] == {"reports/evaluate/plots/pr.csv": list(VARIANTS)}
-    assert all(path.startswith("reports/evaluate/") for path in [*PIPELINE["metrics"], confusion[0]])
+    assert all(path.startswith("reports/evaluate/") for path in [*PIPELINE["metrics"], confusion[0], tradeoff[0]])
