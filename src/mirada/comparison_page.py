@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mirada.comparison import Group, Row, RunRecord, differing, separation, short
-from mirada.drawing import _figure, _ink, _line_colour, _png
+from mirada.drawing import ink_colour, line_colour, new_figure, to_png
 from mirada.pareto import plot_pareto
 from mirada.tasks.base import REFERENCE
 
@@ -40,7 +40,7 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
         return None
     evaluated = any(run.figures for run in runs)
     small = _smallest(group) if evaluated else ""
-    figure, first = _figure(dark, 3.6 * len(columns) + 1.2, 5.4)
+    figure, first = new_figure(dark, 3.6 * len(columns) + 1.2, 5.4)
     first.remove()
     heights = [run.train_minutes for run in runs]
     accuracies = [
@@ -52,7 +52,7 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     for i, column in enumerate(columns):
         for j, (ys, title) in enumerate(((heights, "training (min)"), (accuracies, name))):
             axes = figure.add_subplot(2, len(columns), 1 + i + j * len(columns), facecolor=first.get_facecolor())
-            _style(axes, _ink(dark))
+            _style(axes, ink_colour(dark))
             named.append((axes, _draw_lines(axes, runs, column, columns, ys)))
             axes.set_xlabel(short(column) if j else "")
             axes.set_ylabel("" if i else title)
@@ -62,7 +62,7 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     figure.set_layout_engine("none")
     for axes, ends in named:
         _name_lines(axes, ends)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _smallest(group: Group) -> str:
@@ -94,10 +94,10 @@ def _draw_lines(axes: Any, runs: list[RunRecord], column: str, columns: list[str
     for k, (name, places) in enumerate(sorted(lines.items())):
         xs = sorted({x for x, _ in places})
         means = [float(np.mean([y for at, y in places if at == x])) for x in xs]
-        axes.plot(xs, means, color=_line_colour(k), linewidth=1.4, alpha=0.8, label=name)
-        axes.scatter(*zip(*places, strict=True), 26, color=_line_colour(k), marker="osD^v"[k % 5], zorder=3)
+        axes.plot(xs, means, color=line_colour(k), linewidth=1.4, alpha=0.8, label=name)
+        axes.scatter(*zip(*places, strict=True), 26, color=line_colour(k), marker="osD^v"[k % 5], zorder=3)
         if name and len(lines) <= _NAMED:
-            ends.append((means[-1], xs[-1], name, _line_colour(k)))
+            ends.append((means[-1], xs[-1], name, line_colour(k)))
     axes.set_xticks(range(len(values)), values)
     axes.set_xlim(-0.25, len(values) - 1 + (0.45 * len(values) if ends else 0.25))
     return ends

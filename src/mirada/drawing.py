@@ -197,29 +197,29 @@ def plot_curves(
         x_label, y_label: of the axes.
         dark: for a dark page.
     """
-    figure, axes = _figure(dark, 6.4, 4.2)
+    figure, axes = new_figure(dark, 6.4, 4.2)
     for i, (name, y) in enumerate(lines.items()):
-        axes.plot(x, y, color=_line_colour(i), label=name, linewidth=1.8, linestyle=_STROKES[i % len(_STROKES)])
+        axes.plot(x, y, color=line_colour(i), label=name, linewidth=1.8, linestyle=_STROKES[i % len(_STROKES)])
     axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(frameon=False, labelcolor=_ink(dark))
-    return _png(figure)
+    axes.legend(frameon=False, labelcolor=ink_colour(dark))
+    return to_png(figure)
 
 
-def _line_colour(index: int) -> str:
+def line_colour(index: int) -> str:
     return _LINE_COLOURS[index % len(_LINE_COLOURS)]
 
 
-def _ink(dark: bool) -> str:
+def ink_colour(dark: bool) -> str:
     return "#d6dae0" if dark else "#30343a"
 
 
-def _figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
     """A figure that belongs to no window and no global state, on a transparent ground when dark."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it announces its cache
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    ink, ground = _ink(dark), "none" if dark else "white"
+    ink, ground = ink_colour(dark), "none" if dark else "white"
     figure = Figure((width, height), dpi=120, layout="constrained", facecolor=ground)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=ground)
@@ -232,7 +232,7 @@ def _figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirada.drawing import _figure, _ink, _line_colour, _png
+from mirada.drawing import ink_colour, line_colour, new_figure, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,18 +119,18 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
         metric_name: what people call the accuracy.
         dark: for a dark page.
     """
-    figure, axes = _figure(dark, 7.2, 4.8)
-    front, ink = front_of(points, x), _ink(dark)
+    figure, axes = new_figure(dark, 7.2, 4.8)
+    front, ink = front_of(points, x), ink_colour(dark)
     several = len({point.run for point in points}) > 1
     variants = list(dict.fromkeys(point.variant for point in points))
     for number, variant in enumerate(variants):
         for on in (False, True):
             chosen = [p for p, mark in zip(points, front, strict=True) if p.variant == variant and mark == on]
             axes.scatter(
-                [p.x(x) for p in chosen], [p.accuracy for p in chosen], 62 if on else 40, color=_line_colour(number),
+                [p.x(x) for p in chosen], [p.accuracy for p in chosen], 62 if on else 40, color=line_colour(number),
                 marker=_MARKERS[number % len(_MARKERS)], alpha=1 if on else 0.35, linewidths=0, zorder=3,
             )  # fmt: skip
-        axes.scatter([], [], 50, color=_line_colour(number), marker=_MARKERS[number % len(_MARKERS)], label=variant)
+        axes.scatter([], [], 50, color=line_colour(number), marker=_MARKERS[number % len(_MARKERS)], label=variant)
     best = sorted((p.x(x), p.accuracy) for p, mark in zip(points, front, strict=True) if mark)
     label = "Pareto front"
     axes.plot(*zip(*best, strict=True), color=ink, alpha=0.7, linewidth=1.2, linestyle="--", label=label, zorder=2)
@@ -150,7 +150,7 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
     }  # each text once, at its best
     places = [(point.x(x), point.accuracy) for point in points]
     _label(axes, places, shown, ink, [best, *bars])
-    return _png(figure)
+    return to_png(figure)
 
 
 def _limit(axes: Axes, xs: Sequence[float]) -> None:
