@@ -206,10 +206,12 @@ def plot_curves(
 
 
 def line_colour(index: int) -> str:
+    """The colour of a variant's line or mark, by its place."""
     return _LINE_COLOURS[index % len(_LINE_COLOURS)]
 
 
 def ink_colour(dark: bool) -> str:
+    """The colour of text and axes."""
     return "#d6dae0" if dark else "#30343a"
 
 
@@ -233,6 +235,7 @@ def new_figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def to_png(figure: Figure) -> bytes:
+    """The figure as the bytes of a file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
