@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mirada.comparison import Group, Row, RunRecord, differing, separation, short
-from mirada.drawing import ink_colour, line_colour, new_figure, to_png
+from mirada.drawing import line_colour, new_figure, style_axes, to_png
 from mirada.pareto import plot_pareto
 from mirada.tasks.base import REFERENCE
 
@@ -52,7 +52,7 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     for i, column in enumerate(columns):
         for j, (ys, title) in enumerate(((heights, "training (min)"), (accuracies, name))):
             axes = figure.add_subplot(2, len(columns), 1 + i + j * len(columns), facecolor=first.get_facecolor())
-            _style(axes, ink_colour(dark))
+            style_axes(axes, dark)
             named.append((axes, _draw_lines(axes, runs, column, columns, ys)))
             axes.set_xlabel(short(column) if j else "")
             axes.set_ylabel("" if i else title)
@@ -70,15 +70,6 @@ def _smallest(group: Group) -> str:
     points = group.points
     names = {point.variant for point in points}
     return "int8" if "int8" in names or not points else min(points, key=lambda p: p.size_bytes).variant
-
-
-def _style(axes: Any, ink: str) -> None:
-    axes.tick_params(colors=ink)
-    axes.xaxis.label.set_color(ink)
-    axes.yaxis.label.set_color(ink)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(ink)
-    axes.grid(color=ink, alpha=0.15)
 
 
 def _draw_lines(axes: Any, runs: list[RunRecord], column: str, columns: list[str], ys: Sequence[float | None]

@@ -221,17 +221,23 @@ def new_figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    ink, ground = ink_colour(dark), "none" if dark else "white"
+    ground = "none" if dark else "white"
     figure = Figure((width, height), dpi=120, layout="constrained", facecolor=ground)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=ground)
+    style_axes(axes, dark)
+    return figure, axes
+
+
+def style_axes(axes: Axes, dark: bool) -> None:
+    """Thin axes without a box, in the page's ink."""
+    ink = ink_colour(dark)
     axes.tick_params(colors=ink)
     axes.xaxis.label.set_color(ink)
     axes.yaxis.label.set_color(ink)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(ink)
     axes.grid(color=ink, alpha=0.15)
-    return figure, axes
 
 
 def to_png(figure: Figure) -> bytes:
