@@ -12,6 +12,8 @@ from mirada.litert import Model
 from mirada.records import Dataset
 from mirada.tasks import get_task
 
+POOL = 4  # times as many images are looked at to find the hardest
+
 
 def choose_random(dataset: Dataset, count: int, seed: int) -> list[int]:
     """Indices of training images for calibration, drawn at random until every class is in.
@@ -63,7 +65,7 @@ def choose_balanced(dataset: Dataset, count: int, seed: int) -> list[int]:
 
 
 def choose_hardest(dataset: Dataset, count: int, seed: int, model: Model, card: Card) -> list[int]:
-    """Indices of the training images on which a model does worst, of four times as many drawn with `choose_balanced`.
+    """Indices of the training images on which a model does worst, of `POOL` times as many drawn with `choose_balanced`.
 
     Args:
         dataset: its training split is drawn from.
@@ -76,7 +78,7 @@ def choose_hardest(dataset: Dataset, count: int, seed: int, model: Model, card: 
         Sorted indices into the training split; images of which the task tells no quality come last.
     """
     task = get_task(card.task)
-    pool = choose_balanced(dataset, 4 * count, seed)
+    pool = choose_balanced(dataset, POOL * count, seed)
     wanted, truths, predictions = set(pool), [], []
     for index, example in enumerate(dataset.examples("train")):
         if index in wanted:

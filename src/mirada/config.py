@@ -402,6 +402,7 @@ class TrainConfig:
         )
 
 
+RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
 VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
 
 
@@ -435,10 +436,23 @@ class QuantizeConfig:
     variants: list[str] = field(default_factory=lambda: list(VARIANTS))
     calibration_images: int = 128
     qat: QatConfig = field(default_factory=QatConfig)
+    max_drop: float | None = None  # the budget: how far int8's main metric may lie below float32's on val; null: none
+    ladder: list[str] = field(default_factory=lambda: list(RUNGS))  # what is tried to keep within it, in this order
+    float_layers: int = 8  # at most so many operators stay float on the selective rungs
+    on_miss: str = "warn"  # or fail: exit with an error, after everything is written, when no rung is within max_drop
+    evidence_images: int = 16  # images that layers.csv is measured on; 0: there is none
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        _at_least("evidence_images", self.evidence_images, 0)
+        _at_least("float_layers", self.float_layers, 1)
+        _one_of("on_miss", self.on_miss, ("warn", "fail"))
+        if self.max_drop is not None:
+            _between("max_drop", self.max_drop, 0.0, 1.0)
+        for rung in self.ladder:
+            _one_of("ladder", rung, RUNGS)
+        _require(bool(self.ladder), f"ladder must hold one of {', '.join(RUNGS)}; for none, set max_drop=null.")
         for variant in self.variants:
             _one_of("variants", variant, VARIANTS)
         _require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")

@@ -21,7 +21,7 @@ FLOAT, HARMLESS = "stays float", "harmless"
 WIDE, SATURATED, LEVELS = "range too wide", "saturated", "few levels"
 HURTS = 0.02  # error from which on there is a cause to look for
 _BLOCK = 1 << 22  # weights that are compared at a time
-_SILENT = 1e-12  # mean square of a channel that says nothing
+_SILENT = 1e-6  # mean square, relative to the mean over the channels, up to which a channel says nothing
 
 
 @dataclass
@@ -30,7 +30,7 @@ class LayerEvidence:
 
     Attributes:
         variant: whose file it is.
-        layer, op: the network's layer and LiteRT's operator.
+        layer, op: the network's layer and LiteRT's operator; tensor: its output's name in the float file.
         hurt: error that the operator adds, relative to its output's size: the root of the rounding's, the clipping's and
             the weights' share together, each the mean over channels, of which none counts more than 1.
         why: 'range too wide' (most channels use few of the 256 levels), 'saturated' (values lie outside the range) or
@@ -47,6 +47,7 @@ class LayerEvidence:
     variant: str
     layer: str
     op: str
+    tensor: str
     hurt: float
     why: str
     low: float | None
@@ -91,7 +92,7 @@ class _Tally:
 
 
 def _share(error: np.ndarray, signal: np.ndarray) -> float:
-    speaking = signal > _SILENT
+    speaking = signal > _SILENT * signal.mean()
     return float(np.minimum(error[speaking] / signal[speaking], 1.0).mean()) if speaking.any() else 0.0
 
 
@@ -186,6 +187,7 @@ def _row(
         variant=variant,
         layer=operator.layer,
         op=operator.kind,
+        tensor=same.name,
         hurt=round(hurt, 5),
         why=why,
         low=low,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirada.calibration import calibration_images, choose_random
 from mirada.config import QuantizeConfig, TrackingConfig
 from mirada.errors import MiradaError
 from mirada.records import Dataset, load_dataset
@@ -65,12 +66,12 @@ def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(
 
 def test_calibration_holds_every_class_even_when_asked_for_one_image(squares):
     examples = list(squares.examples("train"))
-    chosen = quantize.choose_calibration(squares, 1, seed=0)
+    chosen = choose_random(squares, 1, seed=0)
     assert {int(examples[index].labels[0]) for index in chosen} == {0, 1}
-    assert chosen == quantize.choose_calibration(squares, 1, seed=0)
-    assert len(quantize.choose_calibration(squares, 7, seed=0)) == 7
-    assert len(quantize.choose_calibration(squares, 100, seed=0)) == len(examples)
-    images = list(quantize.calibration_images(squares, chosen))
+    assert chosen == choose_random(squares, 1, seed=0)
+    assert len(choose_random(squares, 7, seed=0)) == 7
+    assert len(choose_random(squares, 100, seed=0)) == len(examples)
+    images = list(calibration_images(squares, chosen))
     assert len(images) == len(chosen) and images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
 
 

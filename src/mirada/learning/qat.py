@@ -78,29 +78,6 @@ def calibrate(network: keras.Model, model: keras.Model, batches: Iterable[np.nda
         layer.set_weights([min(low, 0.0), max(high, SMALLEST)])
 
 
-def layer_errors(network: keras.Model, model: keras.Model, images: np.ndarray) -> dict[str, float]:
-    """How far each layer's output is from the float model's, by what rounding did to it and to all before it.
-
-    Args:
-        network: the quantized network.
-        model: the float model it was built from, before tuning.
-        images: float inputs (B, S, S, C).
-
-    Returns:
-        Name of the layer whose output is rounded -> root mean square of the difference, relative to that of the output.
-    """
-    truths = _observer(model)(images, training=False)
-    rounded = keras.Model(network.inputs, {name: network.get_layer(name).output for name in truths})(
-        images, training=False
-    )
-    errors = {}
-    for name, truth in truths.items():
-        size = float(tf.sqrt(tf.reduce_mean(tf.square(truth))))
-        error = float(tf.sqrt(tf.reduce_mean(tf.square(truth - rounded[name]))))
-        errors[name.removesuffix(_SUFFIX)] = error / size if size else 0.0
-    return errors
-
-
 def _observer(model: keras.Model) -> keras.Model:
     """From the float model's input to what `build_qat` rounds, under the names of the layers that round it."""
     places = _Observed()
@@ -130,6 +107,22 @@ def to_convertible(network: keras.Model) -> keras.Model:
             ):  # the converter would give all channels the first one's integer, whatever their scale
                 weights[1][0] = np.nextafter(weights[1][0], np.float32(np.inf))
         copy.get_layer(layer.name).set_weights(weights)
+    return copy
+
+
+def without_rounding(network: keras.Model) -> keras.Model:
+    """The network in float, with the weights as they were trained and no ranges."""
+
+    def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, Range):
+            return keras.layers.Activation("linear", name=layer.name)
+        inner = layer.layer if isinstance(layer, RoundedLayer) else layer
+        return type(inner).from_config(inner.get_config())
+
+    copy = keras.models.clone_model(network, clone_function=plain)
+    for layer in network.layers:
+        if not isinstance(layer, Range):
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy
 
 

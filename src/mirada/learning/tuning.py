@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -16,8 +15,7 @@ from mirada.card import Card
 from mirada.config import AugmentConfig, InputConfig, ModelConfig, QatConfig, TrackingConfig, TrainConfig
 from mirada.errors import MiradaError
 from mirada.learning.devices import Devices
-from mirada.learning.qat import build_qat, calibrate, layer_errors
-from mirada.learning.schemes import preflight
+from mirada.learning.qat import build_qat, calibrate
 from mirada.learning.training import Trainer
 from mirada.records import Dataset
 
@@ -35,8 +33,6 @@ class Tuned:
         before, after: the task's figures on the val split, of the calibrated network and of the best epoch; empty without
             a val split.
         seconds: of calibration and training.
-        layers: a row a layer: layer, type, scheme, and error, the relative error of its output after calibration, as
-            `qat.layer_errors` tells it; None where nothing is rounded.
     """
 
     network: keras.Model
@@ -45,7 +41,6 @@ class Tuned:
     before: dict[str, float]
     after: dict[str, float]
     seconds: float
-    layers: list[dict[str, Any]]
 
 
 def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_dir: str | Path) -> TrainConfig:
@@ -113,14 +108,7 @@ def tune(
     """
     started = time.perf_counter()
     calibrated = build_qat(model, card)
-    images = iter(batches)
-    first = next(images)
-    calibrate(calibrated, model, itertools.chain([first], images))
-    errors = layer_errors(calibrated, model, first)
-    layers = [
-        {"layer": scheme.name, "type": scheme.kind, "scheme": scheme.text, "error": errors.get(scheme.name)}
-        for scheme in preflight(model)
-    ]
+    calibrate(calibrated, model, batches)
     weights = calibrated.get_weights()
 
     def build() -> keras.Model:
@@ -140,4 +128,4 @@ def tune(
         best, after = 0, before
     else:
         calibrated.set_weights(trainer.best_model().get_weights())
-    return Tuned(calibrated, best, trainer.state.epoch, before, after, time.perf_counter() - started, layers)
+    return Tuned(calibrated, best, trainer.state.epoch, before, after, time.perf_counter() - started)

@@ -1,74 +1,75 @@
-"""Quantize: `model.keras` in, one `.tflite` a variant, `variants.json` and, of qat, `layers.csv` out."""
+"""Quantize: `model.keras` in, one `.tflite` a variant, `variants.json` and what int8 does to each layer out.
+
+With a budget of accuracy (`max_drop`), also the variant `best`: the first rung of a ladder that keeps within it.
+"""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import itertools
 import json
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from mirada import tracking
+from mirada.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, require_val, write_ladder
+from mirada.calibration import calibration_images, choose_balanced
 from mirada.card import Card, load_card
 from mirada.config import QuantizeConfig
 from mirada.errors import MiradaError
-from mirada.images import decode
+from mirada.evidence import LayerEvidence, layer_evidence, write_evidence
+from mirada.layer_plot import plot_layers
 from mirada.litert import float_operators
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
 
 if TYPE_CHECKING:
-    import tf_keras as keras
+    from mirada.learning.variants import Conversions
+
+BEST = "best"  # the variant that keeps within the budget, whatever rung it came from
+_INT8 = ("int8", "qat")  # variants without a float operator
+_EVIDENCE = ("layers.csv", "layers.json", "layers.png")
+_LADDER = "ladder.json"
 
 
 def run(config: QuantizeConfig) -> None:
-    """Convert the trained model to every variant of `config.variants`.
+    """Convert the trained model to every variant of `config.variants`, and climb the ladder where there is a budget.
 
     Raises:
-        MiradaError: an earlier stage is missing, the data do not fit the model, a layer has no int8 scheme, or a variant
-            that claims int8 holds float operators.
+        MiradaError: an earlier stage is missing, the data do not fit the model, a layer has no int8 scheme, a variant
+            that claims int8 holds float operators, or, with on_miss=fail, no rung keeps within the budget.
     """
     card = load_card(config.model_dir)
     dataset = load_dataset(config.data_dir)
     _check(config, card, dataset)
-    output_dir = Path(config.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    for stale in ("variants.json", "layers.csv", "*.tflite", "*.part"):  # until all are there, there is no list of them
-        for file in output_dir.glob(stale):
-            file.unlink()
+    output_dir = _empty(Path(config.output_dir))
     started = time.perf_counter()
-    converted = _Conversions(config, card, dataset)
-    variants: list[dict[str, Any]] = []
-    for name in config.variants:
-        model, extra = converted.model(name)
-        before = time.perf_counter()
-        content = converted.convert(model, name)
-        variants.append(_write(output_dir, name, content, time.perf_counter() - before) | extra)
-        print(f"{name}: {len(content) / 1e6:.2f} MB in {variants[-1]['conversion_s']:.1f} s", flush=True)
-    _write_layers(converted.layers, output_dir)
+    from mirada.learning.variants import Conversions
+
+    made = Conversions(config, card, dataset, partial(_report, f"val_{get_task(card.task).main_metric}"))
+    variants = [_convert(made, name, output_dir) for name in config.variants]
+    contents = {name: (output_dir / f"{name}.tflite").read_bytes() for name in config.variants if name in _INT8}
+    ladder, best = None, None
+    if config.max_drop is not None:
+        ladder, best = _climb(made, contents, output_dir)
+        variants.append(_write_best(output_dir, best, ladder, variants))
+    _write_layers(made, contents, best, output_dir)
     (output_dir / "variants.json").write_text(json.dumps({"variants": variants}, indent=2) + "\n")
     _print(variants)
-    with tracking.resume_run(config.tracking, card) as mlflow_run:
-        metrics = {"quantize_seconds": time.perf_counter() - started}
-        for variant in variants:
-            metrics |= {f"{variant['name']}/{key}": variant[key] for key in ("size_bytes", "conversion_s")}
-            metrics |= {f"{variant['name']}/{key}": value for key, value in variant.get("tuning", {}).items()}
-            mlflow_run.log_artifacts(output_dir / variant["file"], "quantize")
-        mlflow_run.log_metrics(metrics)
-        mlflow_run.log_params({f"quantize.{key}": value for key, value in _settings(config).items()})
-        for written in (output_dir / "variants.json", output_dir / "layers.csv"):
-            if written.is_file():
-                mlflow_run.log_artifacts(written, "quantize")
+    if ladder is not None:
+        _print_ladder(ladder)
+    _track(config, card, variants, ladder, time.perf_counter() - started)
+    if ladder is not None and not ladder.met and config.on_miss == "fail":
+        raise MiradaError(
+            f"{ladder.sentence()} Raise max_drop or qat.epochs, or change the layers that "
+            f"{output_dir / 'layers.csv'} blames."
+        )
 
 
 def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
@@ -87,67 +88,29 @@ def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
         raise MiradaError(
             f"{Path(config.model_dir) / 'model.keras'} is missing: run the train stage first (`dvc repro train`)."
         )
+    if config.max_drop is not None:
+        require_val(dataset)
 
 
-class _Conversions:
-    """The trained model, and what becomes of it on the way to each variant.
+def _empty(folder: Path) -> Path:
+    """The output folder without what an earlier run left: until all variants are there, there is no list of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in ("variants.json", _LADDER, *_EVIDENCE, "*.tflite", "*.part"):
+        for file in folder.glob(stale):
+            file.unlink()
+    return folder
 
-    Attributes:
-        layers: rows of `layers.csv`, one a layer; empty without qat.
-    """
 
-    def __init__(self, config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
-        from mirada.learning.devices import choose_devices
-        from mirada.learning.models import load_model
-
-        self.config, self.card, self.dataset = config, card, dataset
-        self.layers: list[dict[str, Any]] = []
-        wanted = "qat" in config.variants
-        self.devices = choose_devices(config.qat.gpus) if wanted else None  # before anything runs on a device
-        self.float_model = load_model(Path(config.model_dir) / "model.keras")
-        if wanted:  # a layer without a scheme should not wait for the other variants
-            from mirada.learning.schemes import preflight, require_schemes
-
-            require_schemes(preflight(self.float_model))
-
-    def model(self, name: str) -> tuple[keras.Model, dict[str, Any]]:
-        """What to convert to a variant, and what is to be said of it in `variants.json`."""
-        return self._tune() if name == "qat" else (self.float_model, {})
-
-    def convert(self, model: keras.Model, name: str) -> bytes:
-        """The variant's `.tflite`."""
-        from mirada.learning.conversion import convert
-
-        chosen = choose_calibration(self.dataset, self.config.calibration_images, self.config.seed)
-        scaling = {"input_scale": self.card.input_scale, "input_offset": self.card.input_offset}
-        return convert(model, name, lambda: calibration_images(self.dataset, chosen), **scaling)
-
-    def _tune(self) -> tuple[keras.Model, dict[str, Any]]:
-        """The model tuned with int8's rounding in place; its figures."""
-        from mirada.learning.qat import to_convertible
-        from mirada.learning.tuning import training_config, tune
-
-        metric = f"val_{get_task(self.card.task).main_metric}"
-        assert self.devices is not None
-        with tempfile.TemporaryDirectory(prefix="mirada-qat-") as checkpoints:
-            settings = training_config(self.card, self.config.qat, self.config.data_dir, checkpoints)
-            images = self.config.qat.calibration_batches * settings.batch_size
-            chosen = choose_calibration(self.dataset, images, self.config.seed)
-            batches = self._batches(chosen, settings.batch_size)
-            tuned = tune(
-                self.float_model, self.card, self.dataset, settings, self.devices, batches, partial(_report, metric)
-            )
-        self.layers = tuned.layers
-        figures = {"best_epoch": tuned.best_epoch, "epochs": tuned.epochs, "seconds": round(tuned.seconds, 1)}
-        if metric in tuned.before:
-            figures |= {f"{metric}_calibrated": tuned.before[metric], f"{metric}_tuned": tuned.after[metric]}
-        return to_convertible(tuned.network), {"tuning": figures}
-
-    def _batches(self, indices: list[int], size: int) -> Iterator[np.ndarray]:
-        """The chosen images as float inputs, full batches as far as they go."""
-        images = calibration_images(self.dataset, indices)
-        while batch := list(itertools.islice(images, size)):
-            yield np.stack(batch).astype(np.float32) * self.card.input_scale + np.float32(self.card.input_offset)
+def _convert(made: Conversions, name: str, output_dir: Path) -> dict[str, Any]:
+    """Make and write one variant; its entry of `variants.json`."""
+    extra = {}
+    if name == "qat":
+        extra = {"tuning": made.tuning_figures()}  # the training is no part of the conversion's time
+    before = time.perf_counter()
+    content = made.convert(name)
+    entry = _write(output_dir, name, content, time.perf_counter() - before) | extra
+    print(f"{name}: {len(content) / 1e6:.2f} MB in {entry['conversion_s']:.1f} s", flush=True)
+    return entry
 
 
 def _report(metric: str, epoch: int, figures: dict[str, float]) -> None:
@@ -157,61 +120,11 @@ def _report(metric: str, epoch: int, figures: dict[str, float]) -> None:
     print(f"qat {f'epoch {epoch}' if epoch else 'calibrated'}: {', '.join(shown)}", flush=True)
 
 
-def _write_layers(layers: list[dict[str, Any]], output_dir: Path) -> None:
-    if not layers:
-        return
-    with (output_dir / "layers.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(layers[0]))
-        writer.writeheader()
-        writer.writerows(layers)
-
-
-def _settings(config: QuantizeConfig) -> dict[str, Any]:
-    settings = asdict(config.qat) if "qat" in config.variants else {}
-    return {
-        "variants": ",".join(config.variants),
-        "calibration_images": config.calibration_images,
-        "seed": config.seed,
-    } | {f"qat.{key}": value for key, value in settings.items()}
-
-
-def choose_calibration(dataset: Dataset, count: int, seed: int) -> list[int]:
-    """Indices of training images for calibration, drawn at random until every class is in.
-
-    Args:
-        dataset: its training split is drawn from.
-        count: how many; more only where every class would not be in otherwise.
-        seed: decides the draw.
-
-    Returns:
-        Sorted indices into the training split.
-    """
-    labels = [set(example.labels[~example.ignore].tolist()) for example in dataset.examples("train")]
-    order = np.random.default_rng(seed).permutation(len(labels))
-    chosen: list[int] = []
-    missing = set().union(*labels)
-    for index in order:  # first whatever brings a class that is not in yet
-        if labels[index] & missing:
-            chosen.append(int(index))
-            missing -= labels[index]
-    taken = set(chosen)
-    rest = [int(index) for index in order if int(index) not in taken]
-    return sorted(chosen + rest[: max(0, count - len(chosen))])
-
-
-def calibration_images(dataset: Dataset, indices: list[int]) -> Iterator[np.ndarray]:
-    """The chosen training images, (S, S, C) uint8."""
-    wanted = set(indices)
-    for index, example in enumerate(dataset.examples("train")):
-        if index in wanted:
-            yield decode(example.image, dataset.channels)
-
-
 def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[str, Any]:
     """Write one variant under its name only when it is what the name says."""
     temporary = output_dir / f"{name}.part"
     temporary.write_bytes(content)
-    if name in ("int8", "qat") and (floats := float_operators(temporary)):
+    if name in _INT8 and (floats := float_operators(temporary)):
         temporary.unlink()
         raise MiradaError(
             f"The {name} variant still computes in float: {', '.join(floats)}: leave out {name} with "
@@ -228,10 +141,110 @@ def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[
     }
 
 
+# -- the budget --------------------------------------------------------------------------------------------------------
+
+
+def _climb(made: Conversions, contents: dict[str, bytes], output_dir: Path) -> tuple[Ladder, Candidate]:
+    """Try what `config.ladder` allows, and write `ladder.json`."""
+    from mirada.learning.ladder import Candidates
+
+    config, float32 = made.config, output_dir / "float32.tflite"
+    assert config.max_drop is not None
+    judge = Validation(made.card, made.dataset, output_dir, float32, config.seed)
+    ladder = Ladder(judge.task.main_metric, config.max_drop, len(judge.truths), judge.reference)
+    candidates = Candidates(made, contents, float32, judge, ladder)
+    best = climb(ladder, iter(candidates), judge.measure, _report_rung)
+    write_ladder(ladder, output_dir / _LADDER)
+    return ladder, best
+
+
+def _report_rung(rung: Rung) -> None:
+    """One line a rung."""
+    print(f"ladder, {rung.rung} ({rung.what}): drop {rung.drop:+.3f} in {rung.minutes:.1f} min", flush=True)
+
+
+def _write_best(output_dir: Path, best: Candidate, ladder: Ladder, variants: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write the variant `best`; `of` is the variant that it is the same file as, if there is one."""
+    entry = _write(output_dir, BEST, best.content, 60 * ladder.find(best.rung).minutes)
+    same = next((variant["name"] for variant in variants if variant["sha256"] == entry["sha256"]), None)
+    return entry | {"rung": best.rung, "of": same, "within_max_drop": ladder.met}
+
+
+# -- the layers --------------------------------------------------------------------------------------------------------
+
+
+def _write_layers(made: Conversions, contents: dict[str, bytes], best: Candidate | None, output_dir: Path) -> None:
+    """Write what int8 does to each layer of int8 and qat, and of best where it is neither."""
+    count = made.config.evidence_images
+    judged = dict(contents)
+    if best is not None and best.content not in contents.values():
+        judged[BEST] = best.content
+    if count == 0 or not judged:
+        return
+    images = list(calibration_images(made.dataset, choose_balanced(made.dataset, count, made.config.seed)))
+    rows: list[LayerEvidence] = []
+    for name, content in judged.items():
+        tuned = name == "qat" or (name == BEST and best is not None and best.kind.startswith("qat"))
+        truth = made.tuned_network if tuned else made.network
+        rows += layer_evidence(name, content, truth.opened, images, made.card)
+    write_evidence(rows, output_dir)
+    (output_dir / "layers.png").write_bytes(plot_layers(rows))
+
+
+# -- what people see ---------------------------------------------------------------------------------------------------
+
+
 def _print(variants: list[dict[str, Any]]) -> None:
     base = next(variant["size_bytes"] for variant in variants if variant["name"] == "float32")
     table = Table("variant", "size MB", "of float32", "conversion s", title="quantize")
     for variant in variants:
-        size = variant["size_bytes"]
-        table.add_row(variant["name"], f"{size / 1e6:.2f}", f"{size / base:.2f}", f"{variant['conversion_s']:.1f}")
+        size, name = variant["size_bytes"], variant["name"] + (f" ({variant['rung']})" if "rung" in variant else "")
+        table.add_row(name, f"{size / 1e6:.2f}", f"{size / base:.2f}", f"{variant['conversion_s']:.1f}")
     Console().print(table)
+
+
+def _print_ladder(ladder: Ladder) -> None:
+    head = ("rung", "val", "drop", "95 % interval", "MB", "p50 ms", "min", "float")
+    title = f"ladder: {ladder.metric} on {ladder.images} val images, may drop by {ladder.max_drop:g}"
+    table = Table(*head, title=title, box=SIMPLE)
+    for rung in ladder.rungs:
+        name = f"{rung.rung} {'✓' if ladder.met else '(best)'}" if rung.rung == ladder.best else rung.rung
+        drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
+        cost = (f"{rung.size_bytes / 1e6:.2f}", f"{rung.latency_ms_p50:.1f}", f"{rung.minutes:.1f}")
+        table.add_row(name, f"{rung.value:.3f}", *drop, *cost, str(len(rung.float_layers)))
+    Console().print(table)
+    for note in (*ladder.skipped, ladder.sentence()):
+        print(f"ladder: {note}", flush=True)
+
+
+def _track(
+    config: QuantizeConfig, card: Card, variants: list[dict[str, Any]], ladder: Ladder | None, seconds: float
+) -> None:
+    output_dir = Path(config.output_dir)
+    with tracking.resume_run(config.tracking, card) as mlflow_run:
+        metrics = {"quantize_seconds": seconds} | (ladder_figures(ladder) if ladder else {})
+        for variant in variants:
+            metrics |= {f"{variant['name']}/{key}": variant[key] for key in ("size_bytes", "conversion_s")}
+            metrics |= {f"{variant['name']}/{key}": value for key, value in variant.get("tuning", {}).items()}
+            mlflow_run.log_artifacts(output_dir / variant["file"], "quantize")
+        mlflow_run.log_metrics(metrics)
+        mlflow_run.log_params({f"quantize.{key}": value for key, value in _settings(config).items()})
+        if ladder is not None:
+            mlflow_run.set_tags({"ladder.best": ladder.best})
+        for written in ("variants.json", _LADDER, *_EVIDENCE):
+            if (output_dir / written).is_file():
+                mlflow_run.log_artifacts(output_dir / written, "quantize")
+
+
+def _settings(config: QuantizeConfig) -> dict[str, Any]:
+    climbs = config.max_drop is not None
+    tunes = "qat" in config.variants or (climbs and {"qat", "qat_selective"} & set(config.ladder))
+    settings: dict[str, Any] = {
+        "variants": ",".join(config.variants),
+        "calibration_images": config.calibration_images,
+        "seed": config.seed,
+        "max_drop": config.max_drop,
+    }
+    if climbs:
+        settings |= {"ladder": ",".join(config.ladder), "float_layers": config.float_layers, "on_miss": config.on_miss}
+    return settings | ({f"qat.{key}": value for key, value in asdict(config.qat).items()} if tunes else {})

@@ -1,0 +1,137 @@
+"""The candidates for int8 within a budget of accuracy, from the cheapest to make to the dearest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mirada.budget import Candidate, Ladder, Validation
+from mirada.calibration import POOL, calibration_images, choose_balanced, choose_hardest, choose_random
+from mirada.errors import MiradaError
+from mirada.evidence import layer_evidence
+from mirada.learning.ranges import RANGES, Observed
+from mirada.learning.schemes import preflight, require_schemes
+from mirada.learning.selective import Selection
+from mirada.learning.variants import Conversions
+from mirada.litert import Model
+
+_PROBES = 8  # images that the search for the worst operators looks at
+_MORE = 4  # times as many images for a rung with more of them
+_WORDS = {
+    "extremes": "the extremes of all",
+    "mean": "the mean of each image's extremes",
+    "percentile": "the ends without each image's outermost 0.05 %",
+}
+
+
+class Candidates:
+    """Makes the candidates, each only when it is asked for.
+
+    Args:
+        made: the variants' maker.
+        contents: variant -> `.tflite` of what is there already.
+        float32: the float32 file.
+        judge: measures on val.
+        ladder: what was climbed so far; what can't be made is noted there.
+    """
+
+    def __init__(
+        self,
+        made: Conversions,
+        contents: dict[str, bytes],
+        float32: Path,
+        judge: Validation,
+        ladder: Ladder,
+    ) -> None:
+        self.config, self.made, self.contents, self.float32 = made.config, made, contents, float32
+        self.judge, self.ladder = judge, ladder
+        self._ways = {"int8": ("extremes", self._random(made.config.calibration_images))}  # rung -> ranges, images
+        self._seen: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """In the order of climbing; plain int8 is always the first."""
+        content = self.contents.get("int8") or self.made.convert("int8")
+        count = self.config.calibration_images
+        yield Candidate("int8", "calibration", f"ranges by the converter, {count} random images", content)
+        ways = {
+            "calibration": self._calibrated,
+            "selective": self._selected,
+            "qat": self._tuned,
+            "qat_selective": self._tuned_selected,
+        }
+        for kind in self.config.ladder:
+            try:
+                yield from ways[kind]()
+            except MiradaError as error:  # a rung that can't be climbed is no reason to give up the others
+                self.ladder.skipped.append(f"{kind}: {error}")
+
+    def _images(self, indices: list[int]) -> Iterator[np.ndarray]:
+        return calibration_images(self.made.dataset, indices)
+
+    # -- the rungs -------------------------------------------------------------------------------------------------
+
+    def _calibrated(self) -> Iterator[Candidate]:
+        """Full int8 with other ranges, of other images, of more images."""
+        count, seed, data = self.config.calibration_images, self.config.seed, self.made.dataset
+        balanced = choose_balanced(data, count, seed)
+        for kind in RANGES:
+            text = f"ranges: {_WORDS[kind]}, {len(balanced)} class-balanced images"
+            yield self._with_ranges(kind, kind, balanced, text)
+        pool = min(POOL * count, data.splits["train"]["images"])
+        hardest = choose_hardest(data, count, seed, Model(self.float32, self.made.card), self.made.card)
+        text = f"ranges: {_WORDS['extremes']}, the {len(hardest)} hardest of {pool} images"
+        yield self._with_ranges("hardest", "extremes", hardest, text)
+        more = choose_balanced(data, _MORE * count, seed)
+        if len(more) > len(balanced):
+            text = f"ranges: {_WORDS['extremes']}, {len(more)} class-balanced images"
+            yield self._with_ranges("more_images", "extremes", more, text)
+
+    def _with_ranges(self, rung: str, kind: str, indices: list[int], what: str) -> Candidate:
+        self._ways[rung] = (kind, indices)
+        network = self.made.network
+        return Candidate(rung, "calibration", what, network.quantize(self._ranges(network, kind, indices)))
+
+    def _selected(self) -> Iterator[Candidate]:
+        """Int8 with the worst operators in float: what is left may do with the extremes, or with the best ranges so far."""
+        yield from self._select("selective", self.made.network)
+
+    def _tuned(self) -> Iterator[Candidate]:
+        """Quantization-aware training."""
+        require_schemes(preflight(self.made.float_model))
+        content = self.contents.get("qat") or self.made.convert("qat")
+        epochs = self.made.tuned.epochs
+        yield Candidate("qat", "qat", f"tuned with int8's rounding in place, {epochs} epochs", content)
+
+    def _tuned_selected(self) -> Iterator[Candidate]:
+        """The tuned weights, with the worst operators in float."""
+        require_schemes(preflight(self.made.float_model))
+        yield from self._select("qat_selective", self.made.tuned_network)
+
+    def _select(self, kind: str, network: Observed) -> Iterator[Candidate]:
+        best = min((entry for entry in self.ladder.rungs if entry.rung in self._ways), key=lambda entry: entry.drop)
+        for base in dict.fromkeys((self._plain(), best.rung)):
+            ranges = self._ranges(network, *self._ways[base])
+            probes = list(self._images(choose_balanced(self.made.dataset, _PROBES, self.config.seed)))
+            rows = layer_evidence(kind, network.quantize(ranges), network.opened, probes, self.made.card)
+            selection = Selection(network, ranges, probes, self.judge.load, self.config.float_layers)
+            found = selection.search(rows, lambda content: self.ladder.fits(self.judge.drop(content)))
+            rung = kind if base == self._plain() else f"{kind}_{base}"
+            tuned = "tuned weights, " if kind == "qat_selective" else ""
+            what = f"{tuned}ranges of {base}, {len(found.names)} of {len(rows)} operators in float"
+            yield Candidate(rung, kind, what, found.content, found.layers)
+
+    def _plain(self) -> str:
+        """The best rung so far whose ranges are the extremes: what lies far out is the selection's business."""
+        plain = [entry for entry in self.ladder.rungs if self._ways.get(entry.rung, ("",))[0] == "extremes"]
+        return min(plain, key=lambda entry: entry.drop).rung
+
+    def _ranges(self, network: Observed, kind: str, indices: list[int]) -> dict[str, tuple[float, float]]:
+        key = (id(network), *indices)
+        if key not in self._seen:
+            self._seen[key] = network.observe(self._images(indices))
+        return network.ranges(self._seen[key], kind)
+
+    def _random(self, count: int) -> list[int]:
+        return choose_random(self.made.dataset, count, self.config.seed)
