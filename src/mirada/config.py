@@ -339,7 +339,7 @@ class TrainConfig:
     output_dir: str = MISSING
     epochs: int = 20
     batch_size: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None  # null: what suits the task
     schedule: str = "cosine"  # cosine | constant
     backbone_lr_scale: float = 0.3
     weight_decay: float = 1e-4
@@ -379,7 +379,8 @@ class TrainConfig:
             "seed",
         ):
             _at_least(key, getattr(self, key), 0)
-        _above("learning_rate", self.learning_rate, 0)
+        if self.learning_rate is not None:
+            _above("learning_rate", self.learning_rate, 0)
         _one_of("schedule", self.schedule, ("cosine", "constant"))
         _one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
         _between("label_smoothing", self.label_smoothing, 0.0, 0.5)

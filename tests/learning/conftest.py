@@ -72,5 +72,6 @@ def train_config(tmp_path: Path, squares: Dataset) -> TrainConfig:
         output_dir=str(tmp_path / "train"),
         epochs=2,
         batch_size=4,
+        learning_rate=1e-3,
         deterministic=True,
     )

@@ -80,6 +80,7 @@ class Trainer:
         self.config, self.dataset, self.devices, self.card = config, dataset, devices, card
         self.task, learning = get_task(dataset.task), learning_task(dataset.task)
         self.losses = ("loss", *learning.LOSSES)
+        self.learning_rate = config.learning_rate or learning.LEARNING_RATE
         self.folder = Path(config.output_dir) / "checkpoints"
         keras.backend.experimental.enable_tf_random_generator()  # dropout's state can then be kept
         keras.utils.set_random_seed(config.seed)
@@ -117,7 +118,7 @@ class Trainer:
 
     def _optimizer(self) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.AdamW(
-            self.config.learning_rate, weight_decay=self.config.weight_decay, jit_compile=False
+            self.learning_rate, weight_decay=self.config.weight_decay, jit_compile=False
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
@@ -264,7 +265,7 @@ class Trainer:
         rates = []
         for since, scale in ((thawed, config.backbone_lr_scale), (epoch, 1.0)):
             ramp = min(1.0, (since + 1 / self.input.steps) / config.warmup_epochs) if config.warmup_epochs else 1.0
-            rates.append(config.learning_rate * scale * decay * max(ramp, 0.0))
+            rates.append(self.learning_rate * scale * decay * max(ramp, 0.0))
         for optimizer, rate in zip(self.optimizers, rates, strict=True):
             optimizer.learning_rate.assign(rate)
         return rates[0], rates[1]

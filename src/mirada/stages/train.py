@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,8 +46,11 @@ def run(config: TrainConfig) -> float:
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     from mirada.learning.devices import choose_devices
+    from mirada.learning.tasks import learning_task
     from mirada.learning.training import Trainer
 
+    if config.learning_rate is None:
+        config = replace(config, learning_rate=learning_task(dataset.task).LEARNING_RATE)
     devices = choose_devices(config.gpus)
     print(devices.sentence)
     card = _card(config, dataset)

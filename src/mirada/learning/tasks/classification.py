@@ -19,6 +19,7 @@ from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes",)
 NETWORKS: tuple[str, ...] = ("efficientnet_lite0", "tiny", "study1", "study3")
+LEARNING_RATE = 1e-3
 
 
 def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:

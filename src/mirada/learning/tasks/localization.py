@@ -23,6 +23,7 @@ from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes", "boxes")
 NETWORKS: tuple[str, ...] = ("efficientnet_lite0", "tiny", "study1")
+LEARNING_RATE = 1e-3
 STRIDE = 16
 BOX_WEIGHT = 2.0
 _START_DISTANCE = 4.0  # cells from a cell's centre to each side of the untrained net's boxes
