@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mirada.card import Card
-from mirada.operators import Opened, Operator, pair, to_input
+from mirada.operators import MOVING, Opened, Operator, pair, to_input
 
 FLOAT, HARMLESS = "stays float", "harmless"
 WIDE, SATURATED, LEVELS = "range too wide", "saturated", "few levels"
@@ -147,11 +147,10 @@ def _grid(opened: Opened, index: int) -> tuple[float, float, float]:
 
 def _moved(opened: Opened) -> set[int]:
     """The tensors with values that were rounded before: pooling, reshaping and the like keep their input's range."""
-    keeping = ("MAX_POOL_2D", "RESHAPE", "PAD", "RESIZE_NEAREST_NEIGHBOR", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
     found = set()
     for operator in opened.operators:
         source, target = (opened.tensors[i]["quantization"] for i in (operator.inputs[0], operator.output))
-        if operator.kind in keeping and source == target:
+        if operator.kind in MOVING and source == target:
             found.add(operator.output)
     return found
 
@@ -170,7 +169,9 @@ def _row(
     rounded = next(
         ((i, j) for i, j in weights if _scales(opened, i).size and opened.tensors[i]["dtype"] == np.int8), None
     )
-    share, weight_db = _compare_weights(opened, truth, *rounded, _added_to(operator, tally)) if rounded else (0.0, None)
+    share, weight_db = 0.0, None
+    if rounded:
+        share, weight_db = _compare_weights(opened, truth, operator.kind, *rounded, _added_to(operator, tally))
     scales = _scales(opened, rounded[0]) if rounded else np.zeros(0)
     details = opened.tensors[operator.output]
     low, high, step = _grid(opened, operator.output) if tally else (None, None, None)
@@ -224,12 +225,12 @@ def _added_to(operator: Operator, tally: _Tally | None) -> np.ndarray | None:
 
 
 def _compare_weights(
-    opened: Opened, truth: Opened, index: int, same: int, added_to: np.ndarray | None
+    opened: Opened, truth: Opened, kind: str, index: int, same: int, added_to: np.ndarray | None
 ) -> tuple[float, float | None]:
     """The weights' error relative to their size, mean square, mean over channels; and their signal to error in dB."""
     scales = _scales(opened, index)
     parameters = opened.tensors[index]["quantization_parameters"]
-    axis = int(parameters["quantized_dimension"]) if scales.size > 1 else -1
+    axis = 0 if kind in ("CONV_2D", "FULLY_CONNECTED") else -1  # of the output's channels
     zero_point = int(parameters["zero_points"][0])  # not 0 only where one scale serves all channels
     rounded, weights = (np.moveaxis(o.value(i), axis, 0) for o, i in ((opened, index), (truth, same)))
     if rounded.shape != weights.shape:

@@ -12,6 +12,10 @@ from mirada.litert import SIGNATURE
 from mirada.quiet import quiet_libraries
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # between int8 and float, no layers of the network
+# operators that only move or choose values, so that their output can keep their input's range
+MOVING = (
+    "MAX_POOL_2D", "REDUCE_MAX", "RESHAPE", "SQUEEZE", "PAD", "RESIZE_NEAREST_NEIGHBOR", "STRIDED_SLICE", "TRANSPOSE",
+)  # fmt: skip
 _COMPUTES = ("Conv2D", "depthwise", "MatMul")  # how the name of what a layer computes with its weights begins
 
 

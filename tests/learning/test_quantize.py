@@ -53,11 +53,11 @@ def test_every_variant_is_listed_with_its_size_and_digest(trained, capsys):
 
 
 def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(trained, tmp_path, monkeypatch):
-    from mirada.learning import conversion
+    from mirada.learning import variants
 
-    real = conversion.convert
-    monkeypatch.setattr(conversion, "convert", lambda model, name, images, **scaling: real(model, "float32", images))
-    config = replace(trained, output_dir=str(tmp_path / "q"))
+    real = variants.convert
+    monkeypatch.setattr(variants, "convert", lambda model, name, images, **scaling: real(model, "float32", images))
+    config = replace(trained, output_dir=str(tmp_path / "q"), variants=["float32", "int8"])
     with pytest.raises(MiradaError, match=r"The int8 variant still computes in float: .*CONV_2D"):
         quantize.run(config)
     assert not (tmp_path / "q/variants.json").exists()

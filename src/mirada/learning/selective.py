@@ -10,7 +10,7 @@ import numpy as np
 from mirada.evidence import LEVELS, LayerEvidence, worst_layers
 from mirada.learning.ranges import Observed
 from mirada.litert import Model
-from mirada.operators import to_input
+from mirada.operators import MOVING, Operator, to_input
 
 _WORST = 10  # operators that the search starts from
 _WORTH = 0.95  # the outputs' error must come down to this share of it for an operator to be worth its float weights
@@ -86,11 +86,18 @@ class Selection:
         units = []
         for row in worst_layers(rows, _WORST):
             operator = next(op for op in operators if op.name == row.tensor)
-            readers = {op.name for op in operators if operator.output in op.inputs}
             units.append(frozenset({operator.name}))
-            if row.why != LEVELS and readers:
-                units.append(frozenset({operator.name} | readers))
-        return units
+            if row.why != LEVELS:
+                units.append(frozenset({operator.name} | self._readers(operator)))
+        return list(dict.fromkeys(units))
+
+    def _readers(self, operator: Operator) -> set[str]:
+        """Names of the operators that compute with the output of one, be it after others that only moved its values."""
+        names = set()
+        for reader in self.observed.opened.operators:
+            if operator.output in reader.inputs:
+                names |= {reader.name} | (self._readers(reader) if reader.kind in MOVING else set())
+        return names
 
     def _prune(
         self, chosen: frozenset[str], content: bytes, fits: Callable[[bytes], bool]

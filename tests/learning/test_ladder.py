@@ -1,0 +1,122 @@
+"""A network that plain int8 breaks, repaired by the ladder; and the same bytes twice."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from mirada.budget import Ladder
+from mirada.card import load_card, save_card
+from mirada.config import QuantizeConfig, TrackingConfig
+from mirada.errors import MiradaError
+from mirada.litert import Model
+from mirada.records import load_dataset
+from mirada.stages import quantize
+from tests.singles import SIDE, make_card, write_singles
+from tests.squares import SQUARE
+
+from .test_quantize import trained  # noqa: F401 - a fixture
+
+
+def fragile() -> keras.Model:
+    """Tells bright squares by 20 * (brightness - 0.84), half of it by way of a channel that is a thousand times as large.
+
+    In int8 that channel's range leaves the other one no level but 0, and its weight of 0.01 is 0 beside the other one of 10.
+    """
+    image = keras.Input((SIDE, SIDE, 1), name="image")
+    kernel = np.full((SQUARE, SQUARE, 1, 2), 0.5 / SQUARE**2, np.float32) * np.array([1, 1000], np.float32)
+    window = keras.layers.ZeroPadding2D(4)(image)
+    weights = [kernel, np.array([0.5, 500], np.float32)]
+    response = keras.layers.Conv2D(2, SQUARE, 16, weights=weights, name="shine")(window)
+    strongest = keras.layers.GlobalMaxPooling2D(name="strongest")(response)
+    dense = [np.array([[0, 10], [0, 0.01]], np.float32), np.array([0, -16.8], np.float32)]
+    return keras.Model(image, {"classes": keras.layers.Dense(2, weights=dense, name="classes")(strongest)})
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory) -> QuantizeConfig:
+    """The fragile network, its data and the settings to quantize it."""
+    folder = tmp_path_factory.mktemp("broken")
+    dataset = write_singles(folder / "processed", "classification", images=16)
+    fragile().save(folder / "model.keras")
+    save_card(make_card(dataset), folder / "model.json")
+    return QuantizeConfig(
+        tracking=TrackingConfig(enabled=False),
+        model_dir=str(folder),
+        data_dir=str(folder / "processed"),
+        output_dir=str(folder / "quantize"),
+        variants=["float32", "int8"],
+        calibration_images=8,
+        max_drop=0.01,
+        ladder=["calibration", "selective"],
+    )
+
+
+def test_the_ladder_repairs_what_plain_int8_breaks_and_blames_the_layer(broken, capsys):
+    quantize.run(broken)
+    folder = Path(broken.output_dir)
+    ladder = json.loads((folder / "ladder.json").read_text())
+    rungs = {rung["rung"]: rung for rung in ladder["rungs"]}
+    assert ladder["reference"] == 1.0 and ladder["images"] == 16 and ladder["metric"] == "accuracy"
+    assert rungs["int8"]["value"] == 0.75, "none of the bright quarter is found"
+    assert ladder["best"] == "selective" and ladder["met"] and rungs["selective"]["value"] == 1.0
+    assert set(rungs["selective"]["float_layers"]) == {
+        "shine CONV_2D", "strongest REDUCE_MAX", "classes FULLY_CONNECTED"
+    }  # fmt: skip
+    best = json.loads((folder / "variants.json").read_text())["variants"][-1]
+    assert (best["name"], best["rung"], best["of"], best["within_max_drop"]) == ("best", "selective", None, True)
+    told = json.loads((folder / "layers.json").read_text())
+    assert told["int8"][0].startswith("shine (CONV_2D) adds") and "too wide" in told["int8"][0]
+    assert "operators stay float" in told["best"][-1] and (folder / "layers.png").is_file()
+    assert "selective keeps within 0.01: accuracy 1.000 on val" in capsys.readouterr().out
+    assert not list(folder.glob("*.part"))
+    card, image = load_card(broken.model_dir), np.zeros((SIDE, SIDE, 1), np.uint8)
+    said, truth = (Model(folder / f"{name}.tflite", card).predict(image)["classes"][0] for name in ("best", "float32"))
+    assert said == pytest.approx(truth, abs=0.1) and truth[1] < -10
+
+
+def test_the_same_seed_gives_the_same_bytes(broken, tmp_path):
+    for name in ("a", "b"):
+        quantize.run(replace(broken, output_dir=str(tmp_path / name), evidence_images=2))
+    for file in ("int8.tflite", "best.tflite", "layers.csv"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_no_rung_within_the_budget_ends_as_the_settings_ask_after_all_is_written(broken, tmp_path, capsys):
+    config = replace(broken, output_dir=str(tmp_path), ladder=["calibration"])
+    quantize.run(config)
+    assert "No rung keeps within 0.01; the best is int8: accuracy 0.750 on val" in capsys.readouterr().out
+    (tmp_path / "variants.json").unlink()
+    with pytest.raises(
+        MiradaError, match=r"No rung keeps within 0.01.* Raise max_drop or qat.epochs, or change the layers"
+    ):
+        quantize.run(replace(config, on_miss="fail"))
+    variants = json.loads((tmp_path / "variants.json").read_text())["variants"]
+    assert [variant["name"] for variant in variants] == ["float32", "int8", "best"]
+    assert variants[-1]["of"] == "int8" and variants[-1]["sha256"] == variants[1]["sha256"]
+
+
+def test_a_rung_that_this_model_can_not_climb_is_left_out_with_its_reason(broken, tmp_path):
+    quantize.run(replace(broken, output_dir=str(tmp_path), ladder=["qat"], evidence_images=0))
+    skipped = json.loads((tmp_path / "ladder.json").read_text())["skipped"]
+    assert len(skipped) == 1 and "does not say how it was trained" in skipped[0]
+    assert not (tmp_path / "layers.csv").exists()
+
+
+def test_every_rung_can_be_climbed(trained, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(Ladder, "fits", lambda self, drop: False)
+    config = replace(trained, output_dir=str(tmp_path), variants=["float32"], max_drop=0.0, float_layers=2)
+    quantize.run(replace(config, calibration_images=2, evidence_images=2))
+    content = json.loads((tmp_path / "ladder.json").read_text())
+    rungs = [rung["rung"] for rung in content["rungs"]]
+    assert rungs[:6] == ["int8", "extremes", "mean", "percentile", "hardest", "more_images"]
+    assert [rung for rung in rungs[6:] if "_" not in rung or rung == "qat_selective"] == [
+        "selective",
+        "qat",
+        "qat_selective",
+    ]
+    assert content["skipped"] == [] and all(len(rung["float_layers"]) <= 2 for rung in content["rungs"])
+    assert load_dataset(config.data_dir).splits["val"]["images"] == content["images"]
