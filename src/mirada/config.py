@@ -405,6 +405,7 @@ class TrainConfig:
 
 RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
 VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
+MORE_VARIANTS = ("int16x8",)  # only when asked for: LiteRT computes it many times slower than float32 on a CPU
 
 
 @dataclass
@@ -455,7 +456,7 @@ class QuantizeConfig:
             _one_of("ladder", rung, RUNGS)
         _require(bool(self.ladder), f"ladder must hold one of {', '.join(RUNGS)}; for none, set max_drop=null.")
         for variant in self.variants:
-            _one_of("variants", variant, VARIANTS)
+            _one_of("variants", variant, (*VARIANTS, *MORE_VARIANTS))
         _require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")
         _at_least("calibration_images", self.calibration_images, 1)
 

@@ -12,6 +12,7 @@ from mirada.budget import Ladder
 from mirada.card import load_card, save_card
 from mirada.config import QuantizeConfig, TrackingConfig
 from mirada.errors import MiradaError
+from mirada.images import decode
 from mirada.litert import Model
 from mirada.records import load_dataset
 from mirada.stages import quantize
@@ -120,3 +121,17 @@ def test_every_rung_can_be_climbed(trained, tmp_path, monkeypatch):  # noqa: F81
     ]
     assert content["skipped"] == [] and all(len(rung["float_layers"]) <= 2 for rung in content["rungs"])
     assert load_dataset(config.data_dir).splits["val"]["images"] == content["images"]
+
+
+def test_int16_activations_keep_what_int8_loses(broken, tmp_path):
+    quantize.run(replace(broken, output_dir=str(tmp_path), variants=["float32", "int8", "int16x8"], max_drop=None))
+    card, dataset = load_card(broken.model_dir), load_dataset(broken.data_dir)
+    bright = next(example for example in dataset.examples("val") if example.labels[0] == 1)
+    image = decode(bright.image, 1)
+    said = {}
+    for name in ("float32", "int8", "int16x8"):
+        said[name] = Model(tmp_path / f"{name}.tflite", card).predict(image)["classes"][0][1]
+    brightness = 250 / 255
+    assert said["float32"] == pytest.approx(20 * brightness - 16.8, abs=0.01)
+    assert said["int8"] == pytest.approx(-16.8, abs=0.1), "a step of 3.9 leaves nothing of the brightness"
+    assert said["int16x8"] == pytest.approx(10 * brightness - 16.8, abs=0.2), "only the weight of 0.01 is lost"

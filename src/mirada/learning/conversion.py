@@ -33,9 +33,10 @@ def convert(
     Args:
         model: its outputs are a dictionary, whose keys become the names of the signature 'serving_default'. For 'qat' it is
             what `qat.to_convertible` returned.
-        variant: 'float32', 'float16', 'dynamic', 'int8' or 'qat'; the last two: uint8 in; int8 out, each output with a
-            scale of its own.
-        calibration: gives the images, (S, S, C) uint8, that set the ranges of int8; no other variant asks for them.
+        variant: 'float32', 'float16', 'dynamic', 'int8', 'qat' or 'int16x8'; int8 and qat: uint8 in, int8 out, each output
+            with a scale of its own; int16x8: int16 activations and int8 weights, float32 in and out.
+        calibration: gives the images, (S, S, C) uint8, that set the ranges of int8 and int16x8; no other variant asks for
+            them.
         input_scale, input_offset: from pixels to the float input, as the card says.
 
     Returns:
@@ -54,6 +55,10 @@ def convert(
         converter.inference_output_type = tf.int8
     if variant == "int8":  # of the other one the converter would ask for images that it then does not use
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if variant == "int16x8":
+        names = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
+        converter.target_spec.supported_ops = [tf.lite.OpsSet[names]]
+    if variant in ("int8", "int16x8"):
         converter.representative_dataset = lambda: _representative(calibration(), input_scale, input_offset)
     return share_vectors(_run(converter.convert, variant))
 
