@@ -15,6 +15,7 @@ from PIL import Image
 from mirada.config import PublishedConfig
 from mirada.drawing import plot_curves
 from mirada.pareto import plot_pareto, points_of
+from mirada.quantization_record import QuantizationRecord
 from mirada.tasks import Task
 from mirada.tasks.base import REFERENCE, Column, Table
 from mirada.training_record import TrainingRecord, compare_published, published_table
@@ -61,6 +62,7 @@ class Report:
     notes: list[str]
     pictures: dict[str, list[Picture]]
     training: TrainingRecord
+    quantization: QuantizationRecord
     published: list[PublishedConfig]
     protocol: list[tuple[str, str]]
     provenance: list[tuple[str, str]]
@@ -92,6 +94,10 @@ def render_page(report: Report) -> str:
         pictures=[_group(name, pictures) for name, pictures in report.pictures.items() if pictures],
         legend=task.legend(report.labels, report.results[REFERENCE]),
         published=_published(report),
+        ladder=report.quantization.ladder,
+        ladder_table=report.quantization.ladder_table(),
+        layers=report.quantization.sentences,
+        layers_plot=_data_url(report.quantization.plot, "png") if report.quantization.plot else "",
         timing=report.training.timing_table(),
         timing_sentence=report.training.timing_sentence(),
         timeline=_data_url(report.training.timeline, "png") if report.training.timeline else "",
@@ -101,7 +107,9 @@ def render_page(report: Report) -> str:
 
 
 def smallest_variant(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
-    """The variant that the page is about: of int8 and qat the one with the better metric, else the smallest but float32."""
+    """The variant that the page is about: what the ladder chose, else the better of int8 and qat, else the smallest."""
+    if "best" in figures:
+        return "best"
     others = [name for name in figures if name != REFERENCE]
     if full := [name for name in ("int8", "qat") if name in others]:
         return max(full, key=lambda name: figures[name][metric])

@@ -27,6 +27,7 @@ from mirada.litert import Model, measure_latencies, peak_memory_mb
 from mirada.page import Picture, Report, draw_plots, render_page, smallest_variant
 from mirada.pareto import points_of, tradeoff_table
 from mirada.provenance import available_threads, describe_protocol, describe_provenance
+from mirada.quantization_record import read_quantization
 from mirada.records import Dataset, Example, load_dataset, sha256_of
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
 from mirada.tasks import Task, get_task
@@ -81,6 +82,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         notes=notes,
         pictures=draw_pictures(config, card, dataset, truths, predictions, results[REFERENCE]),
         training=training,
+        quantization=read_quantization(Path(config.variants_dir)),
         published=config.published,
         protocol=describe_protocol(config, _LOADS, task),
         provenance=describe_provenance(card, dataset, training),
@@ -125,8 +127,7 @@ def _judge(
     figures: Mapping[str, Mapping[str, float]],
 ) -> list[Breach]:
     """Hold one variant against the limits, and register it where it keeps them and a name is given."""
-    choice = smallest_variant(figures, get_task(card.task).main_metric) or REFERENCE
-    name = config.judged or ("best" if "best" in figures else choice)
+    name = config.judged or smallest_variant(figures, get_task(card.task).main_metric) or REFERENCE
     breaches = check_limits(figures[name], config.limits, name)
     if config.register and not breaches:
         example = next(dataset.examples(config.split)).image

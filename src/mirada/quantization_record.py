@@ -1,0 +1,70 @@
+"""What the quantize stage noted beside its variants, for the report: the ladder, and what int8 does to each layer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirada.errors import MiradaError
+from mirada.tasks.base import Table
+
+
+@dataclass
+class QuantizationRecord:
+    """All of it empty where the stage left nothing.
+
+    Attributes:
+        ladder: `ladder.json`.
+        sentences: `layers.json`, variant -> what hurts it most.
+        plot: `layers.png`.
+    """
+
+    ladder: dict[str, Any] = field(default_factory=dict)
+    sentences: dict[str, list[str]] = field(default_factory=dict)
+    plot: bytes | None = None
+
+    def ladder_table(self) -> Table | None:
+        """One row a rung that was tried; None without a ladder."""
+        if not self.ladder:
+            return None
+        head = ["rung", "how", "on val", "drop [95 % interval]", "size MB", "p50 ms", "minutes", "layers in float"]
+        rows = [
+            [
+                f"{rung['rung']} ✓" if rung["rung"] == self.ladder["best"] else rung["rung"],
+                rung["what"],
+                f"{rung['value']:.3f}",
+                f"{rung['drop']:+.3f} [{rung['drop_low']:+.3f}, {rung['drop_high']:+.3f}]".replace("-", "−"),
+                f"{rung['size_bytes'] / 1e6:.2f}",
+                f"{rung['latency_ms_p50']:.1f}",
+                f"{rung['minutes']:.1f}",
+                str(len(rung["float_layers"])),
+            ]
+            for rung in self.ladder["rungs"]
+        ]
+        return Table(head, rows)
+
+
+def read_quantization(folder: Path) -> QuantizationRecord:
+    """Read what lies beside the variants.
+
+    Raises:
+        MiradaError: a file is damaged; it is named.
+    """
+    plot = folder / "layers.png"
+    return QuantizationRecord(
+        ladder=_read(folder / "ladder.json"),
+        sentences=_read(folder / "layers.json"),
+        plot=plot.read_bytes() if plot.is_file() else None,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MiradaError(f"{path} is corrupt ({error}): run the quantize stage again.") from error
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,36 @@
+"""What the quantize stage left, as the report shows it."""
+
+import json
+
+import pytest
+
+from mirada.errors import MiradaError
+from mirada.quantization_record import QuantizationRecord, read_quantization
+
+RUNG = {
+    "rung": "int8", "what": "128 images", "value": 0.5, "drop": -0.0123, "drop_low": -0.02, "drop_high": 0.01,
+    "size_bytes": 3_400_000, "latency_ms_p50": 4.26, "minutes": 1.25, "float_layers": ["a", "b"],
+}  # fmt: skip
+
+
+def test_nothing_is_said_where_nothing_was_left(tmp_path):
+    record = read_quantization(tmp_path)
+    assert record == QuantizationRecord() and record.ladder_table() is None
+
+
+def test_the_rung_that_became_best_is_marked(tmp_path):
+    ladder = {"best": "int8", "rungs": [RUNG, RUNG | {"rung": "qat", "float_layers": []}]}
+    (tmp_path / "ladder.json").write_text(json.dumps(ladder))
+    (tmp_path / "layers.json").write_text(json.dumps({"int8": ["stem adds 3 %."]}))
+    (tmp_path / "layers.png").write_bytes(b"picture")
+    record = read_quantization(tmp_path)
+    rows = record.ladder_table().rows
+    assert rows[0] == ["int8 ✓", "128 images", "0.500", "−0.012 [−0.020, +0.010]", "3.40", "4.3", "1.2", "2"]
+    assert (rows[1][0], rows[1][-1]) == ("qat", "0")
+    assert record.sentences == {"int8": ["stem adds 3 %."]} and record.plot == b"picture"
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "ladder.json").write_text("{")
+    with pytest.raises(MiradaError, match=r"ladder.json is corrupt .*run the quantize stage again"):
+        read_quantization(tmp_path)
