@@ -116,7 +116,7 @@ class Candidates:
             probes = list(self._images(choose_balanced(self.made.dataset, _PROBES, self.config.seed)))
             rows = layer_evidence(kind, network.quantize(ranges), network.opened, probes, self.made.card)
             selection = Selection(network, ranges, probes, self.judge.load, self.config.float_layers)
-            found = selection.search(rows, lambda content: self.ladder.fits(self.judge.drop(content)))
+            found = selection.search(rows, self.judge.drop, self.ladder.fits)
             rung = kind if base == self._plain() else f"{kind}_{base}"
             tuned = "tuned weights, " if kind == "qat_selective" else ""
             what = f"{tuned}ranges of {base}, {len(found.names)} of {len(rows)} operators in float"

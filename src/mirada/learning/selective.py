@@ -52,32 +52,35 @@ class Selection:
         self.observed, self.ranges, self.images, self.load, self.limit = observed, ranges, images, load, limit
         self._truth = self._outputs_of_float()
 
-    def search(self, rows: Sequence[LayerEvidence], fits: Callable[[bytes], bool]) -> Selected:
+    def search(
+        self, rows: Sequence[LayerEvidence], drop: Callable[[bytes], float], fits: Callable[[float], bool]
+    ) -> Selected:
         """Leave more and more in float, each time what brings the outputs nearest to the float network's, until it fits.
 
         Args:
             rows: the evidence on the network with all in int8.
-            fits: whether a `.tflite` is good enough; asked after each step, and then for each operator whether it could
-                do without.
+            drop: measures a `.tflite`; asked after each step, and then for each operator whether it is needed.
+            fits: whether a drop is small enough.
 
         Returns:
-            The smallest set found that fits, or the last one tried.
+            The smallest set found that fits; where none does, the one with the smallest drop.
         """
         units = self._units(rows)
         chosen: frozenset[str] = frozenset()
-        content, error = self._quantize(chosen), self._error(self._quantize(chosen))
-        done = fits(content)
-        while not done and units:
+        content = self._quantize(chosen)
+        error, best = self._error(content), (drop(content), 0, chosen, content)
+        while not fits(best[0]):
             tried = [chosen | unit for unit in units if not unit <= chosen and len(chosen | unit) <= self.limit]
             found = [(self._error(self._quantize(names)), len(names), sorted(names)) for names in tried]
             if not found or min(found)[0] > _WORTH * error:
                 break
-            error, _, names = min(found)
+            error, count, names = min(found)
             chosen = frozenset(names)
             content = self._quantize(chosen)
-            done = fits(content)
-        if done:
-            chosen, content = self._prune(chosen, content, fits)
+            best = min(best, (drop(content), count, chosen, content), key=lambda entry: entry[:2])
+        _, _, chosen, content = best
+        if fits(best[0]):
+            chosen, content = self._prune(chosen, content, lambda smaller: fits(drop(smaller)))
         return Selected(sorted(chosen), self._layers(chosen), content)
 
     def _units(self, rows: Sequence[LayerEvidence]) -> list[frozenset[str]]:
