@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from mirada.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, write_ladder
+from mirada.config import QuantizeConfig
 from mirada.errors import MiradaError
 from tests.singles import make_card, write_singles
 
@@ -54,3 +55,19 @@ def test_a_budget_needs_val_images(tmp_path):
     dataset.splits["val"]["images"] = 0
     with pytest.raises(MiradaError, match=r"max_drop is measured on val images, of which .* has none: preprocess with"):
         Validation(make_card(dataset), dataset, tmp_path, tmp_path / "float32.tflite", 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"max_drop": 1.5}, "max_drop must be between 0.0 and 1.0, got 1.5."),
+        ({"on_miss": "stop"}, "on_miss must be one of warn, fail, got 'stop'."),
+        ({"ladder": ["int4"]}, "ladder must be one of calibration, selective, qat, qat_selective, got 'int4'."),
+        ({"ladder": []}, "for none, set max_drop=null."),
+        ({"float_layers": 0}, "float_layers must be at least 1, got 0"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(setting, message):
+    with pytest.raises(MiradaError) as caught:
+        QuantizeConfig(**setting)
+    assert message in str(caught.value)

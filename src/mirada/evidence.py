@@ -1,7 +1,8 @@
 """What int8 does to each layer: how much error it adds, and why; as rows, as sentences and as a plot.
 
 The float network's values on some images are rounded to the int8 file's own grid, tensor by tensor, so that each layer is
-judged by itself; running the int8 file on the same images tells how much has come together until there.
+judged by itself; running the int8 file on the same images tells how much has come together until there. There are no
+times: LiteRT's Python interpreter tells only those of whole inferences.
 """
 
 from __future__ import annotations
@@ -164,15 +165,7 @@ def _row(
     moved: bool,
 ) -> LayerEvidence:
     operator, same = operators
-    constants = opened.constants(operator)
-    weights = [(i, j) for i, j in zip(operator.inputs, same.inputs, strict=False) if i in constants]
-    rounded = next(
-        ((i, j) for i, j in weights if _scales(opened, i).size and opened.tensors[i]["dtype"] == np.int8), None
-    )
-    share, weight_db = 0.0, None
-    if rounded:
-        share, weight_db = _compare_weights(opened, truth, operator.kind, *rounded, _added_to(operator, tally))
-    scales = _scales(opened, rounded[0]) if rounded else np.zeros(0)
+    scales, share, weight_db = _weights(opened, truth, operators, tally)
     details = opened.tensors[operator.output]
     low, high, step = _grid(opened, operator.output) if tally else (None, None, None)
     parts = dict(zip((WIDE, SATURATED), tally.shares() if tally and not moved else (0.0, 0.0), strict=True))
@@ -203,9 +196,22 @@ def _row(
         weight_sqnr_db=weight_db,
         rmse_over_scale=round(float(np.sqrt(total / tally.count)) / step, 3) if tally and step else None,
         saturation=tally.outside / tally.count if tally else None,
-        weight_bytes=sum(_bytes(opened, index) for index in constants),
+        weight_bytes=sum(_bytes(opened, index) for index in opened.constants(operator)),
         output_bytes=_bytes(opened, operator.output),
     )
+
+
+def _weights(
+    opened: Opened, truth: Opened, operators: tuple[Operator, Operator], tally: _Tally | None
+) -> tuple[np.ndarray, float, float | None]:
+    """Scales of the operator's weights, empty without any in int8, and what `_compare_weights` tells of them."""
+    operator, same = operators
+    constants = opened.constants(operator)
+    for index, other in zip(operator.inputs, same.inputs, strict=False):
+        if index in constants and _scales(opened, index).size and opened.tensors[index]["dtype"] == np.int8:
+            added_to = _added_to(operator, tally)
+            return _scales(opened, index), *_compare_weights(opened, truth, operator.kind, index, other, added_to)
+    return np.zeros(0), 0.0, None
 
 
 def _bytes(opened: Opened, index: int) -> int:

@@ -27,14 +27,19 @@ class Operator:
         kind: 'CONV_2D' and the like.
         name: of its first output, as the file has it.
         layer: the layer of the network it comes from, for people.
-        inputs: indices of tensors; -1 for one that is left out. output: index of its first output.
+        inputs: indices of tensors; -1 for one that is left out. outputs: likewise.
     """
 
     kind: str
     name: str
     layer: str
     inputs: tuple[int, ...]
-    output: int
+    outputs: tuple[int, ...]
+
+    @property
+    def output(self) -> int:
+        """The first output, of nearly all operators the only one."""
+        return self.outputs[0]
 
 
 class Opened:
@@ -64,17 +69,16 @@ class Opened:
         runner = self._interpreter.get_signature_runner(SIGNATURE)
         self.outputs = {int(entry["index"]): name for name, entry in runner.get_output_details().items()}
         self.tensors: dict[int, dict[str, Any]] = {
-            entry["index"]: entry for entry in self._interpreter.get_tensor_details() if entry["name"]
+            entry["index"]: entry for entry in self._interpreter.get_tensor_details()
         }
         self.operators = [
             self._operator(entry) for entry in self._interpreter._get_ops_details()
         ]  # no public call lists operators
 
     def _operator(self, entry: dict[str, Any]) -> Operator:
-        output = int(entry["outputs"][0])
-        name = self.tensors[output]["name"]
-        inputs = tuple(map(int, entry["inputs"]))
-        return Operator(entry["op_name"], name, self.outputs.get(output) or layer_of(name), inputs, output)
+        inputs, outputs = tuple(map(int, entry["inputs"])), tuple(map(int, entry["outputs"]))
+        name = self.tensors[outputs[0]]["name"]
+        return Operator(entry["op_name"], name, self.outputs.get(outputs[0]) or layer_of(name), inputs, outputs)
 
     def run(self, inputs: np.ndarray) -> None:
         """Compute all tensors of one image.
@@ -96,7 +100,7 @@ class Opened:
 
     def constants(self, operator: Operator) -> list[int]:
         """The operator's inputs that no image changes: weights, biases and the like."""
-        computed = {op.output for op in self.operators} | {self.image}
+        computed = {index for op in self.operators for index in op.outputs} | {self.image}
         return [index for index in operator.inputs if index in self.tensors and index not in computed]
 
 
