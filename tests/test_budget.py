@@ -13,7 +13,9 @@ DROPS = {"int8": 0.5, "mean": 0.02, "selective": 0.01, "qat": 0.0}
 
 def measured(candidate: Candidate) -> Rung:
     drop, size = DROPS[candidate.rung], len(candidate.content)
-    return Rung(candidate.rung, "calibration", "", 0.9 - drop, drop, 0.0, 1.0, size, 2.0, 0.25, candidate.float_layers)
+    return Rung(
+        candidate.rung, "calibration", "", 0.9 - drop, drop, 0.0, 1.0, size, 2.0, 0.5, 0.25, candidate.float_layers
+    )
 
 
 def test_the_climb_stops_at_the_first_rung_within_the_budget():

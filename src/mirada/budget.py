@@ -14,7 +14,7 @@ import numpy as np
 from mirada.card import Card
 from mirada.errors import MiradaError
 from mirada.images import decode
-from mirada.litert import Model
+from mirada.litert import Model, measure_latencies
 from mirada.records import Dataset, Example
 from mirada.tasks import get_task
 
@@ -30,6 +30,7 @@ class Candidate:
         rung: its name. kind: of `config.RUNGS`. what: how it was made, in a few words.
         content: the file's bytes.
         float_layers: the layers that stay float.
+        seconds: that it took before it was asked for, where it is a variant too.
     """
 
     rung: str
@@ -37,6 +38,7 @@ class Candidate:
     what: str
     content: bytes = field(repr=False)
     float_layers: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 @dataclass
@@ -47,7 +49,8 @@ class Rung:
         rung, kind, what, float_layers: as in `Candidate`.
         value: the task's main metric on the val split.
         drop, drop_low, drop_high: how far below float32's, positive being worse, and the 95 % interval's ends.
-        size_bytes, latency_ms_p50: of the file; one thread, other work on the machine included.
+        size_bytes, latency_ms_p50: of the file; one thread.
+        latency_ratio: to float32's, with which it took turns, so that other work on the machine counts for both.
         minutes: to make and to measure it.
     """
 
@@ -60,6 +63,7 @@ class Rung:
     drop_high: float
     size_bytes: int
     latency_ms_p50: float
+    latency_ratio: float
     minutes: float
     float_layers: list[str]
 
@@ -122,7 +126,8 @@ class Validation:
         self.card, self.dataset, self.folder, self.seed = card, dataset, folder, seed
         self.task = get_task(card.task)
         self.truths: list[Example] = list(dataset.examples("val"))
-        self._reference = self._evaluate(Model(reference, card))
+        self._float32 = Model(reference, card)
+        self._reference = self._evaluate(self._float32)
         self.reference = float(self._reference.figures[self.task.main_metric])
 
     def _evaluate(self, model: Model) -> Any:
@@ -146,12 +151,13 @@ class Validation:
         return self.reference - float(self._evaluate(self.load(content)).figures[self.task.main_metric])
 
     def measure(self, candidate: Candidate) -> Rung:
-        """All that a candidate costs; its minutes are those of measuring it."""
+        """All that a candidate costs; its minutes are those before it was asked for and of measuring it."""
         started = time.perf_counter()
         model = self.load(candidate.content)
         result = self._evaluate(model)
-        model.set_image(decode(self.truths[0].image, self.dataset.channels))
-        latency = float(np.median(model.time_inference(_RUNS, _WARMUP)))
+        image = decode(self.truths[0].image, self.dataset.channels)
+        times = measure_latencies({"float32": self._float32, "this": model}, image, _RUNS, _WARMUP)
+        latency, base = (float(np.median(times[name])) for name in ("this", "float32"))
         drop, low, high = self.task.drop(self._reference, result, _RESAMPLINGS, self.seed)
         return Rung(
             rung=candidate.rung,
@@ -163,7 +169,8 @@ class Validation:
             drop_high=float(high),
             size_bytes=len(candidate.content),
             latency_ms_p50=latency,
-            minutes=(time.perf_counter() - started) / 60,
+            latency_ratio=latency / base,
+            minutes=(candidate.seconds + time.perf_counter() - started) / 60,
             float_layers=candidate.float_layers,
         )
 

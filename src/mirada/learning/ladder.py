@@ -31,7 +31,7 @@ class Candidates:
 
     Args:
         made: the variants' maker.
-        contents: variant -> `.tflite` of what is there already.
+        contents: variant -> `.tflite` of what is there already. seconds: variant -> what that took, any training included.
         float32: the float32 file.
         judge: measures on val.
         ladder: what was climbed so far; what can't be made is noted there.
@@ -41,20 +41,20 @@ class Candidates:
         self,
         made: Conversions,
         contents: dict[str, bytes],
+        seconds: dict[str, float],
         float32: Path,
         judge: Validation,
         ladder: Ladder,
     ) -> None:
         self.config, self.made, self.contents, self.float32 = made.config, made, contents, float32
-        self.judge, self.ladder = judge, ladder
+        self.seconds, self.judge, self.ladder = seconds, judge, ladder
         self._ways = {"int8": ("extremes", self._random(made.config.calibration_images))}  # rung -> ranges, images
         self._seen: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
 
     def __iter__(self) -> Iterator[Candidate]:
         """In the order of climbing; plain int8 is always the first."""
-        content = self.contents.get("int8") or self.made.convert("int8")
-        count = self.config.calibration_images
-        yield Candidate("int8", "calibration", f"ranges by the converter, {count} random images", content)
+        text = f"ranges by the converter, {len(self._ways['int8'][1])} random images"
+        yield self._variant("int8", "calibration", text)
         ways = {
             "calibration": self._calibrated,
             "selective": self._selected,
@@ -71,6 +71,11 @@ class Candidates:
         return calibration_images(self.made.dataset, indices)
 
     # -- the rungs -------------------------------------------------------------------------------------------------
+
+    def _variant(self, name: str, kind: str, what: str) -> Candidate:
+        """What is a variant too, and may be there already."""
+        content = self.contents.get(name) or self.made.convert(name)
+        return Candidate(name, kind, what, content, seconds=self.seconds.get(name, 0.0))
 
     def _calibrated(self) -> Iterator[Candidate]:
         """Full int8 with other ranges, of other images, of more images."""
@@ -100,9 +105,8 @@ class Candidates:
     def _tuned(self) -> Iterator[Candidate]:
         """Quantization-aware training."""
         require_schemes(preflight(self.made.float_model))
-        content = self.contents.get("qat") or self.made.convert("qat")
         epochs = self.made.tuned.epochs
-        yield Candidate("qat", "qat", f"tuned with int8's rounding in place, {epochs} epochs", content)
+        yield self._variant("qat", "qat", f"tuned with int8's rounding in place, {epochs} epochs")
 
     def _tuned_selected(self) -> Iterator[Candidate]:
         """The tuned weights, with the worst operators in float."""

@@ -57,7 +57,7 @@ def run(config: QuantizeConfig) -> None:
     contents = {name: (output_dir / f"{name}.tflite").read_bytes() for name in config.variants if name in _INT8}
     ladder, best = None, None
     if config.max_drop is not None:
-        ladder, best = _climb(made, contents, output_dir)
+        ladder, best = _climb(made, contents, variants, output_dir)
         variants.append(_write_best(output_dir, best, ladder, variants))
     _write_layers(made, contents, best, output_dir)
     (output_dir / "variants.json").write_text(json.dumps({"variants": variants}, indent=2) + "\n")
@@ -144,7 +144,9 @@ def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[
 # -- the budget --------------------------------------------------------------------------------------------------------
 
 
-def _climb(made: Conversions, contents: dict[str, bytes], output_dir: Path) -> tuple[Ladder, Candidate]:
+def _climb(
+    made: Conversions, contents: dict[str, bytes], variants: list[dict[str, Any]], output_dir: Path
+) -> tuple[Ladder, Candidate]:
     """Try what `config.ladder` allows, and write `ladder.json`."""
     from mirada.learning.ladder import Candidates
 
@@ -152,7 +154,8 @@ def _climb(made: Conversions, contents: dict[str, bytes], output_dir: Path) -> t
     assert config.max_drop is not None
     judge = Validation(made.card, made.dataset, output_dir, float32, config.seed)
     ladder = Ladder(judge.task.main_metric, config.max_drop, len(judge.truths), judge.reference)
-    candidates = Candidates(made, contents, float32, judge, ladder)
+    seconds = {entry["name"]: entry["conversion_s"] + entry.get("tuning", {}).get("seconds", 0) for entry in variants}
+    candidates = Candidates(made, contents, seconds, float32, judge, ladder)
     best = climb(ladder, iter(candidates), judge.measure, _report_rung)
     write_ladder(ladder, output_dir / _LADDER)
     return ladder, best
@@ -204,14 +207,16 @@ def _print(variants: list[dict[str, Any]]) -> None:
 
 
 def _print_ladder(ladder: Ladder) -> None:
-    head = ("rung", "val", "drop", "95 % interval", "MB", "p50 ms", "min", "float")
+    head = ("rung", "val", "drop", "95 % interval", "MB", "p50 ms", "×", "min", "float")
     title = f"ladder: {ladder.metric} on {ladder.images} val images, may drop by {ladder.max_drop:g}"
-    table = Table(*head, title=title, box=SIMPLE)
+    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
+    for heading in head:
+        table.add_column(heading, no_wrap=True)
     for rung in ladder.rungs:
         name = f"{rung.rung} {'✓' if ladder.met else '(best)'}" if rung.rung == ladder.best else rung.rung
         drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
-        cost = (f"{rung.size_bytes / 1e6:.2f}", f"{rung.latency_ms_p50:.1f}", f"{rung.minutes:.1f}")
-        table.add_row(name, f"{rung.value:.3f}", *drop, *cost, str(len(rung.float_layers)))
+        cost = (f"{rung.size_bytes / 1e6:.2f}", f"{rung.latency_ms_p50:.1f}", f"{rung.latency_ratio:.2f}")
+        table.add_row(name, f"{rung.value:.3f}", *drop, *cost, f"{rung.minutes:.1f}", str(len(rung.float_layers)))
     Console().print(table)
     for note in (*ladder.skipped, ladder.sentence()):
         print(f"ladder: {note}", flush=True)
