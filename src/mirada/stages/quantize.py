@@ -207,11 +207,11 @@ def _print(variants: list[dict[str, Any]]) -> None:
 
 
 def _print_ladder(ladder: Ladder) -> None:
-    head = ("rung", "val", "drop", "95 % interval", "MB", "p50 ms", "×", "min", "float")
     title = f"ladder: {ladder.metric} on {ladder.images} val images, may drop by {ladder.max_drop:g}"
-    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for heading in head:
-        table.add_column(heading, no_wrap=True)
+    table = Table("rung", title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
+    widths = {"val": 5, "drop": 6, "95 % interval": 13, "MB": 5, "p50 ms": 6, "× float32": 9, "min": 4, "float": 5}
+    for heading, width in widths.items():
+        table.add_column(heading, min_width=width, no_wrap=True)
     for rung in ladder.rungs:
         name = f"{rung.rung} {'✓' if ladder.met else '(best)'}" if rung.rung == ladder.best else rung.rung
         drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
