@@ -208,8 +208,9 @@ def _print(variants: list[dict[str, Any]]) -> None:
 
 def _print_ladder(ladder: Ladder) -> None:
     title = f"ladder: {ladder.metric} on {ladder.images} val images, may drop by {ladder.max_drop:g}"
-    table = Table("rung", title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
-    widths = {"val": 5, "drop": 6, "95 % interval": 13, "MB": 5, "p50 ms": 6, "× float32": 9, "min": 4, "float": 5}
+    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
+    table.add_column("rung", overflow="fold")
+    widths = {"val": 5, "drop": 6, "95 % interval": 13, "MB": 5, "p50 ms": 6, "× time": 6, "min": 4, "float": 5}
     for heading, width in widths.items():
         table.add_column(heading, min_width=width, no_wrap=True)
     for rung in ladder.rungs:
