@@ -1,0 +1,168 @@
+"""Every setting's type and range, and `parse`, which turns what Hydra composed into a checked dataclass.
+
+The defaults that people see and override live in `conf/*.yaml`; a dataclass here says what type and range each key has. They
+lie in `data` (up to preprocess), `training` and `measuring` (from quantize on); all are imported from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from mirada.config.checks import require
+from mirada.config.data import (
+    FORMATS,
+    TASKS,
+    DataConfig,
+    FetchConfig,
+    PreprocessConfig,
+    SourceConfig,
+    SplitConfig,
+    TableConfig,
+    TileConfig,
+)
+from mirada.config.measuring import (
+    MORE_VARIANTS,
+    RUNGS,
+    VARIANTS,
+    CheckQatConfig,
+    CompareConfig,
+    EvaluateConfig,
+    PublishedConfig,
+    QatConfig,
+    QuantizeConfig,
+)
+from mirada.config.training import (
+    BACKBONES,
+    MOST_SHARDS_AT_ONCE,
+    AugmentConfig,
+    InputConfig,
+    ModelConfig,
+    TrackingConfig,
+    TrainConfig,
+)
+from mirada.errors import MiradaError
+
+__all__ = [
+    "AugmentConfig",
+    "BACKBONES",
+    "CheckQatConfig",
+    "CompareConfig",
+    "DataConfig",
+    "EvaluateConfig",
+    "ExperimentConfig",
+    "FORMATS",
+    "FetchConfig",
+    "InputConfig",
+    "MORE_VARIANTS",
+    "MOST_SHARDS_AT_ONCE",
+    "ModelConfig",
+    "PreprocessConfig",
+    "PublishedConfig",
+    "QatConfig",
+    "QuantizeConfig",
+    "RUNGS",
+    "SCHEMAS",
+    "SourceConfig",
+    "SplitConfig",
+    "TASKS",
+    "TableConfig",
+    "TileConfig",
+    "TrackingConfig",
+    "TrainConfig",
+    "VARIANTS",
+    "parse",
+    "register",
+]
+
+
+SCHEMAS: dict[str, type] = {
+    "fetch": FetchConfig,
+    "preprocess": PreprocessConfig,
+    "train": TrainConfig,
+    "quantize": QuantizeConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+@dataclass
+class ExperimentConfig:
+    """Settings of `experiment`; a stage's section holds what that stage's own configuration checks."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    recipe: dict[str, Any] = field(default_factory=dict)  # a file of conf/experiment: settings under their stage's name
+    output_dir: str = MISSING
+    fetch: dict[str, Any] = field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    quantize: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+
+
+def _experiment_schema() -> DictConfig:
+    schema = OmegaConf.structured(ExperimentConfig)
+    for stage in (*SCHEMAS, "recipe"):
+        OmegaConf.set_struct(schema[stage], False)  # Hydra would refuse every key of an empty section
+    return schema
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
+    store = ConfigStore.instance()
+    store.store(name="experiment_schema", node=_experiment_schema())
+    callbacks = {
+        "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
+        "sweep_run": {"_target_": "mirada.tracking.SweepRun"},
+    }
+    store.store(group="hydra/callbacks", name="mirada", node=callbacks)
+    store.store(name="check_qat_schema", node=CheckQatConfig)
+    store.store(name="compare_schema", node=CompareConfig)
+    for stage, schema in SCHEMAS.items():
+        store.store(name=f"{stage}_schema", node=schema)
+    store.store(group="data", name="schema", node=DataConfig)
+    store.store(group="model", name="schema", node=ModelConfig)
+    store.store(group="augment", name="schema", node=AugmentConfig)
+    store.store(group="input", name="schema", node=InputConfig)
+
+
+register()
+
+
+def parse(cfg: DictConfig) -> Any:
+    """Turn a composed configuration into its dataclass, every range checked.
+
+    Args:
+        cfg: what Hydra composed from a schema of this module.
+
+    Returns:
+        An instance of the schema's dataclass; nested sections are dataclasses too.
+
+    Raises:
+        MiradaError: a mandatory value is absent, a value is out of range, or a key was added that no schema knows.
+    """
+    _refuse_unknown(cfg)
+    try:
+        return OmegaConf.to_object(cfg)
+    except MissingMandatoryValue as error:
+        raise MiradaError(f"A value is missing: {error.full_key or str(error).splitlines()[0]}.") from error
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, MiradaError):
+            raise error.__cause__ from None
+        raise MiradaError(str(error).splitlines()[0]) from error
+
+
+def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:
+    """Hydra lets `+key=value` add anything to a configuration; a key that nothing reads is a mistake."""
+    schema = OmegaConf.get_type(cfg)
+    if not is_dataclass(schema):
+        return
+    known = {entry.name for entry in fields(schema)}
+    for key in map(str, cfg):
+        require(key in known, f"unknown key {prefix}{key}: --help lists every key.")
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig):
+            _refuse_unknown(node, f"{prefix}{key}.")

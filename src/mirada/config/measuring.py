@@ -1,0 +1,145 @@
+"""Settings of what comes after training: quantize, evaluate, compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from mirada.config.checks import above, at_least, between, one_of, require
+from mirada.config.training import TrackingConfig
+
+RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
+VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
+MORE_VARIANTS = ("int16x8",)  # only when asked for: LiteRT computes it many times slower than float32 on a CPU
+
+
+@dataclass
+class QatConfig:
+    """Quantization-aware training: the trained model is tuned with its int8 rounding in place."""
+
+    epochs: int = 2
+    learning_rate: float = 3e-5
+    calibration_batches: int = 30  # batches that set the ranges before training starts
+    patience: int = 0  # epochs without a better validation metric before tuning stops; 0: never
+    gpus: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        at_least("qat.epochs", self.epochs, 1)
+        above("qat.learning_rate", self.learning_rate, 0)
+        at_least("qat.calibration_batches", self.calibration_batches, 1)
+        at_least("qat.patience", self.patience, 0)
+        at_least("qat.gpus", self.gpus, 0)
+
+
+@dataclass
+class QuantizeConfig:
+    """Settings of the stage `quantize`."""
+
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    model_dir: str = MISSING
+    data_dir: str = MISSING
+    output_dir: str = MISSING
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS))
+    calibration_images: int = 128
+    qat: QatConfig = field(default_factory=QatConfig)
+    max_drop: float | None = None  # the budget: how far int8's main metric may lie below float32's on val; null: none
+    ladder: list[str] = field(default_factory=lambda: list(RUNGS))  # what is tried to keep within it, in this order
+    float_layers: int = 8  # at most so many operators stay float on the selective rungs
+    on_miss: str = "warn"  # or fail: exit with an error, after everything is written, when no rung is within max_drop
+    evidence_images: int = 16  # images that layers.csv is measured on; 0: there is none
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        at_least("evidence_images", self.evidence_images, 0)
+        at_least("float_layers", self.float_layers, 1)
+        one_of("on_miss", self.on_miss, ("warn", "fail"))
+        if self.max_drop is not None:
+            between("max_drop", self.max_drop, 0.0, 1.0)
+        for rung in self.ladder:
+            one_of("ladder", rung, RUNGS)
+        require(bool(self.ladder), f"ladder must hold one of {', '.join(RUNGS)}; for none, set max_drop=null.")
+        for variant in self.variants:
+            one_of("variants", variant, (*VARIANTS, *MORE_VARIANTS))
+        require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")
+        at_least("calibration_images", self.calibration_images, 1)
+
+
+@dataclass
+class CheckQatConfig:
+    """Settings of `check_qat`."""
+
+    path: str = MISSING  # a .keras file
+
+
+@dataclass
+class PublishedConfig:
+    """One row of published figures, shown in the report beside ours."""
+
+    what: str = MISSING
+    figures: dict[str, float] = field(default_factory=dict)  # keys of metrics.json, or any other name
+    source: str = ""
+
+
+@dataclass
+class EvaluateConfig:
+    """Settings of the stage `evaluate`."""
+
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    model_dir: str = MISSING  # holds model.json
+    variants_dir: str = MISSING  # holds variants.json and the .tflite files
+    data_dir: str = MISSING
+    output_dir: str = MISSING
+    split: str = "test"
+    score_floor: float = 0.001
+    nms_iou: float = 0.5
+    max_detections: int = 100
+    bootstrap_samples: int = 1000
+    latency_runs: int = 100
+    latency_warmup: int = 10
+    pictures: int = 4  # how many of the best, the median and the worst images are drawn
+    published: list[PublishedConfig] = field(default_factory=list)
+    judged: str | None = None  # the variant that limits judge and that is registered; null: best, else int8 or qat
+    limits: dict[str, float] = field(
+        default_factory=dict
+    )  # max_<figure> or min_<figure> -> number; a breach exits with 1
+    register: str | None = None  # name in the MLflow Model Registry of a judged variant within its limits; null: none
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("split", self.split, ("val", "test"))
+        between("score_floor", self.score_floor, 0.0, 1.0)
+        between("nms_iou", self.nms_iou, 0.05, 1.0)
+        require(
+            self.register is None or self.tracking.enabled,
+            "register adds the model of an MLflow run to the registry: leave tracking.enabled=true.",
+        )
+        for key in ("max_detections", "latency_runs"):
+            at_least(key, getattr(self, key), 1)
+        for key in ("bootstrap_samples", "latency_warmup", "pictures"):
+            at_least(key, getattr(self, key), 0)
+
+
+@dataclass
+class CompareConfig:
+    """Settings of `compare`."""
+
+    experiment: str = "mirada"
+    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    runs: list[str] = field(default_factory=list)  # ids or their beginnings; empty: every run
+    parent: str | None = None  # id of a sweep's run: all its jobs
+    filter: str = ""  # in MLflow's language, e.g. "params.epochs = '20'"
+    variants: list[str] = field(default_factory=list)  # empty: all
+    metric: str | None = None  # null: the task's main metric
+    record: bool = True  # with parent: keep page, plots and table in the sweep's run too
+    output_dir: str = MISSING
+
+    def __post_init__(self) -> None:
+        """Refuse selections that exclude each other."""
+        require(
+            not (self.runs and (self.parent or self.filter)),
+            "runs already names what is compared: leave out parent and filter.",
+        )

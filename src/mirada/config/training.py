@@ -1,0 +1,173 @@
+"""Settings of the network, its input and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from mirada.config.checks import above, at_least, between, one_of, require
+
+BACKBONES = ("efficientnet_lite0", "tiny", "study1", "study3")
+
+
+@dataclass
+class ModelConfig:
+    """The network."""
+
+    name: str = MISSING
+    backbone: str = "efficientnet_lite0"  # or tiny, study1, study3 (published networks, with heads of their own)
+    weights: str | None = "imagenet"  # null: random
+    width: int = 64  # channels of the feature pyramid and the heads
+    head_depth: int = 2  # separable convolutions before each head's output
+    frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none
+    dropout: float = 0.0  # share of features dropped before the class head of a classifier or localizer
+    pool_after: list[int] = field(default_factory=list)  # study1: convolutions, from 1, that a max-pooling follows
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("model.backbone", self.backbone, BACKBONES)
+        require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
+        require(
+            self.backbone == "efficientnet_lite0" or self.weights is None,
+            f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",
+        )
+        between("model.dropout", self.dropout, 0.0, 0.95)
+        require(
+            all(1 <= number <= 5 for number in self.pool_after),
+            f"model.pool_after may hold 1 to 5, the convolutions of study1, got {self.pool_after}.",
+        )
+        at_least("model.width", self.width, 8)
+        between("model.head_depth", self.head_depth, 1, 6)
+        between("model.frozen_blocks", self.frozen_blocks, 0, 16)
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes to training images; the boxes follow."""
+
+    name: str = "unnamed"
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    rotate_90: bool = False
+    rotate_degrees: float = 0.0  # at most so far to either side
+    scale_min: float = 0.6  # side of the random crop (below 1) or canvas (above 1), relative to the image
+    scale_max: float = 1.3
+    brightness: float = 0.15
+    contrast: float = 0.25
+    saturation: float = 0.25
+    hue: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        between("augment.scale_min", self.scale_min, 0.1, 1.0)
+        between("augment.scale_max", self.scale_max, 1.0, 4.0)
+        for key in ("brightness", "contrast", "saturation"):
+            between(f"augment.{key}", getattr(self, key), 0.0, 0.9)
+        between("augment.hue", self.hue, 0.0, 0.5)
+        between("augment.rotate_degrees", self.rotate_degrees, 0.0, 45.0)
+
+
+MOST_SHARDS_AT_ONCE = 16  # records are taken from so many shards in turn, whatever number is read at the same time
+
+
+@dataclass
+class InputConfig:
+    """How training images come from the shards to the model."""
+
+    name: str = "unnamed"
+    interleave: int = 4  # shards read at once; 1: one record after the other
+    parallel: bool = True  # decode and augment on several threads (as many as `workers`)
+    cache: bool = True  # keep decoded images in memory where they fit
+    vectorize: bool = True  # what can be done to a whole batch is done to it at once
+    prefetch: bool = True  # prepare the next batch while the model works on this one
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        between("input.interleave", self.interleave, 1, MOST_SHARDS_AT_ONCE)
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are recorded."""
+
+    enabled: bool = True
+    experiment: str = "mirada"
+    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    run_name: str | None = None
+
+
+@dataclass
+class TrainConfig:
+    """Settings of the stage `train`."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    input: InputConfig = field(default_factory=InputConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    data_dir: str = MISSING
+    output_dir: str = MISSING
+    epochs: int = 20
+    batch_size: int = 8
+    learning_rate: float | None = None  # null: what suits the task
+    schedule: str = "cosine"  # cosine | constant
+    backbone_lr_scale: float = 0.3
+    weight_decay: float = 1e-4
+    warmup_epochs: float = 1.0
+    freeze_epochs: int = 0
+    ema_decay: float = 0.98
+    clip_norm: float = 10.0  # 0: gradients are not clipped
+    class_weight: str = "none"  # none | loss (rare classes count more) | logits (as study 3 published it)
+    label_smoothing: float = 0.0
+    tune_threshold: str = (
+        "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall
+    )
+    threshold_recall: float = 0.95  # for tune_threshold=recall: the highest threshold that finds this share of them
+    measure_train: bool = False  # at the end, measure the training split too, as train_<figure>
+    patience: int = 0  # epochs without a better validation metric before training stops; 0: never
+    val_every: int = 1
+    compare_epochs: int = 0  # epochs trained with the naive input first, to compare times with
+    seed: int = 0
+    deterministic: bool = False
+    gpus: int = 1
+    workers: int = 0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        for key in ("epochs", "batch_size", "val_every"):
+            at_least(key, getattr(self, key), 1)
+        for key in (
+            "gpus",
+            "clip_norm",
+            "compare_epochs",
+            "workers",
+            "patience",
+            "freeze_epochs",
+            "warmup_epochs",
+            "weight_decay",
+            "seed",
+        ):
+            at_least(key, getattr(self, key), 0)
+        if self.learning_rate is not None:
+            above("learning_rate", self.learning_rate, 0)
+        one_of("schedule", self.schedule, ("cosine", "constant"))
+        one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
+        between("label_smoothing", self.label_smoothing, 0.0, 0.5)
+        one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
+        between("threshold_recall", self.threshold_recall, 0.5, 1.0)
+        between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        require(
+            self.compare_epochs <= self.epochs,
+            f"compare_epochs must be at most epochs={self.epochs}, got {self.compare_epochs}.",
+        )
+        require(
+            self.compare_epochs == 0 or self.input.name != "naive",
+            "compare_epochs compares with input=naive: use another input, or set compare_epochs=0.",
+        )
+        between("ema_decay", self.ema_decay, 0.0, 0.99999)
+        require(
+            self.batch_size % max(self.gpus, 1) == 0,
+            f"batch_size is the global batch and must be a multiple of gpus, got batch_size={self.batch_size} and "
+            f"gpus={self.gpus}.",
+        )
