@@ -117,9 +117,7 @@ class Trainer:
         return build_model(self.config.model, data.task, data.input_size, data.channels, len(data.classes))
 
     def _optimizer(self) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.AdamW(
-            self.learning_rate, weight_decay=self.config.weight_decay, jit_compile=False
-        )
+        optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=self.config.weight_decay, jit_compile=False)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
