@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
 import traceback
@@ -33,6 +34,7 @@ def launch(main: Callable[[], Any]) -> None:
     JobReturn.return_value = property(partial(_return_value, failed=failed), setter)  # type: ignore[assignment]
     if not sys.warnoptions:  # `python -W` still shows them
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it announces its cache of fonts
     _refuse_dashes(sys.argv[1:])
     try:
         main()
