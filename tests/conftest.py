@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.squares import write_squares, write_variants
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background: no child would hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
