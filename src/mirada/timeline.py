@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from mirada.drawing import to_png
 
 WAITING, COMPUTING = "#e8830c", "#2f7ed8"
 _STEPS = 40  # shown of each
@@ -67,6 +68,4 @@ def draw_timeline(timelines: Mapping[str, Sequence[StepTimes]]) -> bytes:
     axes.tick_params(axis="y", length=0)
     legend = [Patch(color=WAITING, label="waiting for input"), Patch(color=COMPUTING, label="computing the step")]
     figure.legend(handles=legend, loc="outside upper right", ncols=2, frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return to_png(figure)

@@ -66,6 +66,11 @@ class QuantizeConfig:
         require("float32" in self.variants, "variants must hold float32: every other variant is compared with it.")
         at_least("calibration_images", self.calibration_images, 1)
 
+    @property
+    def may_tune(self) -> bool:
+        """Whether the variant qat or a rung of the ladder trains."""
+        return "qat" in self.variants or (self.max_drop is not None and bool({"qat", "qat_selective"} & {*self.ladder}))
+
 
 @dataclass
 class CheckQatConfig:

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from mirada.config.checks import above, at_least, between, one_of, require
+from mirada.config.data import TASKS
 
-BACKBONES = ("efficientnet_lite0", "tiny", "study1", "study3")
+BACKBONES = {  # network -> the tasks that it is made for
+    "efficientnet_lite0": TASKS,
+    "tiny": TASKS,
+    "study1": ("localization", "classification"),
+    "study3": ("classification",),
+}
 
 
 @dataclass
@@ -26,7 +32,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        one_of("model.backbone", self.backbone, BACKBONES)
+        one_of("model.backbone", self.backbone, tuple(BACKBONES))
         require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
         require(
             self.backbone == "efficientnet_lite0" or self.weights is None,

@@ -50,10 +50,7 @@ class Conversions:
         report: Callable[[int, dict[str, float]], None] = lambda epoch, figures: None,
     ) -> None:
         self.config, self.card, self.dataset, self.report = config, card, dataset, report
-        may_tune = "qat" in config.variants or (
-            config.max_drop is not None and {"qat", "qat_selective"} & {*config.ladder}
-        )
-        self.devices = choose_devices(config.qat.gpus) if may_tune else None  # before anything runs on a device
+        self.devices = choose_devices(config.qat.gpus) if config.may_tune else None  # before anything runs on a device
         self.float_model = load_model(Path(config.model_dir) / "model.keras")
         if "qat" in config.variants:  # a layer without a scheme should not wait for the other variants
             require_schemes(preflight(self.float_model))

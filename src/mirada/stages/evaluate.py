@@ -27,8 +27,8 @@ from mirada.litert import Model, measure_latencies, peak_memory_mb
 from mirada.page import Picture, Report, draw_plots, render_page, smallest_variant
 from mirada.pareto import points_of, tradeoff_table
 from mirada.provenance import available_threads, describe_protocol, describe_provenance
-from mirada.quantization_record import read_quantization
-from mirada.records import Dataset, Example, load_dataset, sha256_of
+from mirada.quantization_record import load_variants, read_quantization
+from mirada.records import Dataset, Example, load_dataset
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
 from mirada.tasks import Task, get_task
 from mirada.tasks.base import REFERENCE
@@ -137,35 +137,6 @@ def _judge(
     return breaches
 
 
-def load_variants(folder: Path) -> dict[str, Path]:
-    """The `.tflite` files that `variants.json` lists, in its order, each checked by its sha256.
-
-    Raises:
-        MiradaError: the quantize stage has not run, a file is missing or damaged, or float32 is not among them.
-    """
-    path = folder / "variants.json"
-    if not path.is_file():
-        raise MiradaError(f"{path} is missing: run the quantize stage first (`dvc repro quantize`).")
-    try:
-        entries = [(entry["name"], folder / entry["file"], entry["sha256"]) for entry in _read(path)["variants"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MiradaError(f"{path} is corrupt ({error!r}): run the quantize stage again.") from error
-    for _, file, digest in entries:
-        if not file.is_file():
-            raise MiradaError(f"{file} is missing: run the quantize stage again (`dvc repro quantize`).")
-        if sha256_of(file) != digest:
-            raise MiradaError(
-                f"{file} is corrupt, its sha256 differs from variants.json: run the quantize stage again."
-            )
-    if REFERENCE not in [name for name, _, _ in entries]:
-        raise MiradaError(f"{path} lists no float32, which every variant is compared with: quantize with it.")
-    return {name: file for name, file, _ in entries}
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
 def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]:
     """Refuse data that the model can't be measured on; return what a reader has to be warned of.
 
@@ -201,10 +172,9 @@ def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]
         notes.append(f"The model was trained on other data ({card.dataset}, digest {card.data_digest[:12]}).")
     if dataset.fit != card.fit:
         notes.append(f"The images were prepared with fit={dataset.fit}, those of the training with fit={card.fit}.")
-    enhance = dataset.about.get("settings", {}).get("enhance", "none")
-    if enhance != card.enhance:
+    if dataset.enhance != card.enhance:
         notes.append(
-            f"The images were prepared with enhance={enhance}, those of the training with enhance={card.enhance}."
+            f"The images were prepared with enhance={dataset.enhance}, those of the training with enhance={card.enhance}."
         )
     return notes
 

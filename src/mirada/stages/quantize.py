@@ -243,14 +243,12 @@ def _track(
 
 
 def _settings(config: QuantizeConfig) -> dict[str, Any]:
-    climbs = config.max_drop is not None
-    tunes = "qat" in config.variants or (climbs and {"qat", "qat_selective"} & set(config.ladder))
     settings: dict[str, Any] = {
         "variants": ",".join(config.variants),
         "calibration_images": config.calibration_images,
         "seed": config.seed,
         "max_drop": config.max_drop,
     }
-    if climbs:
+    if config.max_drop is not None:
         settings |= {"ladder": ",".join(config.ladder), "float_layers": config.float_layers, "on_miss": config.on_miss}
-    return settings | ({f"qat.{key}": value for key, value in asdict(config.qat).items()} if tunes else {})
+    return settings | ({f"qat.{key}": value for key, value in asdict(config.qat).items()} if config.may_tune else {})

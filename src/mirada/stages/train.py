@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mirada import tracking
 from mirada.card import Card, save_card
-from mirada.config import TASKS, TrainConfig
+from mirada.config import BACKBONES, TrainConfig
 from mirada.errors import MiradaError
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
@@ -90,8 +90,7 @@ def _check(config: TrainConfig, dataset: Dataset) -> None:
             f"{config.data_dir} has {images} training images, fewer than batch_size={config.batch_size}: set batch_size "
             f"to {images} or less."
         )
-    fitting = {"study1": ("localization", "classification"), "study3": ("classification",)}
-    tasks = fitting.get(config.model.backbone, TASKS)
+    tasks = BACKBONES[config.model.backbone]
     if dataset.task not in tasks:
         raise MiradaError(
             f"model={config.model.name} is a network for {' or '.join(tasks)}, {config.data_dir} is made for "

@@ -35,12 +35,10 @@ class LearningTask(Protocol):
 
     Attributes:
         LOSSES: the names of the loss's parts.
-        NETWORKS: the backbones that its heads fit on.
         LEARNING_RATE: of the new layers, at its peak; above it the pretrained ones have been seen to forget all.
     """
 
     LOSSES: tuple[str, ...]
-    NETWORKS: tuple[str, ...]
     LEARNING_RATE: float
 
     def output_names(self, config: ModelConfig, classes: int) -> dict[str, list[str]]:

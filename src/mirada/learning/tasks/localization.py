@@ -22,7 +22,6 @@ from mirada.learning.tasks.detection import iou_and_giou
 from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes", "boxes")
-NETWORKS: tuple[str, ...] = ("efficientnet_lite0", "tiny", "study1")
 LEARNING_RATE = 1e-3
 STRIDE = 16
 BOX_WEIGHT = 2.0
