@@ -11,7 +11,16 @@ from mirada.pareto import Point, front_of, points_of
 from mirada.tasks import get_task
 
 LOWER_IS_BETTER = ("drop", "size", "latency", "load", "peak", "log_loss", "ece", "mse", "rmse")
-_NO_SETTING = ("tracking.", "data_dir", "output_dir", "resume", "evaluate.split", "evaluate.published", "dataset")
+_NO_SETTING = (
+    "tracking.",
+    "data_dir",
+    "output_dir",
+    "resume",
+    "force",
+    "evaluate.split",
+    "evaluate.published",
+    "dataset",
+)
 _FIRST = ("epochs", "gpus", "workers", "batch_size", "learning_rate")  # columns of a sweep, in this order
 
 

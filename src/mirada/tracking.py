@@ -14,17 +14,13 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-
 from mirada.card import Card
 from mirada.config import TrackingConfig
 from mirada.errors import MiradaError
 from mirada.records import Dataset
 
 PROJECT = Path(__file__).resolve().parents[2]
-_PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
+PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
 
 
 class Run:
@@ -126,7 +122,7 @@ def tracking_uri(config: TrackingConfig) -> str:
     return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
 
 
-def _connect(config: TrackingConfig) -> str:
+def connect(config: TrackingConfig) -> str:
     """Point MLflow to its store, creating database and experiment once; returns the URI."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -166,7 +162,7 @@ def start_run(config: TrackingConfig, name: str | None = None, *, resume_id: str
     if not config.enabled:
         yield Run()
         return
-    uri = _connect(config)
+    uri = connect(config)
     with _open(uri, resume_id, config.run_name or name) as run:
         yield run
 
@@ -180,7 +176,7 @@ def resume_run(config: TrackingConfig, card: Card) -> Iterator[Run]:
     if not config.enabled or card.run_id is None:
         yield Run()
         return
-    uri = _connect(config)
+    uri = connect(config)
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -200,7 +196,7 @@ def _open(uri: str, run_id: str | None, name: str | None) -> Iterator[Run]:
 
     if run_id is None:
         mlflow.set_system_metrics_sampling_interval(5)
-    parent = os.environ.get(_PARENT) if run_id is None else None
+    parent = os.environ.get(PARENT) if run_id is None else None
     mlflow.start_run(run_id=run_id, run_name=name, log_system_metrics=run_id is None, parent_run_id=parent)
     active = mlflow.active_run()
     assert active is not None
@@ -214,38 +210,3 @@ def _open(uri: str, run_id: str | None, name: str | None) -> Iterator[Run]:
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
-
-
-class SweepRun(Callback):
-    """Gives the jobs of `python src/train.py -m ...` a parent run, which ends as FAILED when one of them did."""
-
-    def __init__(self) -> None:
-        self._failed = 0
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Open the parent, where the stage records runs of its own."""
-        if config.hydra.job.config_name != "train" or not config.tracking.enabled:
-            return
-        settings = OmegaConf.to_object(config.tracking)
-        assert isinstance(settings, TrackingConfig)
-        _connect(settings)
-        import mlflow
-
-        overrides = " ".join(config.hydra.overrides.task)
-        experiment = mlflow.get_experiment_by_name(settings.experiment)
-        assert experiment is not None
-        tags = {"sweep": overrides, "mlflow.runName": f"sweep {overrides}"}
-        run = mlflow.MlflowClient().create_run(experiment.experiment_id, tags=tags)
-        os.environ[_PARENT] = run.info.run_id
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Count the failed ones."""
-        self._failed += job_return.status is JobStatus.FAILED
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Close the parent."""
-        parent = os.environ.pop(_PARENT, None)
-        if parent is not None:
-            import mlflow
-
-            mlflow.MlflowClient().set_terminated(parent, "FAILED" if self._failed else "FINISHED")

@@ -96,6 +96,7 @@ class ExperimentConfig:
     data: DataConfig = field(default_factory=DataConfig)
     recipe: dict[str, Any] = field(default_factory=dict)  # a file of conf/experiment: settings under their stage's name
     output_dir: str = MISSING
+    force: bool = False  # run every stage of every job of a sweep, whatever is there already
     fetch: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
@@ -116,7 +117,7 @@ def register() -> None:
     store.store(name="experiment_schema", node=_experiment_schema())
     callbacks = {
         "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
-        "sweep_run": {"_target_": "mirada.tracking.SweepRun"},
+        "sweep_run": {"_target_": "mirada.sweep.SweepRun"},
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     store.store(name="check_qat_schema", node=CheckQatConfig)

@@ -194,6 +194,7 @@ class PreprocessConfig:
     enhance: str = "none"  # none | equalize (histogram equalisation, then stretched to 0..255)
     encoding: str = "jpeg"
     quality: int = 95
+    force: bool = False  # in a sweep: preprocess again what has finished before
     workers: int = 2
     chunk_images: int = 8
     shard_images: int = 256

@@ -138,6 +138,7 @@ class TrainConfig:
     gpus: int = 1
     workers: int = 0
     resume: bool = False
+    force: bool = False  # in a sweep: train again what has finished before
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

@@ -53,7 +53,7 @@ class State:
 def fingerprint(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
     settings = asdict(config)
-    for key in ("tracking", "output_dir", "data_dir", "workers", "resume", "input", "compare_epochs"):
+    for key in ("tracking", "output_dir", "data_dir", "workers", "resume", "force", "input", "compare_epochs"):
         settings.pop(key)
     return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mirada.learning.input_timing import InputTiming
     from mirada.learning.training import Trainer
 
+_NOT_IN_CARD = ("tracking", "data_dir", "output_dir", "resume", "force")
 KEPT = ("model.json", "model.keras", "history.csv")
 TIMINGS = ("input_timing.csv", "input_timeline.png")
 
@@ -118,7 +119,7 @@ def _card(config: TrainConfig, dataset: Dataset) -> Card:
         dataset=dataset.name,
         data_digest=dataset.digest,
         model=asdict(config.model),
-        training={k: v for k, v in asdict(config).items() if k not in ("tracking", "data_dir", "output_dir", "resume")},
+        training={k: v for k, v in asdict(config).items() if k not in _NOT_IN_CARD},
         git_commit=commit,
         git_dirty=dirty,
     )

@@ -1,0 +1,46 @@
+"""What makes two runs of a stage the same: its settings, what it reads, and the code that shapes its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+LIBRARIES = ("ai-edge-litert", "numpy", "pillow", "tensorflow", "tensorflow-model-optimization", "tf-keras")
+_NO_SAY = ("tracking", "resume", "force")  # settings that don't shape a result, folders aside
+
+
+def job_key(stage: str, config: Any, inputs: Mapping[str, str]) -> str:
+    """Name a run of a stage by all that shapes its result; equal keys, equal results.
+
+    Args:
+        stage: 'preprocess', 'train' and so on.
+        config: its checked configuration, a dataclass. Folders count by what they hold, not by where they are.
+        inputs: what the stage reads -> its digest.
+
+    Returns:
+        A sha256, 64 hexadecimal digits.
+    """
+    settings = {k: v for k, v in asdict(config).items() if k not in _NO_SAY and not k.endswith("_dir")}
+    content = {"stage": stage, "settings": settings, "inputs": dict(inputs), "code": code_digest(stage)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@cache
+def code_digest(stage: str) -> str:
+    """Digest of the source files that dvc.yaml names as the stage's dependencies, and of the versions of LIBRARIES."""
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    digest = hashlib.sha256()
+    for path in sorted(dep for dep in stages[stage]["deps"] if dep.startswith("src/")):
+        digest.update(f"{path}\0".encode() + (PROJECT / path).read_bytes())
+    for name in LIBRARIES:
+        digest.update(f"{name}=={version(name)}\0".encode())
+    return digest.hexdigest()
