@@ -11,6 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mirada import tracking
 from mirada.config import TrackingConfig
+from mirada.sweep_runs import FinishedRun, find_finished
+
+__all__ = ["FinishedRun", "SweepRun", "find_finished"]
 
 
 class SweepRun(Callback):
