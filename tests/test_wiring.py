@@ -21,7 +21,7 @@ PARAMS = yaml.safe_load((PROJECT / "params.yaml").read_text())
 STAGES = list(SCHEMAS)
 
 # What a stage imports without a say in its result: an edit of these runs nothing again.
-NO_SAY = {"cli", "config", "errors", "executors", "fingerprint", "quiet", "sweep", "sweep_runs", "tracking", "usage"}
+NO_SAY = {"cli", "config", "cores", "errors", "executors", "fingerprint", "quiet", "sweep", "sweep_runs", "tracking", "usage"}
 # Downloads with a fixed digest: the bytes are the same whatever the downloader looks like.
 NO_SAY_IN = {("train", "sources"), ("quantize", "sources")}
 # Pictures for the report: the weights are the same whatever they look like.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -12,14 +11,10 @@ from pathlib import Path
 from mirada import tracking
 from mirada.card import Card
 from mirada.config import EvaluateConfig
+from mirada.cores import available_threads
 from mirada.records import Dataset
 from mirada.tasks import Task
 from mirada.training_record import TrainingRecord
-
-
-def available_threads() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_protocol(config: EvaluateConfig, loads: int, task: Task) -> list[tuple[str, str]]:

@@ -118,6 +118,7 @@ def register() -> None:
     callbacks = {
         "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
         "sweep_run": {"_target_": "mirada.sweep.SweepRun"},
+        "parallel_jobs": {"_target_": "mirada.parallel_jobs.ParallelJobs"},
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     store.store(name="check_qat_schema", node=CheckQatConfig)

@@ -20,13 +20,14 @@ from rich.table import Table
 from mirada import tracking
 from mirada.card import Card, load_card
 from mirada.config import EvaluateConfig
+from mirada.cores import available_threads
 from mirada.drawing import side_by_side
 from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.litert import Model, measure_latencies, peak_memory_mb
 from mirada.page import Picture, Report, draw_plots, render_page, smallest_variant
 from mirada.pareto import points_of, tradeoff_table
-from mirada.provenance import available_threads, describe_protocol, describe_provenance
+from mirada.provenance import describe_protocol, describe_provenance
 from mirada.quantization_record import load_variants, read_quantization
 from mirada.records import Dataset, Example, load_dataset
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mirada import tracking
 from mirada.card import Card, save_card
 from mirada.config import BACKBONES, TrainConfig
+from mirada.cores import available_threads
 from mirada.errors import MiradaError
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
@@ -162,6 +163,7 @@ def _record_start(
             "git_commit": card.git_commit or "unknown",
             "git_dirty": str(card.git_dirty),
             "task": dataset.task,
+            "cores": str(available_threads()),  # times over different numbers of cores are no comparison
         }
     )
     mlflow_run.log_dataset(dataset)
