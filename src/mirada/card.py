@@ -63,8 +63,10 @@ class Card:
 
 
 def save_card(card: Card, path: Path) -> None:
-    """Write the card as JSON."""
-    path.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
+    """Write the card as JSON, whole or not at all; a file that was linked elsewhere stays as it is there."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
+    part.replace(path)
 
 
 def load_card(folder: str | Path) -> Card:

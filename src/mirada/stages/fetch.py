@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -48,6 +49,19 @@ def run(config: FetchConfig) -> None:
         f"{about['name']}: {about['count']} files, {about['bytes'] / 1e6:.1f} MB in {config.output_dir}, "
         f"licence: {about['licence'] or 'not stated'}, {time.perf_counter() - started:.1f} s"
     )
+
+
+def source_digest(data: DataConfig) -> str:
+    """Digest of what a fetch would bring: the source's settings; of a user's folder also names, sizes, times of change.
+
+    Raises:
+        MiradaError: data.path is absent, empty or of an unknown kind.
+    """
+    what: dict[str, Any] = {"name": data.name, "kind": _kind(data), "licence": data.source.licence}
+    what["settings"] = _settings(data)
+    if "folder" in what["settings"]:
+        what["files"] = _listing(_user_path(data))
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def _settings(data: DataConfig) -> dict[str, Any]:
