@@ -21,9 +21,23 @@ PARAMS = yaml.safe_load((PROJECT / "params.yaml").read_text())
 STAGES = list(SCHEMAS)
 
 # What a stage imports without a say in its result: an edit of these runs nothing again.
-NO_SAY = {"cli", "config", "cores", "errors", "executors", "fingerprint", "quiet", "sweep", "sweep_runs", "tracking", "usage"}
+NO_SAY = {
+    "cli",
+    "config",
+    "cores",
+    "errors",
+    "executors",
+    "fingerprint",
+    "quiet",
+    "sweep",
+    "sweep_runs",
+    "tracking",
+    "usage",
+}
 # Downloads with a fixed digest: the bytes are the same whatever the downloader looks like.
 NO_SAY_IN = {("train", "sources"), ("quantize", "sources")}
+# What it lists there names the raw files for a sweep to know them again; it shapes no record.
+NO_SAY_IN |= {("preprocess", "sources")}
 # Pictures for the report: the weights are the same whatever they look like.
 NO_SAY_IN |= {("train", "drawing"), ("quantize", "drawing")}
 

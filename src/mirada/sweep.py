@@ -1,51 +1,340 @@
-"""Sweeps (`-m`): the parent run of the jobs."""
+"""Sweeps (`-m`) of stages and experiments: the parent run, what need not be done again, how far they are, what came of it.
+
+Jobs may run in other processes (`hydra/launcher=joblib`), so what they have to tell each other lies in `.sweep` of the
+sweep's folder: `sweep.json`, written before the first job, and a file a job, written at its end.
+"""
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mirada import tracking
-from mirada.config import TrackingConfig
-from mirada.sweep_runs import FinishedRun, find_finished
+from mirada import sweep_runs, tracking
+from mirada.cli import explain
+from mirada.config import PreprocessConfig, TrackingConfig, TrainConfig
+from mirada.errors import MiradaError
+from mirada.pruning import Pruned
+from mirada.sweep_runs import ERROR, JOB_KEY, OUTPUT_DIR, OVERRIDES, PROCESS, FinishedRun, find_finished
+from mirada.sweep_table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
 
-__all__ = ["FinishedRun", "SweepRun", "find_finished"]
+__all__ = ["FinishedRun", "SweepRun", "finished_job", "find_finished", "job_name", "job_tags", "note", "read_jobs"]
+
+STAGES = ("train", "preprocess", "experiment")
+STATE = ".sweep"
+
+
+@dataclass
+class Sweep:
+    """What every job of a sweep has to know.
+
+    Attributes:
+        stage: 'train', 'preprocess' or 'experiment'.
+        fixed: the overrides that all jobs share.
+        total: the number of jobs; None where a search decides as it goes.
+        parent: the parent run; None where nothing is recorded.
+        tracking: where it is recorded, the fields of `TrackingConfig`.
+        started: seconds since the epoch.
+        process: who runs the sweep.
+    """
+
+    stage: str
+    fixed: list[str]
+    total: int | None
+    parent: str | None
+    tracking: dict[str, Any]
+    started: float = field(default_factory=time.time)
+    process: str = field(default_factory=sweep_runs.this_process)
+
+
+@dataclass
+class _Job:
+    """The job that this process is at."""
+
+    sweep: Sweep
+    folder: Path
+    params: dict[str, Any]
+    record: JobRecord
+    started: float = field(default_factory=time.time)
+
+
+_job: _Job | None = None
+
+
+def job_name(default: str) -> str:
+    """The name of a run: in a sweep what tells the job from the others, such as 'epochs=10 gpus=2'."""
+    if _job is None:
+        return default
+    own = [override for override in _job.record.overrides if override not in _job.sweep.fixed]
+    return " ".join(own) or default
+
+
+def in_recorded_sweep() -> bool:
+    """Whether this is a job of one stage, in a sweep that has a parent run; an experiment's stages share the training's."""
+    return _job is not None and _job.sweep.parent is not None and _job.sweep.stage != "experiment"
+
+
+def job_tags(key: str, output_dir: str) -> dict[str, str]:
+    """Tags of a run, so that a later sweep finds it: its key, its folder, its process, its overrides in a sweep."""
+    tags = {JOB_KEY: key, OUTPUT_DIR: str(Path(output_dir).absolute()), PROCESS: sweep_runs.this_process()}
+    return tags if _job is None else tags | {OVERRIDES: " ".join(_job.record.overrides)}
+
+
+def note(
+    run_id: str | None = None, figures: Mapping[str, float] | None = None, metric: str = "", metric_name: str = ""
+) -> None:
+    """Keep what the sweep's table shall hold of this job; nothing happens outside a sweep."""
+    if _job is None:
+        return
+    record = _job.record
+    record.run_id = run_id or record.run_id
+    record.figures |= {name: float(value) for name, value in (figures or {}).items() if value is not None}
+    record.metric, record.metric_name = metric or record.metric, metric_name or record.metric_name
+
+
+def finished_job(
+    config: TrainConfig | PreprocessConfig, key: str, needs: str = "", *, whole: bool = False
+) -> FinishedRun | None:
+    """In a sweep, the run that has already done this job; it is then said where it lies.
+
+    Args:
+        config: of the stage; `force` and a switched off tracking find none.
+        key: of `fingerprint.job_key`.
+        needs: a file that must still be in its folder.
+        whole: the job is an experiment; one of its stages alone is never looked for.
+    """
+    if _job is None or (_job.sweep.stage == "experiment") != whole:
+        return None
+    if config.force or not config.tracking.enabled:
+        return None
+    found = find_finished(config.tracking, key)
+    if found is None or (needs and not (Path(found.output_dir) / needs).is_file()):
+        return None
+    record = _job.record
+    record.status, record.output_dir = SKIPPED, found.output_dir
+    record.seconds = found.metrics.get("job_seconds", 0.0)
+    note(found.id, {name: value for name, value in found.metrics.items() if not name.startswith("system/")})
+    there = found.output_dir if Path(found.output_dir).is_dir() else "gone, the run's artifacts are in MLflow"
+    print(
+        f"job {record.number} ({job_name('')}) has finished before: run {found.id[:8]}, its folder: {there}", flush=True
+    )
+    return found
 
 
 class SweepRun(Callback):
-    """Gives the jobs of `python src/train.py -m ...` a parent run, which ends as FAILED when one of them did."""
+    """Gives the jobs of `python src/train.py -m ...` a parent run, says how far they are and sums up at the end."""
 
     def __init__(self) -> None:
-        self._failed = 0
+        self._parent: str | None = None  # open, and this process's to close
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Open the parent, where the stage records runs of its own."""
-        if config.hydra.job.config_name != "train" or not config.tracking.enabled:
+        """Open the parent, or that of the same sweep that was killed."""
+        stage = str(config.hydra.job.config_name)
+        if stage not in STAGES:
             return
-        settings = OmegaConf.to_object(config.tracking)
-        assert isinstance(settings, TrackingConfig)
-        tracking.connect(settings)
-        import mlflow
+        folder = _claim(config)
+        try:
+            fixed, total = _plan(config)
+            settings = _settings(config, stage)
+            sweep = Sweep(stage, fixed, total, _open_parent(config, stage, settings), asdict(settings))
+        except MiradaError as error:  # of a callback Hydra would make a warning, and go on
+            raise SystemExit(f"error: {error}") from error
+        _write(folder / "sweep.json", asdict(sweep))
+        if sweep.parent is not None:
+            self._parent = sweep.parent
+            os.environ[tracking.PARENT] = sweep.parent
+            atexit.register(self._close, os.getpid())
 
-        overrides = " ".join(config.hydra.overrides.task)
-        experiment = mlflow.get_experiment_by_name(settings.experiment)
-        assert experiment is not None
-        tags = {"sweep": overrides, "mlflow.runName": f"sweep {overrides}"}
-        run = mlflow.MlflowClient().create_run(experiment.experiment_id, tags=tags)
-        os.environ[tracking.PARENT] = run.info.run_id
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take note of the job that this process begins."""
+        global _job
+        _job = None
+        path = _state_folder(config) / "sweep.json"
+        if config.hydra.mode is not RunMode.MULTIRUN or not path.is_file():
+            return
+        sweep = Sweep(**json.loads(path.read_text(encoding="utf-8")))
+        if sweep.parent is not None:
+            os.environ[tracking.PARENT] = sweep.parent
+        content = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        params = OmegaConf.to_container(content, resolve=True, throw_on_missing=False)
+        record = JobRecord(int(config.hydra.job.num), [str(text) for text in config.hydra.overrides.task])
+        record.output_dir = str(config.hydra.runtime.output_dir)
+        _job = _Job(sweep, path.parent, tracking.flatten(params), record)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Count the failed ones."""
-        self._failed += job_return.status is JobStatus.FAILED
+        """Write down how it ended, and say how far the sweep is."""
+        global _job
+        if _job is None:
+            return
+        job, record = _job, _job.record
+        if job_return.status is JobStatus.FAILED:
+            error = job_return._return_value
+            record.status, record.reason = PRUNED if isinstance(error, Pruned) else FAILED, explain(error)
+        else:
+            record.status, record.reason = (SKIPPED if record.status == SKIPPED else DONE), ""
+        record.seconds = record.seconds if record.status == SKIPPED else time.time() - job.started
+        if job.sweep.parent is not None:
+            _quietly(_record_end, job, job_name(f"job {record.number}"))
+        _job = None
+        _count(job)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Close the parent."""
-        parent = os.environ.pop(tracking.PARENT, None)
-        if parent is not None:
+        """Sum up, and close the parent."""
+        path = _state_folder(config) / "sweep.json"
+        if str(config.hydra.job.config_name) not in STAGES or not path.is_file():
+            return
+        sweep = Sweep(**json.loads(path.read_text(encoding="utf-8")))
+        jobs = read_jobs(path.parent)
+        os.environ.pop(tracking.PARENT, None)
+        files: list[Path] = []
+        if sweep.stage == "experiment":
+            _quietly(_compare, sweep, jobs, path.parent.parent)
+        elif jobs:
+            from mirada.sweep_report import report
+
+            files = report(jobs, sweep.stage, path.parent.parent)
+        if sweep.parent is not None:
+            self._parent = None
+            _quietly(_record_parent, sweep, jobs, files)
+
+    def _close(self, process: int) -> None:
+        """At the end of the process: a sweep that was stopped by Ctrl-C, or by an error of its own."""
+        if self._parent is not None and os.getpid() == process:
             import mlflow
 
-            mlflow.MlflowClient().set_terminated(parent, "FAILED" if self._failed else "FINISHED")
+            _quietly(mlflow.MlflowClient().set_terminated, self._parent, "KILLED")
+
+
+def read_jobs(folder: Path) -> list[JobRecord]:
+    """The jobs of a sweep that have ended, in their order."""
+    paths = sorted(folder.glob("job-*.json"))
+    return [JobRecord(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def _state_folder(config: DictConfig) -> Path:
+    return Path(config.hydra.runtime.cwd) / str(config.hydra.sweep.dir) / STATE
+
+
+def _claim(config: DictConfig) -> Path:
+    """The sweep's folder of notes, emptied; refused where another sweep is at work."""
+    folder = _state_folder(config)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        path = folder / "sweep.json"
+        if path.is_file() and not sweep_runs.is_gone(json.loads(path.read_text(encoding="utf-8"))["process"]):
+            where = config.hydra.sweep.dir
+            raise SystemExit(f"error: another sweep is at work in {where}: add hydra.sweep.dir=<another>.") from None
+        for old in folder.glob("*.json"):
+            old.unlink()
+    return folder
+
+
+def _plan(config: DictConfig) -> tuple[list[str], int | None]:
+    """The overrides that all jobs share, and the number of jobs; None where it can't be told beforehand."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    sweeper = config.hydra.sweeper
+    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    fixed = [override for override in overrides if not override.is_sweep_override()]
+    texts = [f"{override.get_key_element()}={override.get_value_element_as_str()}" for override in fixed]
+    if str(sweeper["_target_"]).rpartition(".")[2] != BasicSweeper.__name__:
+        return texts, sweeper.get("n_trials")
+    return texts, len(BasicSweeper.split_arguments(overrides, None)[0])
+
+
+def _settings(config: DictConfig, stage: str) -> TrackingConfig:
+    """Where the jobs are recorded; of an experiment all that the jobs will be told is checked on the way."""
+    if stage == "experiment":
+        from mirada.stages import experiment
+
+        return experiment.check_sweep(config)
+    settings = OmegaConf.to_object(config.tracking)
+    assert isinstance(settings, TrackingConfig)
+    return settings
+
+
+def _compare(sweep: Sweep, jobs: list[JobRecord], folder: Path) -> None:
+    from mirada.stages import experiment
+
+    run_ids = list(dict.fromkeys(job.run_id for job in jobs if job.run_id))
+    if sweep.parent is not None and run_ids:
+        experiment.compare_jobs(run_ids, TrackingConfig(**sweep.tracking), folder, sweep.parent)
+
+
+def _open_parent(config: DictConfig, stage: str, settings: TrackingConfig) -> str | None:
+    if not settings.enabled:
+        return None
+    return sweep_runs.open_parent(settings, stage, " ".join(config.hydra.overrides.task), fresh=bool(config.force))
+
+
+def _record_end(job: _Job, name: str) -> None:
+    """The seconds of the job, or why it failed, in its run; a job that failed before it had a run gets one."""
+    record = job.record
+    if record.status == SKIPPED:
+        return
+    client, _ = sweep_runs.connect(TrackingConfig(**job.sweep.tracking))
+    if record.run_id is None and record.status == FAILED:
+        tags = {OVERRIDES: " ".join(record.overrides), ERROR: record.reason, PROCESS: sweep_runs.this_process()}
+        assert job.sweep.parent is not None
+        record.run_id = sweep_runs.record_failure(client, job.sweep.parent, name, job.params, tags)
+    elif record.run_id is not None:
+        client.log_metric(record.run_id, "job_seconds", record.seconds)
+        if record.status == FAILED:
+            client.set_tag(record.run_id, ERROR, record.reason)
+            client.set_terminated(record.run_id, "FAILED")  # a stage after training may fail before it takes up the run
+
+
+def _record_parent(sweep: Sweep, jobs: list[JobRecord], files: list[Path]) -> None:
+    assert sweep.parent is not None
+    client, _ = sweep_runs.connect(TrackingConfig(**sweep.tracking))
+    counts = Counter(job.status for job in jobs)
+    ended = {"jobs": sweep.total or len(jobs), **{status: counts[status] for status in (DONE, SKIPPED, PRUNED, FAILED)}}
+    ended["failed"] = (
+        ended["jobs"] - ended["done"] - ended["skipped"] - ended["pruned"]
+    )  # one that died has left no file
+    found = efficiencies(jobs, VIEWS[sweep.stage]) if sweep.stage in VIEWS else {}
+    scaling = {job.run_id: found[job.number] for job in jobs if job.run_id and job.number in found}
+    figures = {**ended, "seconds": time.time() - sweep.started}
+    sweep_runs.record_sweep(client, sweep.parent, figures, scaling, files)
+
+
+def _count(job: _Job) -> None:
+    """Write the job's file and print the line; one process at a time, so that no number is said twice."""
+    from filelock import FileLock
+
+    with FileLock(job.folder / "lock"):
+        _write(job.folder / f"job-{job.record.number:05d}.json", asdict(job.record))
+        counts = Counter(record.status for record in read_jobs(job.folder))
+        print(progress_line(counts, job.sweep.total, time.time() - job.sweep.started), flush=True)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    part.replace(path)
+
+
+def _quietly(function: Any, *arguments: Any) -> None:
+    """Call something that only records; a store that fails does not take the sweep's end with it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        function(*arguments)
+    except (MlflowException, MiradaError, OSError) as error:
+        print(f"MLflow has not got all of this sweep: {str(error).splitlines()[0]}", flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,15 +147,37 @@ def _close_dead(client: MlflowClient, experiment: str, parent: str) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def record_failure(parent: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+def record_failure(
+    client: MlflowClient, parent: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+) -> str:
     """Make the run of a job that failed before it had one; returns its id."""
-    import mlflow
     from mlflow.entities import Param
 
-    client = mlflow.MlflowClient()
     labels = {"mlflow.parentRunId": parent, **tags}
     run = client.create_run(client.get_run(parent).info.experiment_id, tags=labels, run_name=name[:_LONGEST])
     entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
     client.log_batch(run.info.run_id, params=entries)
     client.set_terminated(run.info.run_id, "FAILED")
     return str(run.info.run_id)
+
+
+def record_sweep(
+    client: MlflowClient, parent: str, figures: Mapping[str, float], scaling: Mapping[str, float], files: Iterable[Path]
+) -> None:
+    """Close a parent with the figures and the files of its sweep.
+
+    Args:
+        client: of the store.
+        parent: id of the run.
+        figures: of the sweep; with `failed` of 0 it has ended well.
+        scaling: run -> its scaling efficiency; runs that another parent has are left as they are.
+        files: artifacts.
+    """
+    for run_id, efficiency in scaling.items():
+        if client.get_run(run_id).data.tags.get("mlflow.parentRunId") == parent:
+            client.log_metric(run_id, "scaling_efficiency", efficiency)
+    for name, value in figures.items():
+        client.log_metric(parent, name, value)
+    for path in files:
+        client.log_artifact(parent, str(path), "sweep")
+    client.set_terminated(parent, "FAILED" if figures["failed"] else "FINISHED")

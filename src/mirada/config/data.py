@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from mirada.config.checks import at_least, between, one_of, require
+from mirada.config.tracking import TrackingConfig
 from mirada.errors import MiradaError
 
 
@@ -194,6 +195,7 @@ class PreprocessConfig:
     enhance: str = "none"  # none | equalize (histogram equalisation, then stretched to 0..255)
     encoding: str = "jpeg"
     quality: int = 95
+    tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(experiment="mirada-preprocess"))
     force: bool = False  # in a sweep: preprocess again what has finished before
     workers: int = 2
     chunk_images: int = 8

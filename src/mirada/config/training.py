@@ -8,6 +8,7 @@ from omegaconf import MISSING
 
 from mirada.config.checks import above, at_least, between, one_of, require
 from mirada.config.data import TASKS
+from mirada.config.tracking import TrackingConfig
 
 BACKBONES = {  # network -> the tasks that it is made for
     "efficientnet_lite0": TASKS,
@@ -91,16 +92,6 @@ class InputConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         between("input.interleave", self.interleave, 1, MOST_SHARDS_AT_ONCE)
-
-
-@dataclass
-class TrackingConfig:
-    """Where runs are recorded."""
-
-    enabled: bool = True
-    experiment: str = "mirada"
-    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
-    run_name: str | None = None
 
 
 @dataclass

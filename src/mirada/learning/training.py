@@ -80,7 +80,7 @@ class Trainer:
         self.config, self.dataset, self.devices, self.card = config, dataset, devices, card
         self.task, learning = get_task(dataset.task), learning_task(dataset.task)
         self.losses = ("loss", *learning.LOSSES)
-        self.learning_rate = config.learning_rate or learning.LEARNING_RATE
+        self.learning_rate = config.learning_rate or self.task.learning_rate
         self.folder = Path(config.output_dir) / "checkpoints"
         keras.backend.experimental.enable_tf_random_generator()  # dropout's state can then be kept
         keras.utils.set_random_seed(config.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -27,15 +28,17 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mirada import records
+from mirada import records, sweep, tracking
 from mirada.annotations import RawImage, Rejected
 from mirada.config import PreprocessConfig
 from mirada.errors import MiradaError
 from mirada.executors import make_executor, map_bounded
+from mirada.fingerprint import job_key
 from mirada.formats import FORMATS
 from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_image
 from mirada.objects import merge_copies, single_out
 from mirada.shards import Spool, clean_stale, partial_folder, publish, write_shards
+from mirada.sources import list_folder
 from mirada.splits import assign, check_classes, check_sizes, leaks, order_key
 from mirada.usage import UsageMeter
 
@@ -72,7 +75,8 @@ def run(config: PreprocessConfig) -> None:
     """Read, split, cut, scale and store every usable image.
 
     Writes `{train,val,test}-00000-of-000NN.tfrecord`, `dataset.json` and `rejected.csv` into `config.output_dir`, all at
-    once when all is done, and `<output_dir>.timing.json` beside it.
+    once when all is done, and `<output_dir>.timing.json` beside it. A job of a sweep has a run in MLflow, and does nothing
+    where one has finished with the same settings, raw files and code, and its data set is still there.
 
     Raises:
         MiradaError: raw data is missing or can't make a data set, a worker died, or the disk is full.
@@ -80,6 +84,32 @@ def run(config: PreprocessConfig) -> None:
     raw_dir, output_dir = Path(config.raw_dir), Path(config.output_dir).absolute()
     if not raw_dir.is_dir():
         raise MiradaError(f"{raw_dir} is missing: run the fetch stage first (`dvc repro fetch`).")
+    key = job_key("preprocess", config, {"raw": _listing_digest(raw_dir)})
+    if sweep.finished_job(config, key, needs="dataset.json"):
+        return
+    recorded = replace(config.tracking, enabled=config.tracking.enabled and sweep.in_recorded_sweep())
+    tags = sweep.job_tags(key, config.output_dir)
+    with tracking.start_run(recorded, sweep.job_name(config.data.name), tags=tags) as mlflow_run:
+        sweep.note(mlflow_run.id)
+        mlflow_run.log_params(tracking.flatten(config))
+        timing = _make(config, raw_dir, output_dir)
+        mlflow_run.log_metrics(timing)
+        sweep.note(figures=timing)
+        for name in ("dataset.json", "rejected.csv"):
+            mlflow_run.log_artifacts(output_dir / name, "preprocess")
+
+
+def _listing_digest(raw_dir: Path) -> str:
+    """Digest of the names, sizes and times of the raw files: enough to tell that none was touched, without reading them."""
+    digest = hashlib.sha256()
+    for name, path in sorted(list_folder(raw_dir)):
+        status = path.stat()
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def _make(config: PreprocessConfig, raw_dir: Path, output_dir: Path) -> dict[str, Any]:
+    """Make the data set; returns its timing."""
     console = Console(stderr=True)
     built = partial_folder(output_dir, os.getpid())
     try:
@@ -93,7 +123,7 @@ def run(config: PreprocessConfig) -> None:
         ):
             dataset = _build(_Work(config, executor, progress), raw_dir, built)
         publish(built, output_dir, os.getpid())
-        _report(config, output_dir, dataset, meter)
+        return _report(config, output_dir, dataset, meter)
     except OSError as error:
         raise MiradaError(
             f"{output_dir} cannot be made ({error.strerror}): free space or choose another output_dir."
@@ -289,8 +319,8 @@ def _about(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], reje
     return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}
 
 
-def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset, meter: UsageMeter) -> None:
-    """Write the timing beside the output and say in one line what there is."""
+def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset, meter: UsageMeter) -> dict[str, Any]:
+    """Write the timing beside the output and say in one line what there is; returns the timing."""
     images = sum(split["images"] for split in dataset.splits.values())
     timing = {
         "seconds": round(meter.seconds, 3),
@@ -317,3 +347,4 @@ def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset
         f"{config.data.name}: images {parts}; {boxes}, {repairs} repairs, {rejected}; "
         f"{timing['images_per_s']} images/s with workers={config.workers}"
     )
+    return timing

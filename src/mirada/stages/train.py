@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada import tracking
+from mirada import pruning, sweep, tracking
 from mirada.card import Card, save_card
 from mirada.config import BACKBONES, TrainConfig
 from mirada.cores import available_threads
 from mirada.errors import MiradaError
+from mirada.fingerprint import job_key
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
 
@@ -38,21 +39,29 @@ def run(config: TrainConfig) -> float:
     """Train one model and leave it, with its card, in `config.output_dir`.
 
     Returns:
-        The best validation figure (the task's main metric), for sweepers.
+        The best validation figure (the task's main metric), for sweepers; in a sweep, that of the run which has finished
+        with the same settings, data and code, and nothing is trained.
 
     Raises:
         MiradaError: the data are missing, damaged or unfit; the devices are; the loss is not finite.
+        Pruned: a search stops the training as hopeless.
     """
     dataset = load_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
     _check(config, dataset)
+    task = get_task(dataset.task)
+    if config.learning_rate is None:
+        config = replace(config, learning_rate=task.learning_rate)
+    key = job_key("train", config, {"data": dataset.digest})
+    sweep.note(metric=f"best_{task.main_metric}", metric_name=task.metric_name)
+    if finished := sweep.finished_job(config, key):
+        history = pruning.read_history(Path(finished.output_dir) / "history.csv")
+        pruning.watch().finish(history, f"val_{task.main_metric}")
+        return finished.metrics.get(f"best_{task.main_metric}", finished.metrics["best_epoch"])
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     from mirada.learning.devices import choose_devices
-    from mirada.learning.tasks import learning_task
     from mirada.learning.training import Trainer
 
-    if config.learning_rate is None:
-        config = replace(config, learning_rate=learning_task(dataset.task).LEARNING_RATE)
     devices = choose_devices(config.gpus)
     print(devices.sentence)
     card = _card(config, dataset)
@@ -62,9 +71,13 @@ def run(config: TrainConfig) -> float:
     if config.resume:
         print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
     name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
-    with tracking.start_run(config.tracking, name, resume_id=trainer.state.run_id) as mlflow_run:
+    tags = sweep.job_tags(key, config.output_dir)
+    with tracking.start_run(
+        config.tracking, sweep.job_name(name), resume_id=trainer.state.run_id, tags=tags
+    ) as mlflow_run:
         trainer.state.run_id = card.run_id = mlflow_run.id
         card.tracking_uri = mlflow_run.uri
+        sweep.note(mlflow_run.id, {"gpus_physical": devices.gpus_physical})
         _record_start(mlflow_run, config, dataset, devices, card)
         started = time.perf_counter()
         _fit(trainer, config, mlflow_run)
@@ -76,7 +89,9 @@ def run(config: TrainConfig) -> float:
         best |= {f"best_{key}": value for key, value in card.metrics.items()}
         steady = trainer.state.history[1:] or trainer.state.history
         best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
-        mlflow_run.log_metrics(best | _preprocess_timing(config))
+        best |= _preprocess_timing(config)
+        mlflow_run.log_metrics(best)
+        sweep.note(figures=best)
         for path in (output_dir / name for name in (*KEPT, *TIMINGS)):
             if path.is_file():
                 mlflow_run.log_artifacts(path, "train")
@@ -171,11 +186,15 @@ def _record_start(
 
 
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
+    watch, curve = pruning.watch(), f"val_{trainer.task.main_metric}"
     with _progress(trainer, config) as advance:
         for figures in trainer.fit(advance):
             print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
             _write_history(trainer.state.history, Path(config.output_dir) / "history.csv")
+            if trainer.state.epoch < config.epochs:
+                watch.check(trainer.state.history, curve)
+    watch.finish(trainer.state.history, curve)
     if trainer.state.epoch < config.epochs:
         print(f"stopped early: no better val {get_task(trainer.dataset.task).main_metric} in {config.patience} epochs")
 

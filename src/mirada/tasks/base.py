@@ -78,6 +78,7 @@ class Task(ABC):
     Attributes:
         name: as in `data.task` and the card.
         main_metric: key of the figure that variants and epochs are compared by; 0..1, higher is better.
+        learning_rate: of the new layers, at its peak; above it the pretrained ones have been seen to forget all.
         main_columns: the figures of each overview, the main metric first; more_columns: those of the page besides.
         counts_objects: whether an image may have any number of objects.
         classes_caption, confusion_caption, pictures_caption: sentences of the page.
@@ -85,6 +86,7 @@ class Task(ABC):
 
     name: str
     main_metric: str
+    learning_rate: float
     main_columns: tuple[Column, ...]
     more_columns: tuple[Column, ...]
     counts_objects: bool = False

@@ -34,6 +34,7 @@ class Classifying(Task):
 
     name = "classification"
     main_metric = "accuracy"
+    learning_rate = 3e-4  # at 1e-3 the features of a fine-tuned classifier died: zero for most images, and no gradient
     main_columns: tuple[Column, ...] = (Column("accuracy", "accuracy"), Column("auc", "AUC"))
     more_columns: tuple[Column, ...] = (
         Column("balanced_accuracy", "balanced accuracy"),

@@ -25,6 +25,7 @@ class Detecting(Task):
 
     name = "detection"
     main_metric = "map50"
+    learning_rate = 3e-3
     main_columns = (Column("map50", "mAP50"), Column("map50_95", "mAP50-95"))
     more_columns = (Column("precision", "precision"), Column("recall", "recall"), Column("f1", "F1"))
     counts_objects = True

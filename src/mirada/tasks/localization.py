@@ -60,6 +60,7 @@ class Localizing(Classifying):
 
     name = "localization"
     main_metric = "loc_accuracy"
+    learning_rate = 1e-3
     main_columns = (
         Column("loc_accuracy", "localization accuracy"),
         Column("accuracy", "accuracy"),

@@ -35,11 +35,9 @@ class LearningTask(Protocol):
 
     Attributes:
         LOSSES: the names of the loss's parts.
-        LEARNING_RATE: of the new layers, at its peak; above it the pretrained ones have been seen to forget all.
     """
 
     LOSSES: tuple[str, ...]
-    LEARNING_RATE: float
 
     def output_names(self, config: ModelConfig, classes: int) -> dict[str, list[str]]:
         """Part -> output names (the card's `outputs`)."""

@@ -18,7 +18,6 @@ from mirada.learning.layers import class_head
 from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes",)
-LEARNING_RATE = 3e-4  # at 1e-3 the features of a fine-tuned classifier died: zero for most images, and no gradient
 
 
 def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:

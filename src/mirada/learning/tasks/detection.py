@@ -22,7 +22,6 @@ from mirada.learning.layers import map_output, pointwise, separable
 from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("objectness", "classes", "boxes")
-LEARNING_RATE = 3e-3
 _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)
 _START_DISTANCE = 2.0  # strides from a cell's centre to each side of the untrained net's boxes
 

@@ -22,7 +22,6 @@ from mirada.learning.tasks.detection import iou_and_giou
 from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes", "boxes")
-LEARNING_RATE = 1e-3
 STRIDE = 16
 BOX_WEIGHT = 2.0
 _START_DISTANCE = 4.0  # cells from a cell's centre to each side of the untrained net's boxes

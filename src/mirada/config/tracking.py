@@ -1,0 +1,16 @@
+"""Settings of the recording of runs, which several stages have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are recorded."""
+
+    enabled: bool = True
+    experiment: str = "mirada"
+    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    run_name: str | None = None
+    pending_dir: str | None = None  # what a store that is away can't take waits here; null: mlruns/pending
