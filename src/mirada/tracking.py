@@ -1,26 +1,34 @@
 """The MLflow edge: one run per trained model, which `train` opens and later stages add to; and its null twin.
 
-Runs go to MLFLOW_TRACKING_URI where it is set, else to a sqlite file in `mlruns/` of the project. MLflow is imported
-only when a run begins.
+Runs go to MLFLOW_TRACKING_URI where it is set, else to a sqlite file in `mlruns/` of the project. A store that is away when
+a stage begins is an error; one that goes away later holds nothing up: see `tracking_delivery`. MLflow is imported only when
+a run begins.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from mirada import system_metrics, tracking_store
 from mirada.card import Card
 from mirada.config import TrackingConfig
 from mirada.errors import MiradaError
+from mirada.pruning import Pruned
 from mirada.records import Dataset
+from mirada.tracking_delivery import LAST_WAIT_S, Delivery
+from mirada.tracking_store import StoreAway, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
+SWEEP_WAIT_S = 120.0  # a job of a sweep waits so long for a store that was there when the sweep began
 
 
 class Run:
@@ -49,45 +57,55 @@ class Run:
 
 
 class _MlflowRun(Run):
-    """Records to MLflow."""
+    """Records to MLflow, or keeps on disk what its store can't take now."""
 
-    def __init__(self, run_id: str, uri: str) -> None:
-        self.id, self.uri = run_id, uri
+    def __init__(self, run_id: str, uri: str, config: TrackingConfig) -> None:
+        self.id, self.uri, self.status = run_id, shown(uri), "RUNNING"
+        self._delivery = Delivery(run_id, uri, pending_dir(config))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        import mlflow
-
-        mlflow.log_params({key: str(value)[:6000] for key, value in params.items()})
+        if params:
+            self._record("params", params={key: str(value)[:6000] for key, value in params.items()})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        import mlflow
-
         finite = {key: float(value) for key, value in metrics.items() if value is not None}
-        mlflow.log_metrics(finite, step=step)
+        if finite:
+            self._record("metrics", metrics=finite, step=step or 0, time_ms=_now_ms())
 
     def log_artifacts(self, path: Path, folder: str) -> None:
-        import mlflow
-
-        (mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact)(str(path), folder)
+        self._record("artifacts", path=str(path), folder=folder)
 
     def log_text(self, text: str, name: str) -> None:
-        import mlflow
-
-        mlflow.log_text(text, name)
+        self._record("text", text=text, name=name)
 
     def log_dataset(self, dataset: Dataset) -> None:
-        import mlflow
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
 
         source = CodeDatasetSource({"dataset.json": str(dataset.folder / "dataset.json")})
         meta = MetaDataset(source, name=dataset.name, digest=dataset.digest[:32])  # type: ignore[abstract]
-        mlflow.log_input(meta, context="training")
+        self._record("dataset", dataset=meta.to_dict(), context="training")
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        import mlflow
+        if tags:
+            self._record("tags", tags={key: str(value) for key, value in tags.items()})
 
-        mlflow.set_tags(dict(tags))
+    def _record(self, op: str, **content: Any) -> None:
+        self._delivery.record({"op": op, **content})
+
+    def send_earlier(self) -> None:
+        """What an earlier stage had to keep goes first."""
+        self._delivery.flush()
+
+    def end(self, status: str, wait_s: float = 0) -> None:
+        """The last entry; waits for a store that is away at most so long."""
+        self.status = status
+        self._record("end", status=status, time_ms=_now_ms())
+        self._delivery.close(wait_s)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -122,15 +140,48 @@ def tracking_uri(config: TrackingConfig) -> str:
     return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
 
 
-def connect(config: TrackingConfig) -> str:
-    """Point MLflow to its store, creating database and experiment once; returns the URI."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    uri = tracking_uri(config)
-    import logging
+def pending_dir(config: TrackingConfig) -> Path:
+    """Where runs keep what their store could not take: `mlruns/pending` of the project, if the config names none."""
+    return Path(config.pending_dir).absolute() if config.pending_dir else PROJECT / "mlruns" / "pending"
 
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+
+def check(config: TrackingConfig) -> str:
+    """Ask within 10 s whether the store is there, before a stage's work begins; returns its URI. Off: nothing is asked.
+
+    Raises:
+        StoreAway: it does not answer; the sentence names the URI.
+        MiradaError: it is no MLflow server, or its driver is not installed.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    tracking_store.be_brief()
+    if not config.enabled:
+        return ""
+    uri = tracking_store.with_driver(tracking_uri(config))
+    until = time.monotonic() + (SWEEP_WAIT_S if PARENT in os.environ else 0)
+    told = False
+    while True:
+        try:
+            tracking_store.check(uri, config.experiment)
+            return uri
+        except StoreAway:
+            if time.monotonic() >= until:
+                raise
+        if not told:
+            print(f"waiting {SWEEP_WAIT_S:g} s for MLflow at {shown(uri)}, which does not answer", file=sys.stderr)
+            told = True
+        time.sleep(2)
+
+
+def connect(config: TrackingConfig) -> str:
+    """Point MLflow to its store, creating database and experiment once; returns the URI.
+
+    Raises:
+        StoreAway: the store does not answer.
+        MiradaError: it can't be used.
+    """
+    uri = check(config)
     import mlflow
     from filelock import FileLock
     from mlflow.exceptions import MlflowException
@@ -146,24 +197,32 @@ def connect(config: TrackingConfig) -> str:
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())
         mlflow.set_experiment(config.experiment)
     except MlflowException as error:
-        raise MiradaError(f"MLflow at {uri} does not answer ({str(error).splitlines()[0]}): check the URI.") from error
+        reason = str(error).splitlines()[0]
+        raise MiradaError(f"MLflow at {shown(uri)} does not answer ({reason}): check the URI.") from error
     return uri
 
 
 @contextmanager
-def start_run(config: TrackingConfig, name: str | None = None, *, resume_id: str | None = None) -> Iterator[Run]:
-    """Open the run of a training; it ends as FINISHED, as FAILED on an error, or as KILLED on Ctrl-C.
+def start_run(
+    config: TrackingConfig,
+    name: str | None = None,
+    *,
+    resume_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[Run]:
+    """Open the run of a training; it ends as FINISHED, as FAILED on an error, or as KILLED on Ctrl-C and when pruned.
 
     Args:
         config: where, and under which name.
         name: the run's name where the config gives none.
         resume_id: go on with this run instead of a new one (a resumed training).
+        tags: labels that it has from its first moment.
     """
     if not config.enabled:
         yield Run()
         return
     uri = connect(config)
-    with _open(uri, resume_id, config.run_name or name) as run:
+    with _open(uri, config, resume_id, config.run_name or name, tags) as run:
         yield run
 
 
@@ -171,42 +230,91 @@ def start_run(config: TrackingConfig, name: str | None = None, *, resume_id: str
 def resume_run(config: TrackingConfig, card: Card) -> Iterator[Run]:
     """Add to the run that trained a model; the null run when that one was not tracked or can't be found.
 
-    System metrics are not recorded again.
+    System metrics are not recorded again. Where the store went away while the stage worked, what it records is kept on disk.
     """
     if not config.enabled or card.run_id is None:
         yield Run()
         return
-    uri = connect(config)
+    try:
+        uri = connect(config)
+        found = _is_there(card.run_id, uri)
+    except StoreAway:
+        offline = _MlflowRun(card.run_id, tracking_store.with_driver(tracking_uri(config)), config)
+        with _ended(offline):
+            yield offline
+        return
+    if not found:
+        print(f"run {card.run_id} is not in {shown(uri)}: a new run records this stage")
+    with _open(uri, config, card.run_id if found else None, config.run_name) as run:
+        yield run
+
+
+def _is_there(run_id: str, uri: str) -> bool:
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        mlflow.get_run(card.run_id)
-        found = True
-    except MlflowException:
-        print(f"run {card.run_id} is not in {uri}: a new run records this stage")
-        found = False
-    with _open(uri, card.run_id if found else None, config.run_name) as run:
-        yield run
+        mlflow.get_run(run_id)
+        return True
+    except MlflowException as error:
+        if tracking_store.is_absence(error):
+            raise tracking_store.silent(uri, str(error).splitlines()[0]) from error
+        return False
 
 
 @contextmanager
-def _open(uri: str, run_id: str | None, name: str | None) -> Iterator[Run]:
+def _open(
+    uri: str, config: TrackingConfig, run_id: str | None, name: str | None, tags: Mapping[str, str] | None = None
+) -> Iterator[Run]:
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    if run_id is None:
-        mlflow.set_system_metrics_sampling_interval(5)
     parent = os.environ.get(PARENT) if run_id is None else None
-    mlflow.start_run(run_id=run_id, run_name=name, log_system_metrics=run_id is None, parent_run_id=parent)
-    active = mlflow.active_run()
-    assert active is not None
     try:
-        yield _MlflowRun(active.info.run_id, uri)
+        active = mlflow.start_run(
+            run_id=run_id, run_name=name, log_system_metrics=False, parent_run_id=parent, tags=dict(tags or {})
+        )
+    except MlflowException as error:
+        raise MiradaError(f"MLflow at {shown(uri)} opens no run: {str(error).splitlines()[0]}") from error
+    run = _MlflowRun(active.info.run_id, uri, config)
+    try:
+        run.send_earlier()
+        with _ended(run), system_metrics.recorded(run.log_metrics) if run_id is None else nullcontext():
+            yield run
+        if uri.startswith("http"):
+            print(f"run: {run.uri}/#/experiments/{active.info.experiment_id}/runs/{run.id}")
+    finally:
+        _forget(run.status)
+
+
+@contextmanager
+def _ended(run: _MlflowRun) -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
-        mlflow.end_run("KILLED")
+        run.end("KILLED")
+        raise
+    except Pruned as pruned:
+        run.set_tags({"pruned": "true", "pruned_why": str(pruned)})
+        run.end("KILLED")
         raise
     except BaseException as error:
-        mlflow.set_tag("error", str(error)[:500])
-        mlflow.end_run("FAILED")
+        run.set_tags({"error": str(error)[:500]})
+        run.end("FAILED")
         raise
-    mlflow.end_run("FINISHED")
+    run.end("FINISHED", LAST_WAIT_S)
+
+
+def _forget(status: str) -> None:
+    """Let MLflow have no active run any more; it tells its store the status once more, for which nobody waits."""
+    import mlflow
+
+    hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+    before = {name: os.environ.get(name) for name in hasty}
+    os.environ.update(hasty)
+    try:
+        with suppress(Exception):
+            mlflow.end_run(status)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
