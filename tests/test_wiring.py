@@ -28,6 +28,7 @@ NO_SAY = {
     "errors",
     "executors",
     "fingerprint",
+    "pruning",
     "quiet",
     "sweep",
     "sweep_runs",

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mirada.errors import MiradaError
+from mirada.pruning import Pruned
 
 MISTAKES = (MiradaError, HydraException, OmegaConfBaseException)
 
@@ -80,6 +81,8 @@ class FailedJobs(Callback):
         if job_return.status is not JobStatus.FAILED or not _in_sweep(job_return):
             return
         error = job_return._return_value
+        if isinstance(error, Pruned):  # the search says it
+            return
         if not isinstance(error, MISTAKES):
             traceback.print_exception(error)
         overrides = " ".join(job_return.overrides or ())

@@ -13,8 +13,8 @@ from mirada.tasks.base import REFERENCE
 
 DIRECTIONS = ("maximize", "minimize")
 COSTS = (
-    "size_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads",
-    "peak_memory_mb", "load_ms", "drop", "drop_low", "drop_high",
+    "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
+    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms", "drop", "drop_low", "drop_high",
 )  # fmt: skip
 _BETTER_LOWER = (*COSTS, "log_loss", "ece", "box_mse_224")
 
@@ -50,7 +50,7 @@ def check_objectives(objectives: Sequence[str], variants: Sequence[str], task: s
         if figure not in known:
             close = difflib.get_close_matches(figure, known, n=1)
             advice = f"did you mean {variant}/{close[0]}?" if close else f"choose one of {', '.join(known)}."
-            raise MiradaError(f"objectives: {objective} names no figure of a {task}: {advice}")
+            raise MiradaError(f"objectives: {objective} names no figure of {task}: {advice}")
     if doubled := [objective for i, objective in enumerate(objectives) if objective in objectives[:i]]:
         raise MiradaError(f"objectives holds {doubled[0]} twice: leave one out.")
 

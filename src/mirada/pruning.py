@@ -1,4 +1,4 @@
-"""Pruning in a search: a training that falls behind the others' validation curves is stopped.
+"""Pruning in a search, of trials and not of weights: a training that falls behind the others is stopped.
 
 The jobs of a search may run in other processes than the search itself, so the curves of finished trainings lie in a file of
 the search's folder, `curves.jsonl`. The rule is Optuna's and Vizier's median rule, and serves any number of objectives.
@@ -6,12 +6,14 @@ the search's folder, `curves.jsonl`. The rule is Optuna's and Vizier's median ru
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -86,7 +88,7 @@ class Watch:
         if median is not None:
             raise Pruned(max(curve), max(curve.values()), median)
 
-    def finish(self, history: Sequence[Mapping[str, float]], key: str) -> None:
+    def finish(self, history: Sequence[Mapping[str, Any]], key: str) -> None:
         """Add the curve of a finished training to those that later ones are held against."""
         if self.path is None or not (curve := curve_of(history, key)):
             return
@@ -98,9 +100,17 @@ class Watch:
             os.close(descriptor)
 
 
-def curve_of(history: Sequence[Mapping[str, float]], key: str) -> dict[int, float]:
-    """Epoch -> figure, of the epochs that have it."""
-    return {int(row["epoch"]): float(row[key]) for row in history if key in row}
+def curve_of(history: Sequence[Mapping[str, Any]], key: str) -> dict[int, float]:
+    """Epoch -> figure, of the epochs that have it; numbers may be text, as in `history.csv`."""
+    return {int(row["epoch"]): float(row[key]) for row in history if row.get(key) not in (None, "")}
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """The rows of a `history.csv`; none where it is gone."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def read_curves(path: Path) -> list[dict[int, float]]:
