@@ -44,6 +44,8 @@ class ProcessExecutor(ProcessPoolExecutor):
             context = multiprocessing.get_context("spawn")
         else:
             context = multiprocessing.get_context("forkserver")
+            if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+                multiprocessing.set_start_method("forkserver", force=True)  # joblib's, which no child would know
             _start_server(list(preload))
         self.desk = context.Array("q", [IDLE] * workers, lock=False)
         seats = context.Value("i", 0)

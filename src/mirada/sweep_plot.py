@@ -66,7 +66,10 @@ def _plot_bars(jobs: Sequence[JobRecord], columns: Sequence[str], view: View, da
         _draw_row(axes, values, texts, colours, ink_colour(dark), as_dots=any(m.metric == measure.key for m in jobs))
         axes.set_yticks(rows, [label_of(job, columns) for job in jobs] if i == 0 else [""] * len(jobs))
         axes.set_ylim(len(jobs) - 0.4, -0.6)
-        axes.set_title(measure.heading, fontsize=10.5, color=ink_colour(dark), loc="left")
+        title = measure.heading
+        if measure is view.speed and efficiencies(jobs, view):
+            title = f"{title} (scaling efficiency)"
+        axes.set_title(title, fontsize=10.5, color=ink_colour(dark), loc="left")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
     return to_png(figure)
@@ -113,17 +116,18 @@ def _plot_scaling(jobs: Sequence[JobRecord], columns: Sequence[str], view: View,
             if not places:
                 continue
             xs, ys = zip(*places, strict=True)
-            axes.plot(xs, ys, "o-", color=line_colour(k), linewidth=1.6, label=name or "measured")
+            axes.plot(xs, ys, "o-", color=line_colour(k), linewidth=1.6, label=name or "measured", zorder=3)
             perfect = [ideal or x / xs[0] * ys[0] for x in xs]
-            axes.plot(xs, perfect, "--", color=line_colour(k) if ideal is None else ink, linewidth=1, alpha=0.55)
+            colour = line_colour(k) if ideal is None else ink
+            axes.plot(xs, perfect, "--", color=colour, linewidth=1, alpha=0.55, label="" if k else "perfect scaling")
             for x, y in places if len(names) == 1 else []:
-                axes.annotate(text_of(y, measure.digits), (x, y), (0, -13), textcoords="offset points", ha="center",
+                axes.annotate(text_of(y, measure.digits), (x, y), (2, -15), textcoords="offset points",
                               fontsize=8.5, color=ink)  # fmt: skip
         axes.set_xticks(sorted({float(job.settings[view.scales_over]) for job in jobs}))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.margins(0.12, 0.15)
-        axes.set_ylim(bottom=0)
+        axes.margins(0.16, 0.15)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.12 * (ideal or 0)))
         axes.set(xlabel=short(view.scales_over), ylabel=measure.heading)
-        if len(names) > 1 and i == 0:
+        if i == 0:
             axes.legend(frameon=False, labelcolor=ink, fontsize=8.5)
     return to_png(figure)
