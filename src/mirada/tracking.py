@@ -135,14 +135,20 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
+def project_root() -> Path:
+    """The project's folder. Of an experiment from DVC's queue, which runs in a copy that DVC deletes, the real project's."""
+    copies = next((folder for folder in PROJECT.parents if folder.parts[-3:] == (".dvc", "tmp", "exps")), None)
+    return copies.parents[2] if copies else PROJECT
+
+
 def tracking_uri(config: TrackingConfig) -> str:
     """Where runs are recorded: the config's URI, MLFLOW_TRACKING_URI, or the project's own sqlite file."""
-    return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
+    return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlruns' / 'mlflow.db'}"
 
 
 def pending_dir(config: TrackingConfig) -> Path:
     """Where runs keep what their store could not take: `mlruns/pending` of the project, if the config names none."""
-    return Path(config.pending_dir).absolute() if config.pending_dir else PROJECT / "mlruns" / "pending"
+    return Path(config.pending_dir).absolute() if config.pending_dir else project_root() / "mlruns" / "pending"
 
 
 def check(config: TrackingConfig) -> str:

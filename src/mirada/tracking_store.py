@@ -24,7 +24,7 @@ from mirada.errors import MiradaError
 
 ANSWER_TIMEOUT_S = 4.0  # for one answer of a server that works
 CHECK_TIMEOUT_S = 8.0  # for the whole check: names are looked up, several addresses tried
-_ADVICE = "start it, correct the URI, or do without by tracking.enabled=false"
+_ADVICE = "start it, or correct the URI (tracking.enabled=false works without)"
 _AWAY = (401, 403, 408, 429)  # statuses below 500 that say nothing against what was sent
 _CLOUD = ("boto", "azure", "google")  # packages whose errors come from an artifact store
 _BRIEF = {
@@ -179,7 +179,7 @@ def _check_database(uri: str) -> None:
             connection.execute(sqlalchemy.text("SELECT 1"))
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         cause = getattr(error, "orig", None) or error
-        raise silent(uri, " ".join(str(cause).split())[:200].rstrip(".")) from error
+        raise silent(uri, str(cause).splitlines()[0][:200].rstrip(".")) from error
 
 
 def is_absence(error: BaseException) -> bool:

@@ -36,6 +36,7 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
+from mirada.config.tracking import SyncConfig
 from mirada.config.training import (
     BACKBONES,
     MOST_SHARDS_AT_ONCE,
@@ -69,6 +70,7 @@ __all__ = [
     "SCHEMAS",
     "SourceConfig",
     "SplitConfig",
+    "SyncConfig",
     "TASKS",
     "TableConfig",
     "TileConfig",
@@ -123,6 +125,7 @@ def register() -> None:
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     store.store(name="check_qat_schema", node=CheckQatConfig)
     store.store(name="compare_schema", node=CompareConfig)
+    store.store(name="sync_schema", node=SyncConfig)
     for stage, schema in SCHEMAS.items():
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)

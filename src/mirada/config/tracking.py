@@ -14,3 +14,11 @@ class TrackingConfig:
     uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
     run_name: str | None = None
     pending_dir: str | None = None  # what a store that is away can't take waits here; null: mlruns/pending
+
+
+@dataclass
+class SyncConfig:
+    """Settings of `sync`."""
+
+    uri: str | None = None  # with a password, which is not kept beside what waits; null: MLFLOW_TRACKING_URI
+    pending_dir: str | None = None  # null: mlruns/pending

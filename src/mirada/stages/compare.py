@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,15 +51,9 @@ def run(config: CompareConfig) -> Path:
 
 
 def _connect(config: CompareConfig) -> tuple[MlflowClient, str]:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    uri = tracking.tracking_uri(TrackingConfig(uri=config.uri))
+    uri = tracking.check(TrackingConfig(uri=config.uri, experiment=config.experiment))
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise MiradaError(f"{uri} is not there: train a model first, or name another store with uri=.")
-    import logging
-
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
     return MlflowClient(uri), uri

@@ -62,6 +62,8 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
     _check_judging(config, card, variants)
+    if card.run_id:
+        tracking.check(config.tracking)
     for note in notes:
         print(f"note: {note}", flush=True)
     with _progress() as progress:

@@ -48,6 +48,8 @@ def run(config: QuantizeConfig) -> None:
     card = load_card(config.model_dir)
     dataset = load_dataset(config.data_dir)
     _check(config, card, dataset)
+    if card.run_id:
+        tracking.check(config.tracking)
     output_dir = _empty(Path(config.output_dir))
     started = time.perf_counter()
     from mirada.learning.variants import Conversions

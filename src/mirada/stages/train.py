@@ -48,6 +48,7 @@ def run(config: TrainConfig) -> float:
     """
     dataset = load_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
     _check(config, dataset)
+    tracking.check(config.tracking)
     task = get_task(dataset.task)
     if config.learning_rate is None:
         config = replace(config, learning_rate=task.learning_rate)

@@ -1,0 +1,128 @@
+"""An MLflow server and a PostgreSQL on loopback, started and stopped by tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class MlflowServer:
+    """`mlflow server` that can be killed and started again on the same port, store and artifacts."""
+
+    def __init__(self, folder: Path, store: str | None = None) -> None:
+        self.folder, self.port = folder, free_port()
+        self.store = store or f"sqlite:///{folder}/server.db"
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", self.store, "--artifacts-destination", str(self.folder / "artifacts")]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--workers", "1"], stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+        until(self._is_up, 120, lambda: (self.folder / "server.log").read_text()[-2000:])
+
+    def _is_up(self) -> bool:
+        with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+
+    def kill(self) -> None:
+        """As a power cut would, its workers too."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> MlflowServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.kill()
+
+
+def postgres_binaries() -> Path | None:
+    """The folder of `initdb` and `postgres`; Debian keeps them off the path, one folder a version."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL of its own below `folder`; gives its SQLAlchemy URI."""
+    binaries = postgres_binaries()
+    assert binaries is not None
+    data, port = folder / "postgres", free_port()
+    data.mkdir(mode=0o700)
+    as_user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses root
+        user = next(name for name in ("postgres", "nobody") if _exists(name))
+        shutil.chown(data, user)
+        for parent in data.parents:
+            if not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": [], "cwd": data}
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "mirada", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"],
+        check=True,
+        capture_output=True,
+        **as_user,
+    )
+    settings = ["-p", str(port), "-k", str(data), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    with (folder / "postgres.log").open("wb") as log:
+        server = subprocess.Popen([binaries / "postgres", "-D", data, *settings], stdout=log, stderr=log, **as_user)
+    uri = f"postgresql+psycopg2://mirada@127.0.0.1:{port}/postgres"
+    try:
+        until(lambda: _connects(port), 60, lambda: (folder / "postgres.log").read_text()[-2000:])
+        yield uri
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown
+        server.wait(30)
+
+
+def _exists(user: str) -> bool:
+    return any(entry.pw_name == user for entry in pwd.getpwall())
+
+
+def _connects(port: int) -> bool:
+    import psycopg2
+
+    try:
+        psycopg2.connect(host="127.0.0.1", port=port, user="mirada", dbname="postgres").close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], bool], seconds: float, why: Callable[[], str] = lambda: "") -> None:
+    """Wait for a condition; a refused connection is a no."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < end, f"not within {seconds:g} s: {why()}"
+        time.sleep(0.1)
