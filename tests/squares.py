@@ -6,6 +6,7 @@ cell's objectness is highest where a square lies centred on it.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -116,6 +117,7 @@ def write_variants(folder: Path, dataset: Dataset, names: tuple[str, ...] = ("fl
                 "name": name,
                 "file": f"{name}.tflite",
                 "size_bytes": len(content),
+                "size_gzip_bytes": len(gzip.compress(content)),
                 "conversion_s": 0.5,
                 "sha256": hashlib.sha256(content).hexdigest(),
             }

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from mirada.comparison import RunRecord, differing, group_runs, read_record, separation
-from mirada.comparison_page import csv_of, plots_of, render_comparison, table_of
+from mirada.comparison_page import csv_of, origins_of, plots_of, render_comparison, table_of
 from mirada.errors import MiradaError
 
 COSTS = {"float32": (12e6, 20.0), "int8": (3e6, 11.0)}
@@ -141,6 +141,31 @@ def test_times_of_different_machines_and_changed_code_are_pointed_out():
         "Times were measured on different CPUs (A, B): don't compare them.",
         "Trained with uncommitted changes of the code: 00000000.",
     ]
+
+
+def test_plots_are_about_the_variant_that_a_single_page_is_about():
+    def with_best(record, accuracy):
+        record.figures["best"] = record.figures["int8"] | {"map50": accuracy}
+        return record
+
+    assert group_runs([run(1), run(2)])[0].shown == "int8"
+    assert group_runs([with_best(run(1), 0.1), run(2)])[0].shown == "best"
+    assert group_runs([run(1), run(2)], variants=["float32"])[0].shown == "float32"
+    assert group_runs([run(1, evaluated=False)])[0].shown == ""
+
+
+def test_the_page_tells_what_each_run_was_made_and_measured_with():
+    tags = {"git_commit": "1" * 40, "git_dirty": "True", "evaluate_commit": "2" * 40, "evaluate_dirty": "False"}
+    tags |= {"evaluate_digest": "d" * 64, "litert": "2.1", "cpu": "EPYC", "threads": "2"}
+    (group,) = group_runs([run(1, tags=tags), run(2, tags={"evaluate_digest": "d" * 64})])
+    head, (known, unknown) = origins_of(group)
+    assert dict(zip(head, known, strict=True)) == {
+        "run": f"{1:032x}", "name": "run 1", "trained at commit": f"{'1' * 12} with uncommitted changes",
+        "data": "abcdef123456", "measured at commit": "2" * 12, "on data": "d" * 12, "LiteRT": "2.1", "CPU": "EPYC",
+        "threads": "2",
+    }  # fmt: skip
+    assert unknown[2:5] == ["–", "abcdef123456", "–"] and unknown[-1] == "–"
+    assert f"<td>{'1' * 12} with uncommitted changes</td>" in render_comparison([group], [])
 
 
 def test_the_page_holds_everything_itself_and_escapes_what_runs_say():

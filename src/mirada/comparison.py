@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mirada.errors import MiradaError
-from mirada.pareto import Point, front_of, points_of
+from mirada.pareto import Point, front_of, points_of, smallest_variant
 from mirada.tasks import get_task
 
 LOWER_IS_BETTER = ("drop", "size", "latency", "load", "peak", "log_loss", "ece", "mse", "rmse")
@@ -150,6 +150,16 @@ class Group:
         """Every variant of every run that has accuracy and cost, with the interval of its accuracy."""
         points = [point for run in self.runs for point in points_of(run.figures, self.metric, self.label(run))]
         return [point for point in points if not self.variants or point.variant in self.variants]
+
+    @property
+    def shown(self) -> str:
+        """The variant that the plots of a sweep are about, as the page of a single run chooses it; '' without any."""
+        pooled: dict[str, dict[str, float]] = {}
+        for point in self.points:
+            row = pooled.setdefault(point.variant, {self.metric: point.accuracy, "size_bytes": point.size_bytes})
+            row[self.metric] = max(row[self.metric], point.accuracy)
+            row["size_bytes"] = min(row["size_bytes"], point.size_bytes)
+        return smallest_variant(pooled, self.metric) or next(iter(pooled), "")
 
     def label(self, run: RunRecord) -> str:
         """The run in as few words as tell it from the others."""

@@ -39,7 +39,7 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     if len(runs) < 2 or not columns:
         return None
     evaluated = any(run.figures for run in runs)
-    small = _smallest(group) if evaluated else ""
+    small = group.shown if evaluated else ""
     figure, first = new_figure(dark, 3.6 * len(columns) + 1.2, 5.4)
     first.remove()
     heights = [run.train_minutes for run in runs]
@@ -63,13 +63,6 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     for axes, ends in named:
         _name_lines(axes, ends)
     return to_png(figure)
-
-
-def _smallest(group: Group) -> str:
-    """The variant that the plots of a sweep are about: int8 where there is one, else the smallest."""
-    points = group.points
-    names = {point.variant for point in points}
-    return "int8" if "int8" in names or not points else min(points, key=lambda p: p.size_bytes).variant
 
 
 def _draw_lines(axes: Any, runs: list[RunRecord], column: str, columns: list[str], ys: Sequence[float | None]
@@ -149,10 +142,26 @@ def _signed(value: float) -> str:
     return "0.000" if text[1:] == "0.000" else text
 
 
+def origins_of(group: Group) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table that says what each run was made and measured with."""
+
+    def commit(run: RunRecord, commit: str, dirty: str) -> str:
+        name = run.tags.get(commit, "")
+        return f"{name[:12]}{' with uncommitted changes' if run.tags.get(dirty) == 'True' else ''}" or "–"
+
+    head = ["run", "name", "trained at commit", "data", "measured at commit", "on data", "LiteRT", "CPU", "threads"]
+    rows = []
+    for run in group.runs:
+        about = [run.id, run.name, commit(run, "git_commit", "git_dirty"), run.tags.get("data_digest", "–")[:12]]
+        about += [commit(run, "evaluate_commit", "evaluate_dirty"), run.tags.get("evaluate_digest", "–")[:12]]
+        rows.append(about + [run.tags.get(tag, "–") for tag in ("litert", "cpu", "threads")])
+    return head, rows
+
+
 CSV_HEAD = (
     "dataset", "task", "data_digest", "split", "run_id", "run_name", "status", "remark", "variant", "metric", "value",
-    "drop", "drop_low", "drop_high", "size_bytes", "latency_ms_p50", "latency_ms_p95", "validation", "train_minutes",
-    "train_images_per_s", "pareto",
+    "drop", "drop_low", "drop_high", "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "validation",
+    "train_minutes", "train_images_per_s", "pareto",
 )  # fmt: skip
 
 
@@ -174,7 +183,15 @@ def csv_of(groups: Sequence[Group]) -> tuple[list[str], list[list[Any]]]:
                 run.reason,
             ]
             cells += [row.variant, group.metric, figures.get(group.metric)]
-            keys = ("drop", "drop_low", "drop_high", "size_bytes", "latency_ms_p50", "latency_ms_p95")
+            keys = (
+                "drop",
+                "drop_low",
+                "drop_high",
+                "size_bytes",
+                "size_gzip_bytes",
+                "latency_ms_p50",
+                "latency_ms_p95",
+            )
             cells += [figures.get(key) for key in keys] + [row.validation, run.train_minutes]
             cells += [run.others.get("train_images_per_s"), "yes" if row.on_front else "no"]
             rows.append(["" if cell is None else cell for cell in (*cells, *(run.params.get(c) for c in columns))])
@@ -208,7 +225,8 @@ def render_comparison(groups: Sequence[Group], about: Sequence[tuple[str, str]])
         light, dark = plots_of(group), plots_of(group, dark=True)
         plots = {name: {"light": _url(light[name]), "dark": _url(dark[name])} for name in light}
         front = [row.on_front for row in group.rows]
-        sections.append({"group": group, "head": head, "rows": list(zip(rows, front, strict=True)), "plots": plots})
+        sections.append({"group": group, "head": head, "rows": list(zip(rows, front, strict=True)), "plots": plots,
+                         "origins": origins_of(group)})  # fmt: skip
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         runs=sum(len(group.runs) for group in groups), separation=separation(groups), sections=sections, about=about
     )

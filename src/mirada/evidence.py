@@ -1,15 +1,15 @@
 """What int8 does to each layer: how much error it adds, and why; as rows, as sentences and as a plot.
 
 The float network's values on some images are rounded to the int8 file's own grid, tensor by tensor, so that each layer is
-judged by itself; running the int8 file on the same images tells how much has come together until there. There are no
-times: LiteRT's Python interpreter tells only those of whole inferences.
+judged by itself; running the int8 file on the same images tells how much has come together until there. Times are those of
+`mirada.operator_times`.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class LayerEvidence:
         rmse_over_scale: root mean square of `sqnr_db`'s error in steps of the output; 0.29 is rounding alone.
         saturation: share of the output's values outside the range.
         weight_bytes, output_bytes: memory of its weights with the bias, and of its output.
+        time_ms: of the operator alone, in a model of its own; None where it was not measured.
     """
 
     variant: str
@@ -65,6 +66,7 @@ class LayerEvidence:
     saturation: float | None
     weight_bytes: int
     output_bytes: int
+    time_ms: float | None = None
 
 
 class _Tally:
@@ -102,7 +104,12 @@ def _db(signal: float, error: float) -> float | None:
 
 
 def layer_evidence(
-    variant: str, quantized: bytes, truth: Opened, images: Sequence[np.ndarray], card: Card
+    variant: str,
+    quantized: bytes,
+    truth: Opened,
+    images: Sequence[np.ndarray],
+    card: Card,
+    times: Sequence[float] = (),
 ) -> list[LayerEvidence]:
     """Judge each operator of an int8 file.
 
@@ -112,6 +119,7 @@ def layer_evidence(
         truth: a float file of the same network.
         images: (S, S, C) uint8, at least one.
         card: how pixels become inputs.
+        times: milliseconds of each operator of the int8 file, in its order; empty: not measured.
 
     Returns:
         A row an operator, in the order of computation.
@@ -133,7 +141,11 @@ def layer_evidence(
                 said = (opened.value(operator.output).astype(np.float64) - zero_point) * step
                 tallies[operator.output].add(truth.value(same.output), (low, high, step), said)
     moved = _moved(opened)
-    return [_row(variant, opened, truth, ops, tallies.get(ops[0].output), ops[0].output in moved) for ops in pairs]
+    rows = [_row(variant, opened, truth, ops, tallies.get(ops[0].output), ops[0].output in moved) for ops in pairs]
+    took = dict(zip((operator.output for operator in opened.operators), times, strict=False))
+    for row, (operator, _) in zip(rows, pairs, strict=True):
+        row.time_ms = round(took[operator.output], 4) if operator.output in took else None
+    return rows
 
 
 def _is_int8(opened: Opened, index: int) -> bool:
@@ -281,6 +293,10 @@ def sentences(rows: Sequence[LayerEvidence]) -> list[str]:
         )
     if floats := sum(row.why == FLOAT for row in rows):
         said.append(f"{floats} of {len(rows)} operators stay float.")
+    timed = sorted((row for row in rows if row.time_ms is not None), key=lambda row: -(row.time_ms or 0.0))
+    if timed:
+        slowest = ", ".join(f"{row.layer} ({row.op}) {row.time_ms:.3f} ms" for row in timed[:3])
+        said.append(f"The slowest of {len(timed)} operators, each alone in a model of its own: {slowest}.")
     return said
 
 
@@ -292,8 +308,8 @@ def _reason(row: LayerEvidence) -> str:
     return f"its weights have too few levels ({row.weights} scale{'s' if row.weights == 'per channel' else ''})"
 
 
-def write_evidence(rows: Sequence[LayerEvidence], folder: Path) -> None:
-    """Write `layers.csv` (all rows) and `layers.json` (variant -> sentences)."""
+def write_evidence(rows: Sequence[LayerEvidence], folder: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write `layers.csv` (all rows) and `layers.json` (variant -> sentences, its note the last)."""
     with (folder / "layers.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(LayerEvidence)])
         writer.writeheader()
@@ -301,4 +317,6 @@ def write_evidence(rows: Sequence[LayerEvidence], folder: Path) -> None:
     told = {
         name: sentences([row for row in rows if row.variant == name]) for name in dict.fromkeys(r.variant for r in rows)
     }
+    for name, note in (notes or {}).items():
+        told[name].append(note)
     (folder / "layers.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")

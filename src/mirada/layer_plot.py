@@ -12,7 +12,7 @@ _COLOURS = {WIDE: 0, SATURATED: 1, LEVELS: 2}
 
 
 def plot_layers(rows: Sequence[LayerEvidence], *, dark: bool = False) -> bytes:
-    """A bar a layer, worst first, with its cause in words; one part a variant.
+    """A bar a layer, worst first, with its cause and the time it takes in words; one part a variant.
 
     Args:
         rows: of one or several variants.
@@ -28,8 +28,9 @@ def plot_layers(rows: Sequence[LayerEvidence], *, dark: bool = False) -> bytes:
         worst = worst_layers(mine, LABELLED)
         bars.append((variant, 0.0, f"the {len(worst)} worst of {len(mine)} operators", None))
         for row in worst:
-            error = 100 * row.hurt
-            bars.append((f"{row.layer} {row.op.lower()}", error, f"{error:.1f} %  {row.why}", _COLOURS.get(row.why)))
+            error, took = 100 * row.hurt, "" if row.time_ms is None else f", {row.time_ms:.2f} ms"
+            text = f"{error:.1f} %  {row.why}{took}"
+            bars.append((f"{row.layer} {row.op.lower()}", error, text, _COLOURS.get(row.why)))
         rest = sorted(100 * row.hurt for row in mine)[: len(mine) - len(worst)]
         if rest:
             bars.append((f"the other {len(rest)}", rest[-1], f"at most {rest[-1]:.1f} %", None))

@@ -5,6 +5,7 @@ LiteRT hands float and int8 operators to XNNPACK by default, and so does this mo
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -198,6 +199,11 @@ def _output_indices(path: Path) -> dict[str, int]:
         raise MiradaError(f"{path} has no signature {SIGNATURE!r}: run the quantize stage again.")
     details = interpreter.get_signature_runner(SIGNATURE).get_output_details()
     return {name: int(entry["index"]) for name, entry in details.items()}
+
+
+def gzip_size(content: bytes) -> int:
+    """Bytes that a file takes after gzip at its usual level: what is stored in an archive or sent over a network."""
+    return len(gzip.compress(content, 6, mtime=0))
 
 
 def float_operators(path: str | Path) -> list[str]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mirada.config import PublishedConfig
 from mirada.drawing import plot_curves
-from mirada.pareto import plot_pareto, points_of
+from mirada.pareto import plot_pareto, points_of, smallest_variant
 from mirada.quantization_record import QuantizationRecord
 from mirada.tasks import Task
 from mirada.tasks.base import REFERENCE, Column, Table
@@ -106,16 +106,6 @@ def render_page(report: Report) -> str:
     )
 
 
-def smallest_variant(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
-    """The variant that the page is about: what the ladder chose, else the better of int8 and qat, else the smallest."""
-    if "best" in figures:
-        return "best"
-    others = [name for name in figures if name != REFERENCE]
-    if full := [name for name in ("int8", "qat") if name in others]:
-        return max(full, key=lambda name: figures[name][metric])
-    return min(others, key=lambda name: figures[name]["size_bytes"]) if others else None
-
-
 def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int, task: Task) -> str:
     """The result in a sentence or two, from the figures of `metrics.json`."""
     metric, metric_name = task.main_metric, task.metric_name
@@ -187,13 +177,14 @@ def _accuracy_table(figures: Mapping[str, Mapping[str, float]], task: Task) -> T
 
 def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> Table:
     head = [
-        "variant", "size MB", "× float32", "1 thread: p50 ms", "p95", "× float32", "all threads: p50 ms", "p95",
+        "variant", "size MB", "× float32", "gzip MB", "1 thread: p50 ms", "p95", "× float32", "all threads: p50 ms", "p95",
         "memory MiB", "load ms",
     ]  # fmt: skip
     base = figures[REFERENCE]
     rows = []
     for name, row in figures.items():
         sizes = [f"{row['size_bytes'] / 1e6:.2f}", f"{row['size_bytes'] / base['size_bytes']:.2f}"]
+        sizes.append(f"{row['size_gzip_bytes'] / 1e6:.2f}")
         times = [f"{row['latency_ms_p50']:.1f}", f"{row['latency_ms_p95']:.1f}"]
         times.append(f"{row['latency_ms_p50'] / base['latency_ms_p50']:.2f}")
         times += [f"{row[f'latency_ms_{p}_all_threads']:.1f}" for p in ("p50", "p95")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mirada.drawing import ink_colour, line_colour, new_figure, to_png
+from mirada.tasks.base import REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,9 +77,23 @@ def front_of(points: Sequence[Point], axis: str | None = None) -> np.ndarray:
     return pareto_front([(p.accuracy, p.latency_ms, p.size_bytes) for p in points])
 
 
+def smallest_variant(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
+    """The variant that a page is about: what the ladder chose, else the better of int8 and qat, else the smallest.
+
+    Args:
+        figures: variant -> its figures, as in `metrics.json`. metric: the one that counts, higher is better.
+    """
+    if "best" in figures:
+        return "best"
+    others = [name for name in figures if name != REFERENCE]
+    if full := [name for name in ("int8", "qat") if name in others]:
+        return max(full, key=lambda name: figures[name][metric])
+    return min(others, key=lambda name: figures[name]["size_bytes"]) if others else None
+
+
 def points_of(figures: Mapping[str, Mapping[str, float]], metric: str, run: str = "") -> list[Point]:
     """The variants of one run, from its figures as in `metrics.json`; those without accuracy or cost are left out."""
-    reference = figures.get("float32", {}).get(metric, math.nan)
+    reference = figures.get(REFERENCE, {}).get(metric, math.nan)
     needed = (metric, "latency_ms_p50", "size_bytes")
     points = []
     for variant, row in figures.items():

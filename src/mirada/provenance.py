@@ -53,6 +53,19 @@ def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) 
     ]
 
 
+def provenance_tags(dataset: Dataset) -> dict[str, str]:
+    """The same for the MLflow run, so that `compare` knows which of its figures may stand side by side."""
+    commit, dirty = tracking.git_state()
+    return {
+        "evaluate_digest": dataset.digest,
+        "evaluate_commit": commit or "unknown",
+        "evaluate_dirty": str(dirty),
+        "cpu": cpu_model(),
+        "litert": version("ai-edge-litert"),
+        "threads": str(available_threads()),
+    }
+
+
 def _training_time(figures: Mapping[str, float]) -> list[tuple[str, str]]:
     if "train_seconds" not in figures:
         return []

@@ -1,8 +1,10 @@
 import csv
+import gzip
 import json
 import re
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
@@ -13,8 +15,9 @@ from mirada.records import load_dataset, save_dataset
 from mirada.stages import evaluate
 
 FIGURES = {
-    "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "latency_ms_p50",
-    "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms",
+    "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "size_gzip_bytes",
+    "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads", "peak_memory_mb",
+    "load_ms",
 }  # fmt: skip
 
 
@@ -70,6 +73,32 @@ def test_metrics_json_and_variants_csv_hold_the_result(done, squares_folder):
     assert [row["variant"] for row in rows] == ["float32", "int8"]
     assert int(rows[1]["size_bytes"]) == (squares_folder / "model" / "int8.tflite").stat().st_size
     assert not (folder / ".part").exists()
+
+
+def test_a_file_is_measured_after_gzip_too(done, squares_folder, tmp_path):
+    figures, folder = done
+    for name, row in figures.items():
+        packed = gzip.compress((squares_folder / "model" / f"{name}.tflite").read_bytes(), 6)
+        assert row["size_gzip_bytes"] == len(packed) < row["size_bytes"]
+    assert "gzip MB" in (folder / "index.html").read_text()
+    limits = {"max_size_gzip_bytes": figures["int8"]["size_gzip_bytes"] - 1}
+    with pytest.raises(MiradaError, match=r"^int8: size_gzip_bytes is \d+, above the limit max_size_gzip_bytes=\d+\.$"):
+        evaluate.run(make_config(squares_folder, tmp_path, limits=limits, pictures=0))
+
+
+def test_the_page_says_beside_the_figures_what_they_come_from(done, squares_folder):
+    page = (done[1] / "index.html").read_text()
+    start = page.index("Cost of every variant")
+    beside = page[start : page.index("<h2>", start + 1)]
+    digest = load_dataset(squares_folder / "data").digest
+    for text in (
+        "MLflow run: none, tracking was off",
+        f"squares, digest {digest}",
+        f"LiteRT: {version('ai-edge-litert')}",
+    ):
+        assert text in beside
+    assert re.search(r"Code of this page: [0-9a-f]{12}( with uncommitted changes)?;", beside)
+    assert re.search(r"CPU: .+, \d+ threads, ", beside)
 
 
 def test_plots_are_what_dvc_draws(done, squares_folder):
@@ -224,6 +253,11 @@ def test_a_model_within_its_limits_is_registered(squares_folder, copy, tmp_path,
     evaluate.run(make_config(squares_folder, tmp_path / "r", **settings))
     assert "registry: squares, version 1; it is the first and becomes champion." in capsys.readouterr().out
     client = mlflow.MlflowClient(tracking.uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("test").experiment_id])
+    tags = run.data.tags
+    assert tags["evaluate_digest"] == load_dataset(squares_folder / "data").digest and tags["cpu"]
+    assert tags["litert"] == version("ai-edge-litert") and int(tags["threads"]) >= 1
+    assert run.data.metrics["int8/size_gzip_bytes"] < run.data.metrics["int8/size_bytes"]
     champion = client.get_model_version_by_alias("squares", "champion")
     assert (str(champion.version), champion.tags["variant"]) == ("1", "int8")
     with pytest.raises(MiradaError, match="size_bytes"):

@@ -28,22 +28,25 @@ from mirada.config.data import (
 from mirada.config.measuring import (
     MORE_VARIANTS,
     RUNGS,
+    TUNED,
     VARIANTS,
     CheckQatConfig,
+    ClusteringConfig,
     CompareConfig,
     EvaluateConfig,
+    FineTuneConfig,
+    PruningConfig,
     PublishedConfig,
     QatConfig,
     QuantizeConfig,
 )
-from mirada.config.tracking import SyncConfig
+from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
     BACKBONES,
     MOST_SHARDS_AT_ONCE,
     AugmentConfig,
     InputConfig,
     ModelConfig,
-    TrackingConfig,
     TrainConfig,
 )
 from mirada.errors import MiradaError
@@ -52,17 +55,20 @@ __all__ = [
     "AugmentConfig",
     "BACKBONES",
     "CheckQatConfig",
+    "ClusteringConfig",
     "CompareConfig",
     "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
     "FORMATS",
     "FetchConfig",
+    "FineTuneConfig",
     "InputConfig",
     "MORE_VARIANTS",
     "MOST_SHARDS_AT_ONCE",
     "ModelConfig",
     "PreprocessConfig",
+    "PruningConfig",
     "PublishedConfig",
     "QatConfig",
     "QuantizeConfig",
@@ -72,6 +78,7 @@ __all__ = [
     "SplitConfig",
     "SyncConfig",
     "TASKS",
+    "TUNED",
     "TableConfig",
     "TileConfig",
     "TrackingConfig",
@@ -98,7 +105,9 @@ class ExperimentConfig:
     data: DataConfig = field(default_factory=DataConfig)
     recipe: dict[str, Any] = field(default_factory=dict)  # a file of conf/experiment: settings under their stage's name
     output_dir: str = MISSING
+    store_dir: str | None = "outputs/stages"  # outputs of stages, for other jobs; None: nothing is kept or taken
     force: bool = False  # run every stage of every job of a sweep, whatever is there already
+    objectives: list[str] = field(default_factory=list)  # of a search, '<variant>/<figure>'; empty: the main metric
     fetch: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
@@ -118,8 +127,8 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="experiment_schema", node=_experiment_schema())
     callbacks = {
+        "sweep_run": {"_target_": "mirada.sweep.SweepRun"},  # the first: at a job's end it is asked last
         "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
-        "sweep_run": {"_target_": "mirada.sweep.SweepRun"},
         "parallel_jobs": {"_target_": "mirada.parallel_jobs.ParallelJobs"},
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)

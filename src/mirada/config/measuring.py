@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from mirada.config.checks import above, at_least, between, one_of, require
-from mirada.config.training import TrackingConfig
+from mirada.config.tracking import TrackingConfig
 
 RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
 VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
-MORE_VARIANTS = ("int16x8",)  # only when asked for: LiteRT computes it many times slower than float32 on a CPU
+# Only when asked for: LiteRT computes int16x8 many times slower than float32 on a CPU; the other two take an extra training
+# each and pay only where a file is stored or sent compressed.
+MORE_VARIANTS = ("int16x8", "pruned", "clustered")
+TUNED = ("qat", "pruned", "clustered")  # variants that are trained further
 
 
 @dataclass
@@ -34,6 +37,45 @@ class QatConfig:
 
 
 @dataclass
+class PruningConfig:
+    """Variant pruned: int8 whose smallest weights are 0."""
+
+    sparsity: float = 0.5  # share of each pruned kernel's weights that become 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        above("pruning.sparsity", self.sparsity, 0)
+        require(
+            self.sparsity < 1, f"pruning.sparsity must be below 1, got {self.sparsity:g}: something has to be left."
+        )
+
+
+@dataclass
+class ClusteringConfig:
+    """Variant clustered: int8 with few different values in each kernel."""
+
+    clusters: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        require(4 <= self.clusters <= 254, f"clustering.clusters must be from 4 to 254, got {self.clusters}.")
+
+
+@dataclass
+class FineTuneConfig:
+    """How pruned and clustered are trained further; all else is as `QatConfig` says."""
+
+    epochs: int = 3
+    learning_rate: float | None = None  # at its peak; null: a third of the float training's
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        at_least("fine_tune.epochs", self.epochs, 1)
+        if self.learning_rate is not None:
+            above("fine_tune.learning_rate", self.learning_rate, 0)
+
+
+@dataclass
 class QuantizeConfig:
     """Settings of the stage `quantize`."""
 
@@ -44,6 +86,9 @@ class QuantizeConfig:
     variants: list[str] = field(default_factory=lambda: list(VARIANTS))
     calibration_images: int = 128
     qat: QatConfig = field(default_factory=QatConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
+    fine_tune: FineTuneConfig = field(default_factory=FineTuneConfig)
     max_drop: float | None = None  # the budget: how far int8's main metric may lie below float32's on val; null: none
     ladder: list[str] = field(default_factory=lambda: list(RUNGS))  # what is tried to keep within it, in this order
     float_layers: int = 8  # at most so many operators stay float on the selective rungs
@@ -68,8 +113,10 @@ class QuantizeConfig:
 
     @property
     def may_tune(self) -> bool:
-        """Whether the variant qat or a rung of the ladder trains."""
-        return "qat" in self.variants or (self.max_drop is not None and bool({"qat", "qat_selective"} & {*self.ladder}))
+        """Whether a variant or a rung of the ladder trains."""
+        return bool({*TUNED} & {*self.variants}) or (
+            self.max_drop is not None and bool({"qat", "qat_selective"} & {*self.ladder})
+        )
 
 
 @dataclass

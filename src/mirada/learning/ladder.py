@@ -105,7 +105,7 @@ class Candidates:
     def _tuned(self) -> Iterator[Candidate]:
         """Quantization-aware training."""
         require_schemes(preflight(self.made.float_model))
-        epochs = self.made.tuned.epochs
+        epochs = self.made.tuned().epochs
         yield self._variant("qat", "qat", f"tuned with int8's rounding in place, {epochs} epochs")
 
     def _tuned_selected(self) -> Iterator[Candidate]:

@@ -10,14 +10,14 @@ Batch normalizations are folded into the weights before training, so what is tra
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from mirada.card import Card
-from mirada.learning.rounding import SMALLEST, KernelConfig, Range, RoundedLayer, input_range, round_weights
+from mirada.learning.rounding import SMALLEST, ChannelQuantizer, KernelConfig, Range, RoundedLayer, input_range
 from mirada.learning.schemes import (
     AFFINE,
     FOLDED,
@@ -32,14 +32,16 @@ from mirada.learning.schemes import (
 )
 
 _SUFFIX = "_range"  # of the names of layers that round an output
+Compress = Callable[[keras.layers.Layer], ChannelQuantizer | None]  # what rounds a layer's kernel; None: as usual
 
 
-def build_qat(model: keras.Model, card: Card) -> keras.Model:
+def build_qat(model: keras.Model, card: Card, compress: Compress = lambda layer: None) -> keras.Model:
     """The model with int8's rounding in place; weights are the float model's, ranges still -6..6.
 
     Args:
         model: a trained float model; it is not changed.
         card: gives the input's range.
+        compress: given each layer with weights, the batch normalization after it folded in, tells how to round its kernel.
 
     Returns:
         A model with the same input and outputs.
@@ -47,7 +49,7 @@ def build_qat(model: keras.Model, card: Card) -> keras.Model:
     Raises:
         MiradaError: layers without a scheme, by name.
     """
-    return _rebuild(model, _Quantized(card))
+    return _rebuild(model, _Quantized(card, compress))
 
 
 def calibrate(network: keras.Model, model: keras.Model, batches: Iterable[np.ndarray]) -> None:
@@ -100,8 +102,8 @@ def to_convertible(network: keras.Model) -> keras.Model:
     for layer in network.layers:
         weights = layer.get_weights()
         if isinstance(layer, RoundedLayer):
-            axes = layer.quantize_config.get_weights_and_quantizers(layer.layer)[0][1].axes
-            weights[0] = round_weights(tf.constant(weights[0]), axes).numpy()
+            quantizer = layer.quantize_config.get_weights_and_quantizers(layer.layer)[0][1]
+            weights[0] = quantizer(tf.constant(weights[0]), False, {}).numpy()
             if (
                 np.ptp(weights[1]) == 0
             ):  # the converter would give all channels the first one's integer, whatever their scale
@@ -132,14 +134,14 @@ def without_rounding(network: keras.Model) -> keras.Model:
 class _Quantized:
     """Places roundings."""
 
-    def __init__(self, card: Card) -> None:
-        self.card = card
+    def __init__(self, card: Card, compress: Compress) -> None:
+        self.card, self.compress = card, compress
 
     def image(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return Range("fixed", *input_range(self.card), shift=self.card.input_scale / 4, name="image_range")(x)
 
     def weighted(self, layer: keras.layers.Layer, x: keras.KerasTensor) -> keras.KerasTensor:
-        return RoundedLayer(layer, KernelConfig(), name=layer.name)(x)
+        return RoundedLayer(layer, KernelConfig(self.compress(layer)), name=layer.name)(x)
 
     def range(self, x: keras.KerasTensor, name: str, kind: str) -> keras.KerasTensor:
         return Range(kind, name=f"{name}{_SUFFIX}")(x)

@@ -141,7 +141,14 @@ class Range(keras.layers.Layer):
 
 
 class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
-    """Rounds a layer's kernel, and nothing else."""
+    """Rounds a layer's kernel, and nothing else.
+
+    Args:
+        quantizer: does it; None: a `ChannelQuantizer`.
+    """
+
+    def __init__(self, quantizer: ChannelQuantizer | None = None) -> None:
+        self.quantizer = quantizer
 
     def _attribute(self, layer: keras.layers.Layer) -> tuple[str, tuple[int, ...]]:
         if isinstance(layer, keras.layers.DepthwiseConv2D):
@@ -151,7 +158,7 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
     def get_weights_and_quantizers(self, layer: keras.layers.Layer) -> list:
         """The kernel and its quantizer."""
         name, axes = self._attribute(layer)
-        return [(getattr(layer, name), ChannelQuantizer(axes))]
+        return [(getattr(layer, name), self.quantizer or ChannelQuantizer(axes))]
 
     def get_activations_and_quantizers(self, layer: keras.layers.Layer) -> list:
         """None: a `Range` follows."""

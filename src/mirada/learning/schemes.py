@@ -137,7 +137,7 @@ def preflight(model: keras.Model) -> list[LayerScheme]:
     return [_scheme(layer, graph) for layer in graph.layers]
 
 
-def require_schemes(schemes: list[LayerScheme]) -> None:
+def require_schemes(schemes: list[LayerScheme], variants: str = "qat") -> None:
     """Refuse a model that has layers without a scheme.
 
     Raises:
@@ -145,7 +145,8 @@ def require_schemes(schemes: list[LayerScheme]) -> None:
     """
     if lacking := [f"{scheme.name} ({scheme.kind}: {scheme.text})" for scheme in schemes if scheme.role is None]:
         raise MiradaError(
-            f"No int8 scheme for {', '.join(lacking)}: change these layers, or leave qat out of quantize's variants."
+            f"No int8 scheme for {', '.join(lacking)}: change these layers, or leave {variants} out of "
+            "quantize's variants."
         )
 
 

@@ -15,7 +15,7 @@ from mirada.card import Card
 from mirada.config import AugmentConfig, InputConfig, ModelConfig, QatConfig, TrackingConfig, TrainConfig
 from mirada.errors import MiradaError
 from mirada.learning.devices import Devices
-from mirada.learning.qat import build_qat, calibrate
+from mirada.learning.qat import Compress, build_qat, calibrate
 from mirada.learning.training import Trainer
 from mirada.records import Dataset
 
@@ -65,8 +65,8 @@ def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_
         )
     except (KeyError, TypeError) as error:
         raise MiradaError(
-            f"The model's card (model.json) does not say how it was trained ({error}), which qat has to know: train again, "
-            "or leave qat out of variants."
+            f"The model's card (model.json) does not say how it was trained ({error}), which tuning has to know: train "
+            "again, or leave qat out of variants, and pruned and clustered."
         ) from error
     return replace(
         trained,
@@ -91,6 +91,7 @@ def tune(
     devices: Devices,
     batches: Iterable[np.ndarray],
     report: Callable[[int, dict[str, float]], None] = lambda epoch, figures: None,
+    compress: Compress = lambda layer: None,
 ) -> Tuned:
     """Quantize a float model, calibrate it, train it on, and keep the best on val, the untrained one included.
 
@@ -102,17 +103,18 @@ def tune(
         devices: where to train.
         batches: float inputs (B, S, S, C) that set the ranges.
         report: called with the number of finished epochs, 0 after calibration, and the figures.
+        compress: as `build_qat` takes it.
 
     Raises:
         MiradaError: a layer has no scheme, or the loss is not finite.
     """
     started = time.perf_counter()
-    calibrated = build_qat(model, card)
+    calibrated = build_qat(model, card, compress)
     calibrate(calibrated, model, batches)
     weights = calibrated.get_weights()
 
     def build() -> keras.Model:
-        network = build_qat(model, card)
+        network = build_qat(model, card, compress)
         network.set_weights(weights)
         return network
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from mirada.calibration import calibration_images, choose_random
 from mirada.card import Card
-from mirada.config import QuantizeConfig
+from mirada.config import TUNED, QuantizeConfig
+from mirada.learning.compression import compression
 from mirada.learning.conversion import convert
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
@@ -25,6 +27,8 @@ from mirada.operators import to_input
 from mirada.records import Dataset
 from mirada.tasks import get_task
 
+_SLOWER = 3  # times as slow as the float training is the one of pruned and clustered
+
 
 class Conversions:
     """Makes the variants of one model.
@@ -33,13 +37,13 @@ class Conversions:
         config: the stage's settings.
         card: the model's card.
         dataset: the processed data.
-        report: called with the number of finished epochs of the tuning, 0 after calibration, and the figures.
+        report: called with the variant that is tuned, the number of finished epochs, 0 after calibration, and the figures.
 
     Attributes:
         float_model: as it was trained.
 
     Raises:
-        MiradaError: the model is damaged, or qat is wanted and a layer has no int8 scheme.
+        MiradaError: the model is damaged, or a variant of `TUNED` is wanted and a layer has no int8 scheme.
     """
 
     def __init__(
@@ -47,35 +51,47 @@ class Conversions:
         config: QuantizeConfig,
         card: Card,
         dataset: Dataset,
-        report: Callable[[int, dict[str, float]], None] = lambda epoch, figures: None,
+        report: Callable[[str, int, dict[str, float]], None] = lambda variant, epoch, figures: None,
     ) -> None:
         self.config, self.card, self.dataset, self.report = config, card, dataset, report
         self.devices = choose_devices(config.qat.gpus) if config.may_tune else None  # before anything runs on a device
         self.float_model = load_model(Path(config.model_dir) / "model.keras")
-        if "qat" in config.variants:  # a layer without a scheme should not wait for the other variants
-            require_schemes(preflight(self.float_model))
+        self._tuned: dict[str, Tuned] = {}
+        if wanted := [
+            name for name in TUNED if name in config.variants
+        ]:  # what can't be tuned shouldn't wait for others
+            require_schemes(preflight(self.float_model), " and ".join(wanted))
 
     def convert(self, name: str) -> bytes:
-        """The variant's `.tflite`; 'qat' trains first, where it has not yet.
+        """The variant's `.tflite`; one of `TUNED` trains first, where it has not yet.
 
         Raises:
-            MiradaError: the converter refuses the model; of qat what `tune` raises.
+            MiradaError: the converter refuses the model; also what `tune` raises.
         """
-        model = to_convertible(self.tuned.network) if name == "qat" else self.float_model
+        model = to_convertible(self.tuned(name).network) if name in TUNED else self.float_model
         chosen = choose_random(self.dataset, self.config.calibration_images, self.config.seed)
         scaling = {"input_scale": self.card.input_scale, "input_offset": self.card.input_offset}
-        return convert(model, name, lambda: calibration_images(self.dataset, chosen), **scaling)
+        kind = "qat" if name in TUNED else name
+        return convert(model, kind, lambda: calibration_images(self.dataset, chosen), **scaling)
 
-    @cached_property
-    def tuned(self) -> Tuned:
-        """The model tuned with int8's rounding in place."""
+    def tuned(self, name: str = "qat") -> Tuned:
+        """The model tuned with int8's rounding in place, of the kernels as the variant has them; once."""
+        if name not in self._tuned:
+            self._tuned[name] = self._tune(name)
+        return self._tuned[name]
+
+    def _tune(self, name: str) -> Tuned:
         assert self.devices is not None
-        with tempfile.TemporaryDirectory(prefix="mirada-qat-") as checkpoints:
-            settings = training_config(self.card, self.config.qat, self.config.data_dir, checkpoints)
-            images = self.config.qat.calibration_batches * settings.batch_size
-            chosen = choose_random(self.dataset, images, self.config.seed)
-            batches = self._batches(chosen, settings.batch_size)
-            return tune(self.float_model, self.card, self.dataset, settings, self.devices, batches, self.report)
+        config, compress = self.config.qat, compression(self.float_model, name, self.config)
+        if name != "qat":
+            epochs, rate = self.config.fine_tune.epochs, self.config.fine_tune.learning_rate
+            trained_at = self.card.training.get("learning_rate") or get_task(self.card.task).learning_rate
+            config = replace(config, epochs=epochs, learning_rate=rate or trained_at / _SLOWER)
+        with tempfile.TemporaryDirectory(prefix=f"mirada-{name}-") as checkpoints:
+            settings = training_config(self.card, config, self.config.data_dir, checkpoints)
+            chosen = choose_random(self.dataset, config.calibration_batches * settings.batch_size, self.config.seed)
+            batches, report = self._batches(chosen, settings.batch_size), partial(self.report, name)
+            return tune(self.float_model, self.card, self.dataset, settings, self.devices, batches, report, compress)
 
     @cached_property
     def network(self) -> Observed:
@@ -84,15 +100,15 @@ class Conversions:
 
     @cached_property
     def tuned_network(self) -> Observed:
-        """The tuned one in float, likewise."""
-        return Observed(without_rounding(self.tuned.network), self.card, self._any_image())
+        """The one that qat tuned in float, likewise."""
+        return Observed(without_rounding(self.tuned().network), self.card, self._any_image())
 
     def _any_image(self) -> np.ndarray:
         return next(calibration_images(self.dataset, [0]))
 
-    def tuning_figures(self) -> dict[str, Any]:
-        """How the tuning went, for `variants.json`."""
-        metric, tuned = f"val_{get_task(self.card.task).main_metric}", self.tuned
+    def tuning_figures(self, name: str) -> dict[str, Any]:
+        """How a variant's tuning went, for `variants.json`."""
+        metric, tuned = f"val_{get_task(self.card.task).main_metric}", self.tuned(name)
         figures = {"best_epoch": tuned.best_epoch, "epochs": tuned.epochs, "seconds": round(tuned.seconds, 1)}
         if metric in tuned.before:
             figures |= {f"{metric}_calibrated": tuned.before[metric], f"{metric}_tuned": tuned.after[metric]}

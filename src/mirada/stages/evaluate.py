@@ -24,10 +24,10 @@ from mirada.cores import available_threads
 from mirada.drawing import side_by_side
 from mirada.errors import MiradaError
 from mirada.images import decode
-from mirada.litert import Model, measure_latencies, peak_memory_mb
-from mirada.page import Picture, Report, draw_plots, render_page, smallest_variant
-from mirada.pareto import points_of, tradeoff_table
-from mirada.provenance import describe_protocol, describe_provenance
+from mirada.litert import Model, gzip_size, measure_latencies, peak_memory_mb
+from mirada.page import Picture, Report, draw_plots, render_page
+from mirada.pareto import points_of, smallest_variant, tradeoff_table
+from mirada.provenance import describe_protocol, describe_provenance, provenance_tags
 from mirada.quantization_record import load_variants, read_quantization
 from mirada.records import Dataset, Example, load_dataset
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
@@ -38,8 +38,8 @@ from mirada.training_record import check_published, compare_published, read_trai
 _LOADS = 5  # times a model is loaded; the median counts
 _DROP = ("drop", "drop_low", "drop_high")
 _COSTS = (
-    "size_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads",
-    "peak_memory_mb", "load_ms",
+    "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
+    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms",
 )  # fmt: skip
 _PANEL = 400  # side of a drawn image in pixels
 # The order in which results appear: who finds metrics.json finds all the others.
@@ -95,6 +95,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     _print(figures, task, output_dir / "index.html")
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
+        mlflow_run.set_tags(provenance_tags(dataset))
         breaches = _judge(config, card, dataset, variants, results, figures)
     if breaches:
         raise MiradaError(" ".join(breach.sentence for breach in breaches))
@@ -218,7 +219,8 @@ def measure_cost(
     """Size, time of loading, latency and memory of each variant."""
     image = decode(next(dataset.examples(config.split)).image, card.channels)
     figures: dict[str, dict[str, float]] = {
-        name: {"size_bytes": path.stat().st_size} for name, path in variants.items()
+        name: {"size_bytes": path.stat().st_size, "size_gzip_bytes": gzip_size(path.read_bytes())}
+        for name, path in variants.items()
     }
     turns = -(-config.latency_runs // 10) * len(variants)
     task = progress.add_task("latency", total=2 * turns)

@@ -21,11 +21,12 @@ from mirada import tracking
 from mirada.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, require_val, write_ladder
 from mirada.calibration import calibration_images, choose_balanced
 from mirada.card import Card, load_card
-from mirada.config import QuantizeConfig
+from mirada.config import TUNED, QuantizeConfig
 from mirada.errors import MiradaError
 from mirada.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.layer_plot import plot_layers
-from mirada.litert import float_operators
+from mirada.litert import float_operators, gzip_size
+from mirada.operator_times import time_operators
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
 
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from mirada.learning.variants import Conversions
 
 BEST = "best"  # the variant that keeps within the budget, whatever rung it came from
-_INT8 = ("int8", "qat")  # variants without a float operator
+_INT8 = ("int8", *TUNED)  # variants without a float operator
+_JUDGED = ("int8", "qat")  # those whose layers are looked at, and that the ladder takes up
 _EVIDENCE = ("layers.csv", "layers.json", "layers.png")
 _LADDER = "ladder.json"
+_LOGGED = ("size_bytes", "size_gzip_bytes", "conversion_s")
 
 
 def run(config: QuantizeConfig) -> None:
@@ -56,7 +59,7 @@ def run(config: QuantizeConfig) -> None:
 
     made = Conversions(config, card, dataset, partial(_report, f"val_{get_task(card.task).main_metric}"))
     variants = [_convert(made, name, output_dir) for name in config.variants]
-    contents = {name: (output_dir / f"{name}.tflite").read_bytes() for name in config.variants if name in _INT8}
+    contents = {name: (output_dir / f"{name}.tflite").read_bytes() for name in config.variants if name in _JUDGED}
     ladder, best = None, None
     if config.max_drop is not None:
         ladder, best = _climb(made, contents, variants, output_dir)
@@ -106,8 +109,8 @@ def _empty(folder: Path) -> Path:
 def _convert(made: Conversions, name: str, output_dir: Path) -> dict[str, Any]:
     """Make and write one variant; its entry of `variants.json`."""
     extra = {}
-    if name == "qat":
-        extra = {"tuning": made.tuning_figures()}  # the training is no part of the conversion's time
+    if name in TUNED:
+        extra = {"tuning": made.tuning_figures(name)}  # the training is no part of the conversion's time
     before = time.perf_counter()
     content = made.convert(name)
     entry = _write(output_dir, name, content, time.perf_counter() - before) | extra
@@ -115,11 +118,11 @@ def _convert(made: Conversions, name: str, output_dir: Path) -> dict[str, Any]:
     return entry
 
 
-def _report(metric: str, epoch: int, figures: dict[str, float]) -> None:
+def _report(metric: str, variant: str, epoch: int, figures: dict[str, float]) -> None:
     """One line an epoch."""
     shown = [f"{key.replace('_', ' ', 1)} {figures[key]:.3f}" for key in ("loss", metric) if key in figures]
     shown += [f"{figures['seconds']:.0f} s"] if "seconds" in figures else []
-    print(f"qat {f'epoch {epoch}' if epoch else 'calibrated'}: {', '.join(shown)}", flush=True)
+    print(f"{variant} {f'epoch {epoch}' if epoch else 'calibrated'}: {', '.join(shown)}", flush=True)
 
 
 def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[str, Any]:
@@ -138,6 +141,7 @@ def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[
         "name": name,
         "file": path.name,
         "size_bytes": len(content),
+        "size_gzip_bytes": gzip_size(content),
         "conversion_s": round(seconds, 3),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -188,11 +192,15 @@ def _write_layers(made: Conversions, contents: dict[str, bytes], best: Candidate
         return
     images = list(calibration_images(made.dataset, choose_balanced(made.dataset, count, made.config.seed)))
     rows: list[LayerEvidence] = []
+    notes = {}
     for name, content in judged.items():
         tuned = name == "qat" or (name == BEST and best is not None and best.kind.startswith("qat"))
         truth = made.tuned_network if tuned else made.network
-        rows += layer_evidence(name, content, truth.opened, images, made.card)
-    write_evidence(rows, output_dir)
+        times = time_operators(content)
+        rows += layer_evidence(name, content, truth.opened, images, made.card, times.alone)
+        notes[name] = times.sentence
+        print(f"{name}: {times.sentence[0].lower()}{times.sentence[1:]}", flush=True)
+    write_evidence(rows, output_dir, notes)
     (output_dir / "layers.png").write_bytes(plot_layers(rows))
 
 
@@ -201,10 +209,11 @@ def _write_layers(made: Conversions, contents: dict[str, bytes], best: Candidate
 
 def _print(variants: list[dict[str, Any]]) -> None:
     base = next(variant["size_bytes"] for variant in variants if variant["name"] == "float32")
-    table = Table("variant", "size MB", "of float32", "conversion s", title="quantize")
+    table = Table("variant", "size MB", "of float32", "after gzip", "conversion s", title="quantize")
     for variant in variants:
         size, name = variant["size_bytes"], variant["name"] + (f" ({variant['rung']})" if "rung" in variant else "")
-        table.add_row(name, f"{size / 1e6:.2f}", f"{size / base:.2f}", f"{variant['conversion_s']:.1f}")
+        packed = f"{variant['size_gzip_bytes'] / 1e6:.2f}"
+        table.add_row(name, f"{size / 1e6:.2f}", f"{size / base:.2f}", packed, f"{variant['conversion_s']:.1f}")
     Console().print(table)
 
 
@@ -232,7 +241,7 @@ def _track(
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         metrics = {"quantize_seconds": seconds} | (ladder_figures(ladder) if ladder else {})
         for variant in variants:
-            metrics |= {f"{variant['name']}/{key}": variant[key] for key in ("size_bytes", "conversion_s")}
+            metrics |= {f"{variant['name']}/{key}": variant[key] for key in _LOGGED}
             metrics |= {f"{variant['name']}/{key}": value for key, value in variant.get("tuning", {}).items()}
             mlflow_run.log_artifacts(output_dir / variant["file"], "quantize")
         mlflow_run.log_metrics(metrics)
@@ -253,4 +262,8 @@ def _settings(config: QuantizeConfig) -> dict[str, Any]:
     }
     if config.max_drop is not None:
         settings |= {"ladder": ",".join(config.ladder), "float_layers": config.float_layers, "on_miss": config.on_miss}
-    return settings | ({f"qat.{key}": value for key, value in asdict(config.qat).items()} if config.may_tune else {})
+    sections = {"qat": config.may_tune, "fine_tune": bool({"pruned", "clustered"} & {*config.variants})}
+    sections |= {"pruning": "pruned" in config.variants, "clustering": "clustered" in config.variants}
+    for name in (name for name, used in sections.items() if used):
+        settings |= {f"{name}.{key}": value for key, value in asdict(getattr(config, name)).items()}
+    return settings
