@@ -2,14 +2,19 @@
 
 python src/experiment.py experiment=solar_cells
 python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5
+python src/experiment.py -m epochs=10,20 quantize.max_drop=0.01,0.02
 """
+
+import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
+from mirada.objectives import check_experiment, value_of
 from mirada.stages import experiment
 
 
@@ -18,8 +23,24 @@ def main(cfg: DictConfig) -> object:
     """Check the configuration of every stage, then run them one after the other."""
     config = parse(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    return experiment.run(experiment.compose_stages(overrides, config.output_dir, config.recipe))
+    stages = experiment.compose_stages(overrides, config.output_dir, config.recipe)
+    if config.objectives:
+        check_experiment(config.objectives, stages)
+    figures = experiment.run(
+        stages,
+        output_dir=config.output_dir,
+        store_dir=config.store_dir,
+        sweep=HydraConfig.get().mode is RunMode.MULTIRUN,
+        force=config.force,
+    )
+    return value_of(figures, config.objectives, stages)
+
+
+def start() -> None:
+    """Say which stage each key is for, then let Hydra read the command line."""
+    sys.argv[1:] = experiment.qualify(sys.argv[1:])
+    main()
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(start)

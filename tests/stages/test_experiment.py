@@ -1,13 +1,17 @@
 """An experiment: every stage's configuration from one command line, all of it checked before the first stage."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
+from mirada.card import Card, save_card
 from mirada.config import parse
 from mirada.errors import MiradaError
 from mirada.stages import experiment
@@ -105,18 +109,37 @@ def test_a_mistake_in_a_recipe_is_refused(settings: dict, sentence: str) -> None
     assert sentence in str(refused.value)
 
 
-def test_stages_run_in_their_order_and_the_last_result_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    configs = experiment.compose_stages(["data=shapes"], "x")
-    ran = []
-    for stage in configs:
+def fake_stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Put stages that only take note in the place of the real ones; returns the notes."""
+    ran: list[tuple[str, str]] = []
+    for stage in experiment.FOLDERS:
 
-        def run(config: object, stage: str = stage) -> str:
+        def run(config: Any, stage: str = stage) -> dict[str, dict[str, float]]:
             ran.append((stage, type(config).__name__))
-            return f"result of {stage}"
+            if stage == "train":
+                write_card(Path(config.output_dir))
+            return {stage: {"map50": 0.5}}
 
-        monkeypatch.setitem(sys.modules, f"mirada.stages.{stage}", SimpleNamespace(run=run))
-    result = experiment.run(configs)
-    assert result == "result of evaluate"
+        fake = SimpleNamespace(run=run, source_digest=lambda data: data.name)
+        monkeypatch.setitem(sys.modules, f"mirada.stages.{stage}", fake)
+        monkeypatch.setattr(f"mirada.stages.{stage}", fake, raising=False)
+    return ran
+
+
+def write_card(folder: Path) -> None:
+    outputs = {"classes": ["classes"]}
+    card = Card("classification", ["a", "b"], 32, 3, "stretch", [], outputs, "shapes", "0" * 64, {})
+    folder.mkdir(parents=True)
+    save_card(card, folder / "model.json")
+
+
+def test_stages_run_in_their_order_and_the_last_result_is_returned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configs = experiment.compose_stages(["data=shapes", "train.tracking.enabled=false"], str(tmp_path))
+    ran = fake_stages(monkeypatch)
+    result = experiment.run(configs, output_dir=str(tmp_path))
+    assert result == {"evaluate": {"map50": 0.5}}
     assert ran == [
         ("fetch", "FetchConfig"),
         ("preprocess", "PreprocessConfig"),
@@ -124,3 +147,69 @@ def test_stages_run_in_their_order_and_the_last_result_is_returned(monkeypatch: 
         ("quantize", "QuantizeConfig"),
         ("evaluate", "EvaluateConfig"),
     ]
+
+
+def test_later_stages_record_where_the_training_does() -> None:
+    configs = experiment.compose_stages(["train.tracking.experiment=mine", "evaluate.tracking.enabled=false"], "x")
+    assert configs["quantize"].tracking.experiment == "mine"
+    assert (configs["evaluate"].tracking.experiment, configs["evaluate"].tracking.enabled) == ("mirada", False)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("epochs=10,20", "train.epochs=10,20"),
+        ("model=tiny", "train.model=tiny"),
+        ("model.width=8,16", "train.model.width=8,16"),
+        ("+limits={max_drop: 0.1}", "+evaluate.limits={max_drop: 0.1}"),
+        ("max_drop=0.01", "quantize.max_drop=0.01"),
+        ("input_size=64", "preprocess.input_size=64"),
+        ("data=voc", "data=voc"),
+        ("data.path=a=b", "data.path=a=b"),
+        ("output_dir=x", "output_dir=x"),
+        ("train.gpus=2", "train.gpus=2"),
+        ("hydra/launcher=joblib", "hydra/launcher=joblib"),
+        ("hydra.sweep.dir=x", "hydra.sweep.dir=x"),
+        ("-m", "-m"),
+        ("--cfg", "--cfg"),
+    ],
+)
+def test_a_key_of_one_stage_needs_no_stage_before_it(typed: str, meant: str) -> None:
+    assert experiment.qualify([typed]) == [meant]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("workers=1,2", "write preprocess.workers=1,2 or train.workers=1,2."),
+        ("seed=3", "write train.seed=3 or quantize.seed=3 or evaluate.seed=3."),
+        ("epohcs=3", "unknown key epohcs: did you mean train.epochs?"),
+        ("recpie=3", "unknown key recpie: did you mean recipe?"),
+    ],
+)
+def test_a_key_of_several_stages_or_none_is_refused(typed: str, sentence: str) -> None:
+    with pytest.raises(MiradaError, match=re.escape(sentence)):
+        experiment.qualify([typed])
+
+
+def sweep_config(*overrides: str) -> DictConfig:
+    return OmegaConf.create({"hydra": {"sweeper": {"params": None}, "overrides": {"task": list(overrides)}}})
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.epochs=1,2,0", "in the section train: epochs must be at least 1, got 0; set epochs to 1 or more."),
+        ("train.epohcs=1,2", "in the section train: unknown key epohcs: did you mean epochs?"),
+        ("data=shapes,shaeps", "data=shaeps: there is no such option"),
+        ("experiment=study1,study9", "experiment=study9: there is no such option"),
+    ],
+)
+def test_every_value_of_a_sweep_is_checked_before_its_first_job(override: str, sentence: str) -> None:
+    with pytest.raises(MiradaError, match=re.escape(sentence)):
+        experiment.check_sweep(sweep_config("data=shapes", "quantize.max_drop=0.01,0.02", override))
+
+
+def test_a_sweep_is_recorded_where_its_trainings_are() -> None:
+    found = experiment.check_sweep(sweep_config("train.epochs=1,2", "train.tracking.experiment=mine"))
+    assert found.experiment == "mine"

@@ -207,9 +207,18 @@ def run(
         sharing.tell_search(Path(found.output_dir) / "models/train")
         return _figures_of(found)
     shared = None if store_dir is None else sharing.Sharing(store_dir, output_dir, take=sweep and not force)
-    result = {}
-    for stage, config in configs.items():
-        result = shared.run(stage, config) if shared else sharing.run_stage(stage, config)
+    result: Figures = {}
+    opened = False
+    try:
+        for stage, config in configs.items():
+            result = shared.run(stage, config) if shared else sharing.run_stage(stage, config)
+            if stage in sharing.TRACKED:  # it ended the run, which is the whole job's
+                sharing.set_status(train, "RUNNING")
+                opened = True
+    except BaseException as error:
+        if opened:
+            sharing.set_status(train, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
     _mark_finished(train, key, output_dir, result)
     return result
 

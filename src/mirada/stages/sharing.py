@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,21 @@ def tell_search(model_dir: Path) -> None:
 
 
 # -- MLflow ------------------------------------------------------------------------------------------------------------
+
+
+def set_status(config: TrainConfig, status: str) -> None:
+    """Say how it stands with the run of the model in a training's folder, where there is one."""
+    run_id = load_card(config.output_dir).run_id if config.tracking.enabled else None
+    if run_id is None:
+        return
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException, MiradaError):  # the stages themselves say that the store is away
+        tracking.connect(config.tracking)
+        import mlflow
+
+        client = mlflow.MlflowClient()
+        (client.update_run if status == "RUNNING" else client.set_terminated)(run_id, status=status)
 
 
 def _recorded(config: Any) -> list[str]:
