@@ -74,7 +74,9 @@ def test_the_table_says_what_was_skipped_and_why_a_job_failed():
     notes = notes_of(eight(), TRAIN)
     assert notes[0] == "job 5 failed: no luck"
     assert notes[-1].startswith("There is no GPU here")
-    assert notes_of([job(0, "epochs=1", 1), job(1, "epochs=2", 1)], TRAIN) == []
+    assert notes_of([job(0, "epochs=3", 1), job(1, "epochs=2", 1)], TRAIN) == []
+    (note,) = notes_of([job(0, "epochs=1", 1), job(1, "epochs=2", 1)], TRAIN)
+    assert note.startswith("images/s of one epoch hold its compilation")
 
 
 def test_the_csv_is_unrounded_and_complete():

@@ -220,4 +220,7 @@ def notes_of(jobs: Sequence[JobRecord], view: View) -> list[str]:
         )
         if any(job.figures.get("gpus_physical", 1) == 0 and _number(job.settings.get("gpus")) > 1 for job in jobs):
             notes.append("There is no GPU here: gpus are logical devices on one CPU, which proves no speed.")
+    epochs = {job.settings.get("epochs") for job in jobs if view is VIEWS["train"] and not job.failed}
+    if "1" in epochs and len(epochs) > 1:
+        notes.append("images/s of one epoch hold its compilation; with more epochs the first is left out.")
     return notes
