@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -154,6 +155,9 @@ class Journal:
             self._path.unlink(missing_ok=True)
             if not refused:
                 shutil.rmtree(self.folder, ignore_errors=True)
+            for lock in (self._writing, self._sending):  # both are held; who waits for one sees that it is gone
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink(missing_ok=True)
             return True
 
 

@@ -44,7 +44,7 @@ def be_brief() -> None:
     """Let a call to a store that is gone cost seconds, not minutes; what the user has set in the environment wins."""
     for name, value in _BRIEF.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.system_metrics", "urllib3.connectionpool"):
+    for name in ("alembic", "mlflow.tracking.fluent", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for each lost connection
 
