@@ -29,7 +29,7 @@ def command(script: str, *arguments: str) -> list[str]:
 
 def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(script, *arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=180
+        command(script, *arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=400
     )
 
 

@@ -85,6 +85,11 @@ def in_recorded_sweep() -> bool:
     return _job is not None and _job.sweep.parent is not None and _job.sweep.stage != "experiment"
 
 
+def params_of(config: Any) -> dict[str, Any]:
+    """A stage's settings as params of its run; its folder, which is never the same, is a tag."""
+    return {key: value for key, value in tracking.flatten(config).items() if key != OUTPUT_DIR}
+
+
 def job_tags(key: str, output_dir: str) -> dict[str, str]:
     """Tags of a run, so that a later sweep finds it: its key, its folder, its process, its overrides in a sweep."""
     tags = {JOB_KEY: key, OUTPUT_DIR: str(Path(output_dir).absolute()), PROCESS: sweep_runs.this_process()}
@@ -170,7 +175,7 @@ class SweepRun(Callback):
         params = OmegaConf.to_container(content, resolve=True, throw_on_missing=False)
         record = JobRecord(int(config.hydra.job.num), [str(text) for text in config.hydra.overrides.task])
         record.output_dir = str(config.hydra.runtime.output_dir)
-        _job = _Job(sweep, path.parent, tracking.flatten(params), record)
+        _job = _Job(sweep, path.parent, params_of(params), record)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Write down how it ended, and say how far the sweep is."""

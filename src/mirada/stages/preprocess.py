@@ -91,7 +91,7 @@ def run(config: PreprocessConfig) -> None:
     tags = sweep.job_tags(key, config.output_dir)
     with tracking.start_run(recorded, sweep.job_name(config.data.name), tags=tags) as mlflow_run:
         sweep.note(mlflow_run.id)
-        mlflow_run.log_params(tracking.flatten(config))
+        mlflow_run.log_params(sweep.params_of(config))
         timing = _make(config, raw_dir, output_dir)
         mlflow_run.log_metrics(timing)
         sweep.note(figures=timing)

@@ -170,7 +170,7 @@ def _record_start(
     mlflow_run: tracking.Run, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card
 ) -> None:
     mlflow_run.log_params(
-        tracking.flatten(config)
+        sweep.params_of(config)
         | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
     )
     mlflow_run.set_tags(
