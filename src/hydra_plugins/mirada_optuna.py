@@ -264,20 +264,23 @@ class _Report:
         console.print(shown, width=max(console.width, 120) if not console.is_terminal else None)
 
     def _track(self) -> None:
-        from mirada.search import best_trials
+        from mirada.search import best_trials, text_of
         from mirada.tracking import PARENT
 
         parent = os.environ.get(PARENT)
         if parent is None:
             return
         import mlflow
+        from mlflow.exceptions import MlflowException
 
-        client = mlflow.MlflowClient()
-        for name in ("search.csv", "search.png", "optimization_results.yaml"):
-            client.log_artifact(parent, str(self.folder / name), "search")
-        best = best_trials(self.trials(), self.directions)
-        if len(self.directions) == 1:
-            client.log_metric(parent, "best_value", best[0].values[0])
-            for key, value in best[0].params.items():
-                client.log_param(parent, f"best.{key.lstrip('+')}", value)
-        client.set_tag(parent, "best_trials", ", ".join(str(trial.number) for trial in best))
+        client, best = mlflow.MlflowClient(), best_trials(self.trials(), self.directions)
+        try:
+            for name in ("search.csv", "search.png", "optimization_results.yaml"):
+                client.log_artifact(parent, str(self.folder / name), "search")
+            client.set_tag(parent, "best_trials", ", ".join(str(trial.number) for trial in best))
+            if len(self.directions) == 1:
+                client.log_metric(parent, "best_value", best[0].values[0])
+                for key, value in best[0].params.items():
+                    client.set_tag(parent, f"best.{key.lstrip('+')}", text_of(value))
+        except (MlflowException, OSError) as error:  # the files are in the folder
+            print(f"MLflow has not got all of this search: {str(error).splitlines()[0]}", flush=True)

@@ -123,32 +123,27 @@ def _distribution(override: Override) -> BaseDistribution:
     if getattr(sweep, "shuffle", False):
         raise MiradaError(f"{typed}: the order of trials is the sampler's: leave out shuffle.")
     if isinstance(sweep, RangeSweep):
-        numbers = _range(sweep, typed)
-        step = abs(sweep.step)
-        if all(isinstance(number, int) for number in numbers):
-            return IntDistribution(min(numbers), max(numbers), step=int(step))
-        return FloatDistribution(min(numbers), max(numbers), step=float(step)) if len(numbers) > 1 else _only(numbers)
+        low, high, step = _range(sweep, typed)
+        if all(isinstance(number, int) for number in (low, high, step)):
+            return IntDistribution(int(low), int(high), step=int(step))
+        return FloatDistribution(low, high, step=step) if low < high else CategoricalDistribution((low,))
     choices = tuple(_choice(x) for x in override.sweep_iterator())
     if not choices:
         raise MiradaError(f"{typed}: there is nothing to choose from.")
     return CategoricalDistribution(tuple(dict.fromkeys(choices)))
 
 
-def _range(sweep: RangeSweep, typed: str | None) -> list[Any]:
-    """The numbers of a range; as everywhere in Hydra, its end is not among them."""
+def _range(sweep: RangeSweep, typed: str | None) -> tuple[float, float, float]:
+    """Lowest and highest number of a range, and its step; as everywhere in Hydra, the end that is typed is not in it."""
     if not sweep.step:
         raise MiradaError(f"{typed}: the step of a range can't be 0.")
     assert sweep.start is not None and sweep.stop is not None
-    count = math.ceil(round((sweep.stop - sweep.start) / sweep.step, 9))
+    count = math.ceil(round((sweep.stop - sweep.start) / sweep.step, 9))  # rounded: (0.4 - 0.1) / 0.1 is above 3
     if count < 1:
         raise MiradaError(f"{typed}: the range is empty.")
-    return list(sweep.range()) if count < 1000 else [sweep.start, sweep.start + (count - 1) * sweep.step]
-
-
-def _only(numbers: Sequence[float]) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution
-
-    return CategoricalDistribution(tuple(numbers))
+    last = sweep.start + (count - 1) * sweep.step
+    last = last if isinstance(last, int) else round(last, 12)
+    return min(sweep.start, last), max(sweep.start, last), abs(sweep.step)
 
 
 def _choice(value: Any) -> bool | int | float | str:

@@ -44,7 +44,7 @@ def _history(trials: Sequence[Trial], directions: Sequence[str], names: Sequence
     )
     for chosen, marker, colour, label in (
         (complete, "o", 0, "complete"),
-        (pruned, "x", 4, "pruned, at its last value"),
+        (pruned, "x", 4, "pruned, at its best by then"),
     ):
         if chosen:
             xs, ys = [trial.number for trial in chosen], [trial.values[0] for trial in chosen]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mirada import pruning
 from mirada.card import load_card
 from mirada.config import InputConfig, ModelConfig
 from mirada.errors import MiradaError
@@ -44,6 +45,16 @@ def test_one_stage_leaves_model_card_and_history(train_config, capsys):
     out = model(np.zeros((1, 64, 64, 3), np.float32))
     assert out["distances_8"].shape == (1, 8, 8, 4) and out["classes_32"].shape == (1, 2, 2, 2)
     assert "epoch 2/2: loss" in capsys.readouterr().out
+
+
+def test_a_hopeless_training_stops_and_leaves_no_model(train_config, tmp_path, monkeypatch):
+    watch = pruning.Watch(tmp_path / "curves.jsonl", after_trials=1, after_epochs=1)
+    monkeypatch.setattr(pruning, "watch", lambda: watch)
+    watch.finish([{"epoch": 1, "val_map50": 0.0}, {"epoch": 2, "val_map50": 1.1}], "val_map50")
+    with pytest.raises(pruning.Pruned, match="stopped after epoch 2"):
+        train.run(replace(train_config, epochs=3))
+    assert len(history(train_config.output_dir)) == 2
+    assert not (Path(train_config.output_dir) / "model.keras").exists()
 
 
 @pytest.mark.slow
