@@ -72,7 +72,8 @@ def test_the_ladder_repairs_what_plain_int8_breaks_and_blames_the_layer(broken, 
     assert (best["name"], best["rung"], best["of"], best["within_max_drop"]) == ("best", "selective", None, True)
     told = json.loads((folder / "layers.json").read_text())
     assert told["int8"][0].startswith("shine (CONV_2D) adds") and "too wide" in told["int8"][0]
-    assert "operators stay float" in told["best"][-1] and (folder / "layers.png").is_file()
+    assert any("operators stay float" in sentence for sentence in told["best"])
+    assert told["best"][-1].startswith("Its operators, each alone, take ") and (folder / "layers.png").is_file()
     assert "selective keeps within 0.01: accuracy 1.000 on val" in capsys.readouterr().out
     assert not list(folder.glob("*.part"))
     card, image = load_card(broken.model_dir), np.zeros((SIDE, SIDE, 1), np.uint8)
