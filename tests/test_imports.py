@@ -9,7 +9,7 @@ import yaml
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 STAGES = ("fetch", "preprocess", "train", "quantize", "evaluate")
-HEAVY = ("tensorflow", "tf_keras", "keras", "mlflow", "pandas", "matplotlib")
+HEAVY = ("tensorflow", "tf_keras", "keras", "mlflow", "optuna", "pandas", "matplotlib")
 
 
 def loaded(code: str) -> set[str]:
