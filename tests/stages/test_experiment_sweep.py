@@ -12,20 +12,9 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "src" / "experiment.py"
 FAST = [
-    "-m",
-    "data=shapes",
-    "data.source.images=24",
-    "preprocess.input_size=64",
-    "preprocess.workers=1",
-    "model=tiny",
-    "epochs=1",
-    "variants=[float32,int8]",
-    "max_drop=null",
-    "evidence_images=0",
-    "calibration_images=4",
-    "latency_runs=2",
-    "bootstrap_samples=5",
-    "pictures=1",
+    *("-m", "data=shapes", "data.source.images=24", "preprocess.input_size=64", "preprocess.workers=1", "model=tiny"),
+    *("epochs=1", "variants=[float32,int8]", "max_drop=null", "evidence_images=0", "calibration_images=4"),
+    *("latency_runs=2", "bootstrap_samples=5", "pictures=1"),
 ]
 JOBS = "+evaluate.limits={},{min_map50: 2}"  # the second job's limit can't be kept
 
@@ -108,11 +97,12 @@ def test_each_job_has_a_run_of_its_own_with_everything(sweep: dict[str, Any], ru
     assert "min_map50" in second.data.tags["error"]
     card = (sweep["folder"] / "killed/1/models/train/model.json").read_text()
     assert second.info.run_id in card and first.info.run_id not in card
-    own = ("data_dir", "output_dir", "evaluate.limits")
+    own = ("data_dir", "evaluate.limits")
     assert {k: v for k, v in first.data.params.items() if k not in own} == {
         k: v for k, v in second.data.params.items() if k not in own
     }
-    assert second.data.params["output_dir"].endswith("killed/1/models/train")
+    assert second.data.params["data_dir"].endswith("killed/1/processed")
+    assert first.data.tags["output_dir"].endswith("killed/0")
     assert {name for name in first.data.metrics if not name.startswith("system/")} == {
         name for name in second.data.metrics if not name.startswith("system/")
     }

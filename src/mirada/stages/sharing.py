@@ -23,7 +23,7 @@ from mirada.fingerprint import job_key
 from mirada.records import load_dataset, sha256_of
 from mirada.run_copy import read_names, read_record, write_metrics
 from mirada.stage_store import StageStore, unlink_shared
-from mirada.sweep import job_name, job_tags, note
+from mirada.sweep import job_name, job_tags, note, params_of
 from mirada.tasks import get_task
 
 OUTPUTS = {
@@ -197,13 +197,12 @@ def _read(stage: str, config: Any, known: list[str]) -> tuple[dict[str, Any] | N
 def _record_training(config: TrainConfig, record: Mapping[str, Any]) -> None:
     """Give the job a run of its own that says what the trained one does, and a card that names it."""
     output_dir, dataset = Path(config.output_dir), load_dataset(config.data_dir)
-    own = tracking.flatten(config)
-    own = {k: v for k, v in own.items() if k.endswith("_dir") or k.startswith("tracking.")}
+    own = {k: v for k, v in params_of(config).items() if k.endswith("_dir") or k.startswith("tracking.")}
     timing = {name: values for name, values in record["metrics"].items() if not name.startswith("preprocess_")}
-    with tracking.start_run(config.tracking, job_name(record["name"])) as run:
+    tags = _tags(record, config.output_dir) | {TRAINED_IN: record["run_id"]}
+    with tracking.start_run(config.tracking, job_name(record["name"]), tags=tags) as run:
         note(run.id)
         run.log_params(record["params"] | own)
-        run.set_tags(_tags(record, config.output_dir) | {TRAINED_IN: record["run_id"]})
         write_metrics(run, timing)
         run.log_metrics(_preprocess_timing(config))
         run.log_dataset(dataset)
