@@ -331,7 +331,9 @@ def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset
         "cpu_percent": round(meter.cpu_percent, 1),
     }
     path = output_dir.parent / f"{output_dir.name}.timing.json"
-    path.write_text(json.dumps(timing, indent=2) + "\n", encoding="utf-8")
+    part = path.with_suffix(".part")  # replaced, not written over: other jobs may share the file
+    part.write_text(json.dumps(timing, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
     parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
     boxes = f"{sum(split['boxes'] for split in dataset.splits.values())} boxes"
     if dataset.task == "classification":

@@ -231,10 +231,12 @@ def _progress(trainer: Trainer, config: TrainConfig) -> Iterator[Callable[[int, 
 
 def _write_history(history: list[dict[str, float]], path: Path) -> None:
     columns = list(dict.fromkeys(key for row in history for key in row))
-    with path.open("w", newline="") as file:
+    part = path.with_suffix(".part")  # replaced, not written over: other jobs may share the file
+    with part.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(history)
+    part.replace(path)
 
 
 def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
