@@ -26,7 +26,9 @@ def test_the_probe_sees_an_import() -> None:
     assert loaded("import matplotlib") == {"matplotlib"}
 
 
-@pytest.mark.parametrize("module", ["config", "cli", "records", "card", "tracking", *(f"stages.{s}" for s in STAGES)])
+@pytest.mark.parametrize(
+    "module", ["config", "cli", "records", "card", "tracking", "stages.sync", *(f"stages.{s}" for s in STAGES)]
+)
 def test_module_is_light(module: str) -> None:
     assert loaded(f"import mirada.{module}") == set()
 

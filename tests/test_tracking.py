@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -89,20 +88,24 @@ def test_a_failed_job_ends_as_failed_with_its_reason(store):
 
 
 @pytest.mark.slow
-def test_four_processes_on_a_fresh_store_lose_no_run(store):
+def test_eight_processes_on_a_fresh_store_lose_no_run(store):
     code = (
-        "import sys; from mirada import tracking; from mirada.config import TrackingConfig\n"
-        f"with tracking.start_run(TrackingConfig(uri={store.uri!r}, experiment='test')) as run:\n"
-        "    run.log_metrics({'x': 1.0}); print(run.id)\n"
+        "import os, sys, time, mlflow; from mirada import tracking; from mirada.config import TrackingConfig\n"
+        "begin, children = time.monotonic() + 0.5, []\n"
+        "for number in range(8):\n"
+        "    if pid := os.fork():\n"
+        "        children.append(pid)\n"
+        "        continue\n"
+        "    time.sleep(max(0, begin - time.monotonic()))\n"
+        f"    with tracking.start_run(TrackingConfig(uri={store.uri!r}, experiment='test')) as run:\n"
+        "        run.log_metrics({'x': number}); print(run.id, flush=True)\n"
+        "    os._exit(0)\n"
+        "sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))\n"
     )
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT / "src"
-        )
-        for _ in range(4)
-    ]
-    answers = [process.communicate(timeout=180) for process in started]
-    assert [process.returncode for process in started] == [0] * 4, json.dumps(answers)
-    ids = {out.strip().splitlines()[-1] for out, _ in answers}
-    assert len(ids) == 4
-    assert all(read_run(store, run_id).info.status == "FINISHED" for run_id in ids)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, cwd=PROJECT / "src"
+    )
+    assert done.returncode == 0, done.stderr
+    runs = [read_run(store, run_id) for run_id in done.stdout.split()]
+    assert sorted(run.data.metrics["x"] for run in runs) == list(range(8))
+    assert {run.info.status for run in runs} == {"FINISHED"}
