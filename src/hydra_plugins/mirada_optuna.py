@@ -254,14 +254,19 @@ class _Report:
         from rich.console import Console
         from rich.table import Table
 
+        from mirada.comparison import short
         from mirada.search import table
 
         head, rows = table(self.trials(), self.directions, self.names, digits=4)
-        shown = Table(*head[:-1], box=SIMPLE)
+        shown = Table(box=SIMPLE)
+        for name in head[:-1]:
+            shown.add_column(short(name), no_wrap=name == "state")
         for row in rows:
             shown.add_row(*row[:-1], style="bold" if row[2] else None)
         console = Console()
-        console.print(shown, width=max(console.width, 120) if not console.is_terminal else None)
+        if not console.is_terminal:
+            console = Console(width=max(console.width, 140))  # a log may be wide
+        console.print(shown)
 
     def _track(self) -> None:
         from mirada.search import best_trials, text_of

@@ -73,10 +73,14 @@ def _front(trials: Sequence[Trial], directions: Sequence[str], names: Sequence[s
     if len(directions) == 2:  # with more, the front is no line in this plane
         points = zip(*[(trial.values[1], trial.values[0]) for trial in best], strict=True)
         axes.plot(*points, color=ink, alpha=0.7, linewidth=1.2, linestyle="--", zorder=2)
-    for trial in complete:
+    to_better = [1 if direction == "maximize" else -1 for direction in directions]
+    for trial in complete:  # a number of the front lies on the side where nothing is, that of a beaten one opposite
+        side = 1 if trial.number in numbers else -1
+        right, up = side * to_better[1], side * to_better[0]
         axes.annotate(
-            str(trial.number), (trial.values[1], trial.values[0]), (6, 5), textcoords="offset points", color=ink,
-            fontsize=9, alpha=1.0 if trial.number in numbers else 0.5,
+            str(trial.number), (trial.values[1], trial.values[0]), (6 * right, 6 * up), textcoords="offset points",
+            ha="left" if right > 0 else "right", va="bottom" if up > 0 else "top", color=ink, fontsize=9,
+            alpha=1.0 if side > 0 else 0.5,
         )  # fmt: skip
     better = ["→" if direction == "maximize" else "←" for direction in directions]
     axes.set(xlabel=f"{names[1]}  ({better[1]} better)", ylabel=f"{names[0]}  ({better[0]} better)")
