@@ -23,6 +23,12 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from mirada.errors import MiradaError
 from mirada.pruning import Pruned
 
+PLUGINS = {
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+}
 MISTAKES = (MiradaError, HydraException, OmegaConfBaseException)
 
 
@@ -44,6 +50,13 @@ def launch(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted: nothing was left half-written.", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ != "TerminatedWorkerError":  # joblib's
+            raise
+        sys.exit(
+            "error: the process of a job was killed, perhaps for want of memory: set hydra.launcher.n_jobs lower; the same "
+            "command goes on with what has not finished."
+        )
     if failed:
         sys.exit(f"error: jobs that failed in this sweep: {len(failed)}, named above with the reason.")
 
@@ -91,6 +104,8 @@ class FailedJobs(Callback):
 
 def explain(error: BaseException) -> str:
     """A mistake in one sentence on one line, without Hydra's and OmegaConf's advice for programmers."""
+    if isinstance(error, MissingConfigException) and (package := PLUGINS.get(str(error.missing_cfg_file))):
+        return f"{error.missing_cfg_file} needs a package that is not installed: pip install {package}."
     if isinstance(error, MissingConfigException) and error.options:
         return _explain_option(error)
     if isinstance(error, OverrideParseException):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import shutil
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ValueType
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mirada.cores import available_cores, take_share
 
@@ -39,18 +40,28 @@ class ParallelJobs(Callback):
         """In the sweep's own process: note how many jobs will share the machine."""
         self._sweep, self._cores = os.getpid(), available_cores()
         self._jobs = _jobs_at_once(config)
+        if launcher_of(config) == "SlurmLauncher" and shutil.which("srun") is None:
+            sys.exit(
+                "error: hydra/launcher=slurm found no srun here: type it where Slurm is, or try local_queue instead."
+            )
         if launcher_of(config) != "BasicLauncher":  # processes that are started elsewhere import Mirada, too
             path = [str(SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
             os.environ["PYTHONPATH"] = os.pathsep.join(path)
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing phones home
         # joblib starts a process anew when TensorFlow has made it grow, which is nothing to worry about
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """In the job's process: take a share of the cores, before TensorFlow counts them."""
-        if self._jobs < 2 or os.getpid() == self._sweep:
+        launcher = launcher_of(config)
+        if os.getpid() == self._sweep:
             return
-        take_share(str(self._sweep), self._jobs, self._cores)
-        if launcher_of(config) == "JoblibLauncher":  # the jobs write on the sweep's terminal
+        if launcher == "RayLauncher":  # on whichever machine Ray chose
+            cores = available_cores()
+            take_share(f"ray {self._sweep}", int(len(cores) // config.hydra.launcher.ray.remote.num_cpus) or 1, cores)
+        if self._jobs > 1:
+            take_share(str(self._sweep), self._jobs, self._cores)
+        if launcher == "JoblibLauncher":  # the jobs write on the sweep's terminal
             os.environ["TTY_COMPATIBLE"] = "0"  # no progress bars, which would overwrite each other
             _end_with(self._sweep)
             sys.stdout = _Named(_bare(sys.stdout), f"[{config.hydra.job.num}] ")
@@ -87,7 +98,8 @@ def _count_jobs(config: DictConfig) -> int | None:
     if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
         return None
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    said = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
+    words: Any = OmegaConf.to_container(config.hydra.overrides.task)  # as typed: nothing in them is looked up yet
+    said = OverridesParser.create().parse_overrides([*params, *(str(word) for word in words)])
     swept = {override.get_key_element(): override for override in said if override.is_sweep_override()}
     if any(override.value_type is ValueType.GLOB_CHOICE_SWEEP for override in swept.values()):
         return None
