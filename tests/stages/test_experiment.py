@@ -210,6 +210,11 @@ def test_every_value_of_a_sweep_is_checked_before_its_first_job(override: str, s
         experiment.check_sweep(sweep_config("data=shapes", "quantize.max_drop=0.01,0.02", override))
 
 
+@pytest.mark.parametrize("value", ["interval(1e-4,1e-2)", "tag(log,interval(1e-4,1e-2))", "choice(1e-4,1e-3)"])
+def test_a_search_may_draw_values(value: str) -> None:
+    assert experiment.check_sweep(sweep_config(f"train.learning_rate={value}", "train.augment=glob(*)")).enabled
+
+
 def test_a_sweep_is_recorded_where_its_trainings_are() -> None:
     found = experiment.check_sweep(sweep_config("train.epochs=1,2", "train.tracking.experiment=mine"))
     assert found.experiment == "mine"

@@ -270,10 +270,10 @@ def check_sweep(config: DictConfig) -> TrackingConfig:
 
 
 def _choices(override: Override) -> list[str]:
-    """What an override may be in a job; nothing where a search draws its value."""
+    """What an override may be in a job; nothing where a search draws its value, or every file of a group is meant."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
-    if override.value_type is ValueType.INTERVAL_SWEEP:
+    if override.value_type in (ValueType.INTERVAL_SWEEP, ValueType.GLOB_CHOICE_SWEEP):
         return []
     key = override.get_key_element()
     return [f"{key}={text}" for text in override.sweep_string_iterator()]
