@@ -38,6 +38,7 @@ def test_metrics_are_shared_out_between_variants_and_run():
         ("FAILED", {}, "failed: no reason recorded"),
         ("RUNNING", {}, "still running, or ended without a word"),
         ("KILLED", {}, "stopped by its user"),
+        ("KILLED", {"pruned_why": "stopped after epoch 2"}, "pruned by its search, stopped after epoch 2"),
         ("FINISHED", {}, "not evaluated"),
     ],
 )

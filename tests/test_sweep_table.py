@@ -9,6 +9,7 @@ from mirada.sweep_report import report
 from mirada.sweep_table import (
     DONE,
     FAILED,
+    PRUNED,
     SKIPPED,
     VIEWS,
     JobRecord,
@@ -99,6 +100,11 @@ def test_the_csv_is_unrounded_and_complete():
 )
 def test_progress(counts, total, seconds, line):
     assert progress_line(counts, total, seconds) == line
+
+
+def test_what_a_search_pruned_is_neither_done_nor_failed():
+    line = progress_line({DONE: 1, PRUNED: 2}, 4, 30)
+    assert line.startswith("sweep: 3 of 4 done (0 skipped, 2 pruned, 0 failed), ")
 
 
 def test_durations():

@@ -57,7 +57,8 @@ class RunRecord:
         if self.status == "RUNNING":
             return "still running, or ended without a word"
         if self.status == "KILLED":
-            return "stopped by its user"
+            pruned = self.tags.get("pruned_why")
+            return f"pruned by its search, {pruned}" if pruned else "stopped by its user"
         return "" if self.figures else "not evaluated"
 
     @property

@@ -190,7 +190,8 @@ def progress_line(counts: Mapping[str, int], total: int | None, seconds: float) 
     """
     ended = sum(counts.values())
     of = f" of {total}" if total else ""
-    text = f"sweep: {ended}{of} done ({counts.get(SKIPPED, 0)} skipped, {counts.get(FAILED, 0)} failed), "
+    pruned = f"{counts[PRUNED]} pruned, " if counts.get(PRUNED) else ""
+    text = f"sweep: {ended}{of} done ({counts.get(SKIPPED, 0)} skipped, {pruned}{counts.get(FAILED, 0)} failed), "
     text += duration(seconds)
     worked = counts.get(DONE, 0) or counts.get(FAILED, 0)
     if total and ended < total and worked:
