@@ -3,10 +3,12 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from mirada import executors
 from mirada.errors import MiradaError
 from mirada.executors import make_executor, map_bounded
 
@@ -21,6 +23,17 @@ def die_at_seven(number: int) -> int:
         os._exit(3)
     time.sleep(0.01)
     return number
+
+
+def die_while_sending(number: int) -> bytes:
+    if number == 7:
+
+        def send_half(self: Connection, message: bytes) -> None:
+            os.write(self.fileno(), bytes(message)[: len(message) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Connection._send = send_half  # type: ignore[attr-defined]
+    return bytes(100_000)
 
 
 def refuse(number: int) -> int:
@@ -68,6 +81,13 @@ def test_a_dead_worker_names_what_it_had_in_hand(workers: int) -> None:
         pytest.raises(MiradaError, match=r"^A worker process died while it worked on picture 7: look at that file"),
     ):
         list(map_bounded(executor, die_at_seven, range(20), chunk=3, name=lambda number: f"picture {number}"))
+
+
+def test_a_worker_that_dies_while_it_sends_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool alone would wait for ever for the other half of the message."""
+    monkeypatch.setattr(executors, "PATIENCE_S", 0.2)
+    with make_executor(2) as executor, pytest.raises(MiradaError, match="A worker process died"):
+        list(map_bounded(executor, die_while_sending, range(20), name="item-{}".format))
 
 
 def test_a_mistake_in_a_worker_arrives_as_it_is() -> None:

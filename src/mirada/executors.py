@@ -21,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 IDLE = -1
+PATIENCE_S = 2.0  # so long nothing may come in before the workers are looked at
 _desk: Any = None  # in a worker: what each worker has on its desk, shared with the parent
 _seat = 0  # in a worker: its place there
 
@@ -54,6 +55,21 @@ class ProcessExecutor(ProcessPoolExecutor):
     def in_hand(self) -> list[int]:
         """Numbers of the items that workers had in hand when they ended; call it after `shutdown`."""
         return sorted(number for number in self.desk if number != IDLE)
+
+    def end_if_broken(self) -> None:
+        """End the pool when a worker is dead and the pool waits for the rest of what it was sending.
+
+        Python's pool sees a worker's death only between two results: of one that was killed while it sent a result, half
+        a message lies in the pipe, and who reads it waits for ever.
+        """
+        workers = list((self._processes or {}).values())
+        if all(worker.is_alive() for worker in workers):
+            return
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+        self._result_queue._writer.close()  # type: ignore[attr-defined]  # the last one: the reader gets its end of file
 
 
 def make_executor(workers: int, preload: Iterable[str] = ()) -> ProcessExecutor:
@@ -158,7 +174,9 @@ def map_bounded(
             if not running and not waiting:
                 return
             if running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, timeout=PATIENCE_S, return_when=FIRST_COMPLETED)
+                if not done and isinstance(executor, ProcessExecutor):
+                    executor.end_if_broken()
                 for future in done:
                     results = future.result()  # before the future leaves `running`, which names the chunks of a failure
                     number, part = running.pop(future)
