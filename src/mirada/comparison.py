@@ -19,6 +19,9 @@ _NO_SETTING = (
     "force",
     "evaluate.split",
     "evaluate.published",
+    "evaluate.judged",
+    "evaluate.limits",
+    "evaluate.pictures",
     "dataset",
 )
 _FIRST = ("epochs", "gpus", "workers", "batch_size", "learning_rate")  # columns of a sweep, in this order

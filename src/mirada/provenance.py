@@ -57,6 +57,7 @@ def provenance_tags(dataset: Dataset) -> dict[str, str]:
     """The same for the MLflow run, so that `compare` knows which of its figures may stand side by side."""
     commit, dirty = tracking.git_state()
     return {
+        "task": dataset.task,
         "evaluate_digest": dataset.digest,
         "evaluate_commit": commit or "unknown",
         "evaluate_dirty": str(dirty),
