@@ -65,6 +65,6 @@ bench: $(MADE) ## run every benchmark
 lock: $(MADE) ## write requirements.lock for pyproject.toml
 	$(LOCK) -o requirements.lock
 
-clean: ## remove what runs wrote: data, models, reports, MLflow runs, DVC's cache; .venv stays
+clean: ## remove what runs wrote: data, models, reports, MLflow runs, DVC's cache; .venv and what waits for a server stay
 	rm -rf data/raw data/processed data/processed.* models reports outputs multirun .cache .dvc/cache .dvc/tmp dvc_plots benchmarks/results
-	find mlruns -mindepth 1 ! -name .gitkeep -delete
+	find mlruns -mindepth 1 ! -name .gitkeep ! -path 'mlruns/pending*' -delete
