@@ -25,15 +25,17 @@ from mirada.learning.schemes import WEIGHTED, Graph
 _ROUNDS = 100  # of k-means, at most
 
 
-def compression(model: keras.Model, variant: str, config: QuantizeConfig) -> Compress:
+def compression(model: keras.Model, variant: str, config: QuantizeConfig) -> Compress | None:
     """How a variant rounds each layer's kernel.
 
     Args:
         model: the float model.
-        variant: 'pruned' or 'clustered'; of any other, as usual.
+        variant: 'pruned' or 'clustered'; of any other, None.
         config: gives sparsity and clusters.
     """
-    chosen = compressed_layers(model) if variant in ("pruned", "clustered") else []
+    if variant not in ("pruned", "clustered"):
+        return None
+    chosen = compressed_layers(model)
 
     def compress(layer: keras.layers.Layer) -> ChannelQuantizer | None:
         if layer.name not in chosen:

@@ -91,9 +91,12 @@ def tune(
     devices: Devices,
     batches: Iterable[np.ndarray],
     report: Callable[[int, dict[str, float]], None] = lambda epoch, figures: None,
-    compress: Compress = lambda layer: None,
+    compress: Compress | None = None,
 ) -> Tuned:
-    """Quantize a float model, calibrate it, train it on, and keep the best on val, the untrained one included.
+    """Quantize a float model, calibrate it, train it on, and keep the best on val.
+
+    The untrained one is kept too where it is the best, but not of compressed kernels: on few images one without any training
+    can look good by chance, and was seen to be far worse on others.
 
     Args:
         model: the float model; it is not changed.
@@ -103,18 +106,19 @@ def tune(
         devices: where to train.
         batches: float inputs (B, S, S, C) that set the ranges.
         report: called with the number of finished epochs, 0 after calibration, and the figures.
-        compress: as `build_qat` takes it.
+        compress: as `build_qat` takes it; None: nothing is compressed.
 
     Raises:
         MiradaError: a layer has no scheme, or the loss is not finite.
     """
     started = time.perf_counter()
-    calibrated = build_qat(model, card, compress)
+    kernels = compress or (lambda layer: None)
+    calibrated = build_qat(model, card, kernels)
     calibrate(calibrated, model, batches)
     weights = calibrated.get_weights()
 
     def build() -> keras.Model:
-        network = build_qat(model, card, compress)
+        network = build_qat(model, card, kernels)
         network.set_weights(weights)
         return network
 
@@ -126,7 +130,7 @@ def tune(
     best, after = trainer.state.best_epoch, {}
     if before:
         after = {key: value for key, value in trainer.state.history[best - 1].items() if key.startswith("val_")}
-    if before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
+    if compress is None and before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
         best, after = 0, before
     else:
         calibrated.set_weights(trainer.best_model().get_weights())

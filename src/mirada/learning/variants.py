@@ -27,7 +27,7 @@ from mirada.operators import to_input
 from mirada.records import Dataset
 from mirada.tasks import get_task
 
-_SLOWER = 3  # times as slow as the float training is the one of pruned and clustered
+_SLOWER = {"pruned": 3, "clustered": 30}  # times as low as the float training's is their learning rate
 
 
 class Conversions:
@@ -86,7 +86,7 @@ class Conversions:
         if name != "qat":
             epochs, rate = self.config.fine_tune.epochs, self.config.fine_tune.learning_rate
             trained_at = self.card.training.get("learning_rate") or get_task(self.card.task).learning_rate
-            config = replace(config, epochs=epochs, learning_rate=rate or trained_at / _SLOWER)
+            config = replace(config, epochs=epochs, learning_rate=rate or trained_at / _SLOWER[name])
         with tempfile.TemporaryDirectory(prefix=f"mirada-{name}-") as checkpoints:
             settings = training_config(self.card, config, self.config.data_dir, checkpoints)
             chosen = choose_random(self.dataset, config.calibration_batches * settings.batch_size, self.config.seed)
