@@ -190,8 +190,8 @@ def test_slurm_gets_the_keys_and_each_job_runs_in_its_process(tmp_path: Path) ->
 @pytest.mark.slow
 @linux
 def test_joblib_jobs_share_the_cores_and_end_with_their_sweep(tmp_path: Path, squares_folder: Path) -> None:
-    """Four jobs fail at once; a process trains with gpus=1, then gpus=2; Ctrl-C while two train ends everything."""
-    words = "hydra/launcher=joblib hydra.launcher.n_jobs=2 gpus=1,2 epochs=1,500 batch_size=4,4000 model=tiny"
+    """Two jobs fail before they begin, two train at the same time; Ctrl-C ends everything."""
+    words = "hydra/launcher=joblib hydra.launcher.n_jobs=2 gpus=1,2 epochs=500 batch_size=4000,4 model=tiny"
     words += " warmup_epochs=0"
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db"}
     output = tmp_path / "output"
@@ -206,7 +206,7 @@ def test_joblib_jobs_share_the_cores_and_end_with_their_sweep(tmp_path: Path, sq
     family: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + 480
-        while not re.search(r"^\[6\] epoch 2/500", output.read_text(), re.M):
+        while not {"1", "3"} <= set(re.findall(r"^\[(\d)\] epoch 1/500", output.read_text(), re.M)):
             assert sweep.poll() is None and time.monotonic() < deadline, output.read_text()
             time.sleep(0.5)
         family = psutil.Process(sweep.pid).children(recursive=True)
@@ -230,14 +230,14 @@ def test_joblib_jobs_share_the_cores_and_end_with_their_sweep(tmp_path: Path, sq
 def check_output(text: str, affinities: list[set[int]]) -> None:
     if len(cores.available_cores()) > 1:
         assert len(affinities) == 2 and not affinities[0] & affinities[1]
-    assert len(re.findall(r"^job \d \(.*batch_size=4000.*\) failed: .*, fewer than batch_size=4000", text, re.M)) >= 2
+    assert len(re.findall(r"^job \d \(.*batch_size=4000.*\) failed: .*, fewer than batch_size=4000", text, re.M)) == 2
     assert "Traceback" not in text and "Warning" not in text and text.endswith("left half-written.\n")
 
 
 def check_runs(uri: str) -> None:
     import mlflow
 
-    runs: list[Any] = mlflow.MlflowClient(uri).search_runs(["1"], "attributes.status = 'FINISHED'")
+    runs: list[Any] = mlflow.MlflowClient(uri).search_runs(["1"], "tags.cores LIKE '%'")
     assert {run.data.params["gpus"] for run in runs} == {"1", "2"}
     share = max(1, len(cores.available_cores()) // 2)
     assert {run.data.tags["cores"] for run in runs} == {str(share)}
