@@ -45,7 +45,7 @@ def plot_layers(rows: Sequence[LayerEvidence], *, dark: bool = False) -> bytes:
     for tick, (name, _, _, _) in zip(axes.get_yticklabels(), bars, strict=True):
         tick.set_fontweight("bold" if name in variants else "normal")
     axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.set_xlim(0, 1.45 * max((error for _, error, _, _ in bars), default=1.0) or 1.0)
+    axes.set_xlim(0, 1.65 * max((error for _, error, _, _ in bars), default=1.0) or 1.0)
     axes.set_xlabel("error that the layer adds, % of its output")
     axes.grid(False, axis="y")
     return to_png(figure)
