@@ -98,7 +98,7 @@ def _draw_row(
 
 
 def _plot_scaling(jobs: Sequence[JobRecord], columns: Sequence[str], view: View, dark: bool) -> bytes:
-    """Images a second and efficiency over the number of helpers; dashed: as fast as they are many."""
+    """Images a second and efficiency over the number of gpus or workers; dashed: as fast as they are many."""
     figure, left = new_figure(dark, 9.2, 3.9)
     left.remove()
     ink, known = ink_colour(dark), with_efficiency(jobs, view)

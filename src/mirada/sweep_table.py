@@ -69,7 +69,7 @@ class View:
     """What a stage's sweep is about.
 
     Attributes:
-        scales_over: the setting whose number of helpers should make it faster.
+        scales_over: the setting, a number of gpus or workers, that should make it faster.
         speed: its images a second; time: its seconds; others: further figures.
     """
 
@@ -108,21 +108,21 @@ def label_of(job: JobRecord, columns: Sequence[str]) -> str:
 def efficiencies(jobs: Sequence[JobRecord], view: View) -> dict[int, float]:
     """Job number -> its scaling efficiency, where it can be told.
 
-    That is its speed over (n / base n x the base job's speed), where n is the number of helpers and the base is the job
-    that differs only in having the fewest, at least one. 1 means that twice the helpers made it twice as fast.
+    That is its speed over (n / base n x the base job's speed), where n is the number of gpus or workers and the base is the job
+    that differs only in having the fewest, at least one. 1 means that twice as many made it twice as fast.
     """
     columns = swept_columns(jobs)
     groups: dict[tuple[str | None, ...], list[tuple[float, float, int]]] = {}
     for job in jobs:
-        helpers, speed = _number(job.settings.get(view.scales_over)), job.figures.get(view.speed.key, math.nan)
-        if helpers >= 1 and speed > 0 and not job.failed:
+        number_of, speed = _number(job.settings.get(view.scales_over)), job.figures.get(view.speed.key, math.nan)
+        if number_of >= 1 and speed > 0 and not job.failed:
             others = tuple(job.settings.get(key) for key in columns if key != view.scales_over)
-            groups.setdefault(others, []).append((helpers, speed, job.number))
+            groups.setdefault(others, []).append((number_of, speed, job.number))
     found: dict[int, float] = {}
     for members in groups.values():
         base, base_speed, _ = min(members, key=lambda member: member[0])
-        if len({helpers for helpers, _, _ in members}) > 1:
-            found |= {number: speed / (helpers / base * base_speed) for helpers, speed, number in members}
+        if len({number_of for number_of, _, _ in members}) > 1:
+            found |= {number: speed / (number_of / base * base_speed) for number_of, speed, number in members}
     return found
 
 
