@@ -108,8 +108,8 @@ def label_of(job: JobRecord, columns: Sequence[str]) -> str:
 def efficiencies(jobs: Sequence[JobRecord], view: View) -> dict[int, float]:
     """Job number -> its scaling efficiency, where it can be told.
 
-    That is its speed over (n / base n x the base job's speed), where n is the number of gpus or workers and the base is the job
-    that differs only in having the fewest, at least one. 1 means that twice as many made it twice as fast.
+    That is its speed over (n / base n x the base job's speed), where n is the number of gpus or workers and the base is
+    the job that differs only in having the fewest, at least one. 1 means that twice as many made it twice as fast.
     """
     columns = swept_columns(jobs)
     groups: dict[tuple[str | None, ...], list[tuple[float, float, int]]] = {}
