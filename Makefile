@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 # DVC calls `python`: inside the environment that is this one.
 IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --extra dev \
+# One version of uv, as each spells the markers of requirements.lock in its own way.
+UV := uv==0.13.9
+LOCK := $(BIN)/python -m pip install --quiet $(UV) && $(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --extra dev \
 	--custom-compile-command "make lock" pyproject.toml
 
 # Nothing phones home.
@@ -28,7 +30,7 @@ $(MADE): requirements.lock
 		{ echo "error: $(PYTHON) must be Python 3.10 to 3.13: name another one, as in make PYTHON=python3.11 env" >&2; exit 1; }
 	@echo "making $(VENV): once, and again when requirements.lock changes"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/python -m pip install --quiet $(UV)
 	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@touch $@
 
