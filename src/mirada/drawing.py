@@ -133,6 +133,30 @@ def draw_location(
     return canvas
 
 
+def annotate(
+    picture: Image.Image, boxes_xyxy: Sequence[Sequence[float] | None], labels: Sequence[int], texts: Sequence[str]
+) -> None:
+    """Draw boxes in their class's colour with their text on an RGB picture of any size; lines and letters grow with it.
+
+    Args:
+        picture: drawn on.
+        boxes_xyxy: corners in its pixels, the most important first, which lies on top; None: the text alone, at the foot.
+        labels: class indices.
+        texts: one a box.
+    """
+    side = max(picture.size)
+    width, size = max(2, round(side / 300)), max(11, round(side / 60))
+    tags = []
+    for box, label, text in reversed(list(zip(boxes_xyxy, labels, texts, strict=True))):
+        corners = np.array([4, picture.height - 6, 0, 0] if box is None else box, np.float64)
+        if box is not None:
+            ordered = np.concatenate([np.minimum(corners[:2], corners[2:]), np.maximum(corners[:2], corners[2:])])
+            _draw_box(picture, ordered, class_colour(label), dashed=False, width=width)
+        tags.append((corners, class_colour(label), text))
+    for corners, colour, text in tags:  # after all boxes, so that no line crosses a word
+        _draw_tag(picture, corners, colour, text, size)
+
+
 def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
     """Pictures of equal size in a row, each under its title."""
     gap, head = 8, 26
@@ -155,7 +179,7 @@ def _draw_box(
     canvas: Image.Image, box: np.ndarray, colour: Colour, *, dashed: bool, width: int = 2, rim: int = 2
 ) -> None:
     draw = ImageDraw.Draw(canvas)
-    x1, y1, x2, y2 = (float(v) for v in np.clip(box, 0, canvas.width - 1))
+    x1, y1, x2, y2 = (float(v) for v in np.clip(box, 0, np.array([canvas.width - 1, canvas.height - 1] * 2)))
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
     for a, b in zip(corners, corners[1:], strict=False):
         for start, end in _dashes(a, b) if dashed else [(a, b)]:
@@ -169,7 +193,7 @@ def _draw_box(
 def _draw_tag(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str, size: int = 11) -> None:
     """Text on its box's colour, above the box or, at the border, inside it."""
     draw, font, height = ImageDraw.Draw(canvas), ImageFont.load_default(size), round(size * 1.2)
-    x1, y1 = (float(v) for v in np.clip(box[:2], 0, canvas.width - 1))
+    x1, y1 = (float(v) for v in np.clip(box[:2], 0, np.array([canvas.width - 1, canvas.height - 1])))
     width = draw.textlength(text, font) + 4
     left, top = max(0.0, min(x1, canvas.width - width)), y1 - height if y1 >= height else y1
     draw.rectangle((left, top, left + width, top + height), colour)

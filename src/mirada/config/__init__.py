@@ -1,7 +1,7 @@
 """Every setting's type and range, and `parse`, which turns what Hydra composed into a checked dataclass.
 
 The defaults that people see and override live in `conf/*.yaml`; a dataclass here says what type and range each key has. They
-lie in `data` (up to preprocess), `training` and `measuring` (from quantize on); all are imported from here.
+lie in `data` (up to preprocess), `training`, `measuring` (from quantize on) and `serving`; all are imported from here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mirada.config.data import (
     FORMATS,
     TASKS,
     DataConfig,
+    ExecutorConfig,
     FetchConfig,
     PreprocessConfig,
     SourceConfig,
@@ -40,6 +41,7 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
+from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
     BACKBONES,
@@ -59,11 +61,13 @@ __all__ = [
     "CompareConfig",
     "DataConfig",
     "EvaluateConfig",
+    "ExecutorConfig",
     "ExperimentConfig",
     "FORMATS",
     "FetchConfig",
     "FineTuneConfig",
     "InputConfig",
+    "LimitsConfig",
     "MORE_VARIANTS",
     "MOST_SHARDS_AT_ONCE",
     "ModelConfig",
@@ -72,8 +76,10 @@ __all__ = [
     "PublishedConfig",
     "QatConfig",
     "QuantizeConfig",
+    "QueueConfig",
     "RUNGS",
     "SCHEMAS",
+    "ServeConfig",
     "SourceConfig",
     "SplitConfig",
     "SyncConfig",
@@ -84,6 +90,7 @@ __all__ = [
     "TrackingConfig",
     "TrainConfig",
     "VARIANTS",
+    "WorkerConfig",
     "parse",
     "register",
 ]
@@ -135,9 +142,12 @@ def register() -> None:
     store.store(name="check_qat_schema", node=CheckQatConfig)
     store.store(name="compare_schema", node=CompareConfig)
     store.store(name="sync_schema", node=SyncConfig)
+    store.store(name="serve_schema", node=ServeConfig)
+    store.store(name="worker_schema", node=WorkerConfig)
     for stage, schema in SCHEMAS.items():
         store.store(name=f"{stage}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)
+    store.store(group="executor", name="schema", node=ExecutorConfig)
     store.store(group="model", name="schema", node=ModelConfig)
     store.store(group="augment", name="schema", node=AugmentConfig)
     store.store(group="input", name="schema", node=InputConfig)

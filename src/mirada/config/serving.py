@@ -1,0 +1,100 @@
+"""Settings of the service: `serve`, which starts all of it, and `worker`, which adds a worker to a queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mirada.config.checks import above, at_least, between, require
+
+
+@dataclass
+class LimitsConfig:
+    """What an upload may be; more is refused before it is decoded."""
+
+    image_bytes: int = 20_000_000
+    image_pixels: int = 50_000_000
+    job_images: int = 1000
+    job_bytes: int = 256_000_000  # of one request, and of what an archive holds
+    zip_ratio: float = 100.0  # unpacked to packed bytes of an entry
+    body_s: float = 60.0  # so long a client may take to send a request
+    predict_s: float = 30.0  # so long a prediction may take, waiting included
+    waiting: int = 128  # predictions that may wait for a thread; the next one is told to come back
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        for key in ("image_bytes", "image_pixels", "job_images", "job_bytes", "waiting"):
+            at_least(f"limits.{key}", getattr(self, key), 1)
+        at_least("limits.zip_ratio", self.zip_ratio, 1)
+        for key in ("body_s", "predict_s"):
+            above(f"limits.{key}", getattr(self, key), 0)
+
+
+@dataclass
+class QueueConfig:
+    """The task queue."""
+
+    url: str | None = None  # redis://, rediss:// or redis+socket:// of your own; null: a private Redis below var_dir
+    workers: int = 2  # processes; 0: only those that `worker.py` adds
+    images_per_task: int = 8
+    max_images: int = 5000  # that wait for a worker; a job that would exceed it is answered 429
+    max_bytes: int = 1_000_000_000  # of images in the store, of jobs that are not expired
+    keep_s: float = 86_400.0  # so long a job and its results stay after its end
+    retry_after_s: int = 5
+    lost_after_s: float = 10.0  # a task whose worker was killed is handed out again after that
+    min_free_bytes: int = 500_000_000  # of the private Redis' disk; below it no job is accepted
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        known = ("redis://", "rediss://", "redis+socket://")
+        require(
+            self.url is None or self.url.startswith(known),
+            f"queue.url must begin with {', '.join(known)}, got {self.url!r}.",
+        )
+        for key in ("workers", "min_free_bytes"):
+            at_least(f"queue.{key}", getattr(self, key), 0)
+        for key in ("images_per_task", "max_images", "max_bytes", "retry_after_s", "lost_after_s"):
+            at_least(f"queue.{key}", getattr(self, key), 1)
+        above("queue.keep_s", self.keep_s, 0)
+
+
+@dataclass
+class ServeConfig:
+    """Settings of `serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: a free one
+    hosts: list[str] = field(default_factory=list)  # names in a request's Host header; empty: see `safety.known_hosts`
+    model: str | None = None  # models:/<name>@<alias> in the MLflow registry; null: the folders below
+    model_dir: str = "models/train"  # holds model.json
+    variants_dir: str = "models/quantize"  # holds variants.json and the .tflite files
+    metrics: str = "reports/evaluate/metrics.json"  # figures to show; may be absent
+    variant: str | None = (
+        None  # what is used where a request names none; null: best, else the smallest int8, else the first
+    )
+    min_score: float = 0.25
+    threads: int = 0  # predictions at a time in the API; 0: one a processor
+    watch_s: float = 2.0  # so often the folders are looked at for a newer model; 0: never
+    stop_s: float = 30.0  # so long what runs may take to finish when the service ends
+    var_dir: str = "var"
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    queue: QueueConfig = field(default_factory=QueueConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        between("port", self.port, 0, 65535)
+        between("min_score", self.min_score, 0.0, 1.0)
+        for key in ("threads", "watch_s", "stop_s"):
+            at_least(key, getattr(self, key), 0)
+        require(
+            self.model is None or self.model.startswith("models:/"),
+            f"model must be models:/<name>@<alias> or models:/<name>/<version>, got {self.model!r}.",
+        )
+
+
+@dataclass
+class WorkerConfig:
+    """Settings of `worker`."""
+
+    var_dir: str = "var"  # models that the queue brings lie below it
+    queue: QueueConfig = field(default_factory=QueueConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)

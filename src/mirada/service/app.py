@@ -1,0 +1,112 @@
+"""The application: `create_app` puts routes, page and guard together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
+from starlette.responses import FileResponse
+
+from mirada.config import ServeConfig
+from mirada.errors import MiradaError
+from mirada.service import predict
+from mirada.service.guard import Guard
+from mirada.service.problems import add_handlers
+from mirada.service.safety import known_hosts
+from mirada.service.schemas import Health, Problem
+from mirada.service.state import Service
+
+WEB = Path(__file__).parent / "web"
+TOKEN = "MIRADA_TOKEN"  # the environment variable; never a key of a configuration, which is written to files
+
+
+def create_app(config: ServeConfig, store: Any = None, *, token: str | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        config: of the service.
+        store: the queue's store; None: jobs are refused.
+        token: that requests need; None: that of the environment, where there is one.
+    """
+    service = Service(config, store)
+    token = os.environ.get(TOKEN) or None if token is None else token
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads = [threading.Thread(target=_start, args=(service,), daemon=True)]
+        for thread in threads:
+            thread.start()
+        yield
+        service.stop()
+
+    guard = Middleware(
+        Guard, limits=config.limits, metrics=service.metrics, token=token, hosts=known_hosts(config.host, config.hosts)
+    )
+    app = FastAPI(
+        title="Mirada",
+        version="1",
+        description="Predictions of small vision models, one image at a time or many as a job.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=[guard],
+    )
+    app.state.service, app.state.token = service, token
+    add_handlers(app)
+    app.include_router(predict.routes(service))
+    _add_probes(app, service)
+    app.add_api_route("/", lambda: FileResponse(WEB / "index.html"), include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=WEB), name="static")
+    _describe_problems(app)
+    return app
+
+
+def _start(service: Service) -> None:
+    """Load the model, then watch for newer ones; the API answers meanwhile, and says that it is not ready."""
+    with suppress(MiradaError):  # logged; the folders are watched
+        service.load()
+    if service.config.watch_s:
+        service.watch()
+
+
+def _add_probes(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", response_model=Health)
+    async def healthz() -> dict[str, Any]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", response_model=Health, responses={503: {"model": Health}})
+    def readyz(response: Response) -> dict[str, Any]:
+        """Whether predictions and jobs are taken."""
+        queue = "absent" if service.store is None else "up" if service.store.is_up() else "down"
+        detail = {"model": "loaded" if service.ready else "absent", "queue": queue}
+        ready = service.ready and queue != "down"
+        response.status_code = 200 if ready else 503
+        return {"status": "ready" if ready else "not ready", "detail": detail}
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        """For Prometheus."""
+        return Response(service.metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add what refusals look like to the OpenAPI document, in place of FastAPI's own."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,162 @@
+"""Routes of single images and of the model."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from mirada.errors import MiradaError
+from mirada.service.pictures import draw_found
+from mirada.service.predictor import Found, Predictor
+from mirada.service.problems import Refusal
+from mirada.service.schemas import ModelList, Prediction, refusals
+from mirada.service.state import Service
+from mirada.service.uploads import read_image
+from mirada.tasks import get_task
+
+IMAGE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "format": "binary"}},
+                }
+            },
+            **{
+                kind: {"schema": {"type": "string", "format": "binary"}}
+                for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
+            },
+        },
+    }
+}
+_PICTURES: dict[str, Any] = {
+    f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("jpeg", "png")
+}
+_SHOWN = ("drop", "drop_low", "drop_high", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "load_ms")
+Variant = Annotated[str | None, Query(max_length=40, description="float32, int8, best, …: see /v1/models.")]
+MinScore = Annotated[
+    float | None, Query(ge=0, le=1, allow_inf_nan=False, description="Detections below it are left out.")
+]
+
+
+def routes(service: Service) -> APIRouter:
+    """`/v1/predict`, `/v1/models` and `/v1/models/reload`."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post(
+        "/predict",
+        response_model=Prediction,
+        responses={200: {"content": _PICTURES}, **refusals(415, 429, 503)},
+        openapi_extra=IMAGE_BODY,
+    )
+    async def predict(
+        request: Request, variant: Variant = None, min_score: MinScore = None, annotated: bool = False
+    ) -> Response:
+        """What the model finds in one image; with `annotated`, the picture with its boxes."""
+        data = await read_image(request)
+        predictor = service.predictor
+        name = variant or predictor.bundle.default_variant(service.config.variant)
+        least = service.config.min_score if min_score is None else min_score
+        png = annotated and _wants_png(request)
+        return await service.compute(lambda: _answer(service, predictor, data, name, least, annotated, png))
+
+    @router.get("/models", response_model=ModelList, responses=refusals(503))
+    async def models() -> dict[str, Any]:
+        """The model that answers, its variants and what they cost."""
+        return {"models": [describe_model(service)]}
+
+    @router.post("/models/reload", response_model=ModelList, responses=refusals(503))
+    async def reload(request: Request) -> dict[str, Any]:
+        """Load the configured model again; requests under way end with the one they began with."""
+        if not request.app.state.token:
+            raise Refusal(403, "Loading over HTTP needs a token: start the service with MIRADA_TOKEN set.")
+        try:
+            await run_in_threadpool(service.load)
+        except MiradaError:
+            raise Refusal(503, "The model can't be loaded, the present one goes on: the log tells why.") from None
+        return {"models": [describe_model(service)]}
+
+    return router
+
+
+def _answer(
+    service: Service, predictor: Predictor, data: bytes, variant: str, least: float, annotated: bool, png: bool
+) -> Response:
+    """In a prediction thread: the whole answer, encoded."""
+    found = predictor.predict(data, variant, least)
+    service.metrics.predictions.labels(variant).inc()
+    service.metrics.model_seconds.labels(variant).observe(found.timings_ms["model"] / 1000)
+    if annotated:
+        picture = draw_found(data, found.content["detections"], predictor.bundle.card.labels, png=png)
+        return Response(picture, media_type="image/png" if png else "image/jpeg")
+    content = answer(predictor, found, variant)
+    return Response(json.dumps(content, ensure_ascii=False).encode(), media_type="application/json")
+
+
+def answer(predictor: Predictor, found: Found, variant: str) -> dict[str, Any]:
+    """A prediction as the API gives it."""
+    bundle = predictor.bundle
+    return {
+        "task": bundle.card.task,
+        "model": {"name": bundle.name, "digest": bundle.digest},
+        "variant": variant,
+        "labels": bundle.card.labels,
+        "image": {"width": found.width, "height": found.height},
+        **found.content,
+        "timings_ms": found.timings_ms,
+    }
+
+
+def _wants_png(request: Request) -> bool:
+    """Whether the Accept header puts PNG before JPEG."""
+    weights: dict[str, float] = {}
+    for entry in request.headers.get("accept", "*/*").lower().split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weights[kind] = float(quality)
+        except ValueError:
+            weights[kind] = 0.0
+    rest = weights.get("image/*", weights.get("*/*", 0.0))
+    return weights.get("image/png", rest) > weights.get("image/jpeg", rest)
+
+
+def describe_model(service: Service) -> dict[str, Any]:
+    """The card, and each variant with its figures."""
+    bundle = service.predictor.bundle
+    card, task = bundle.card, get_task(bundle.card.task)
+    default = bundle.default_variant(service.config.variant)
+    variants = []
+    for name, entry in bundle.entries.items():
+        figures = bundle.figures.get(name, {})
+        if figures.get("size_bytes", entry["size_bytes"]) != entry["size_bytes"]:
+            figures = {}  # of another model, which was evaluated before
+        keys = [column.key for column in (*task.main_columns, *task.more_columns)]
+        row = {"name": name, "default": name == default, "size_bytes": entry["size_bytes"]}
+        row |= {"size_gzip_bytes": entry.get("size_gzip_bytes")}
+        row |= {key: figures[key] for key in (*keys, *_SHOWN) if math.isfinite(figures.get(key, math.nan))}
+        variants.append(row)
+    return {
+        "name": bundle.name,
+        "task": card.task,
+        "labels": card.labels,
+        "input_size": card.input_size,
+        "channels": card.channels,
+        "digest": bundle.digest,
+        "version": bundle.version,
+        "git_commit": card.git_commit,
+        "data_digest": card.data_digest,
+        "trained_at": card.trained_at,
+        "metric": task.main_metric,
+        "metric_name": task.metric_name,
+        "split": "test",
+        "min_score": service.config.min_score,
+        "variants": variants,
+    }

@@ -1,0 +1,30 @@
+"""A configuration on its way from the process that was started by a person to those that it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+
+from mirada.config import parse
+
+C = TypeVar("C")
+
+
+def save_settings(config: Any, path: Path) -> None:
+    """Write a configuration for `load_settings`; only its owner may read it, as a queue's URL may hold a password."""
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(asdict(config), file)
+    part.replace(path)
+
+
+def load_settings(schema: type[C], path: Path) -> C:
+    """The configuration that `save_settings` wrote."""
+    config: C = parse(OmegaConf.merge(OmegaConf.structured(schema), json.loads(path.read_text())))  # type: ignore[arg-type]
+    return config

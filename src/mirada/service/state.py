@@ -1,0 +1,136 @@
+"""What one running application holds: the model, its threads, the queue, the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mirada.config import ServeConfig
+from mirada.cores import available_threads
+from mirada.errors import MiradaError
+from mirada.service.logs import log
+from mirada.service.metrics import Metrics
+from mirada.service.models import Bundle, fingerprint, load_model, remove_old_copies
+from mirada.service.predictor import Predictor
+from mirada.service.problems import Refusal
+
+T = TypeVar("T")
+
+
+class Service:
+    """The parts that routes share."""
+
+    def __init__(self, config: ServeConfig, store: Any = None) -> None:
+        self.config, self.store, self.metrics = config, store, Metrics()
+        self.threads = config.threads or available_threads()
+        self._executor = ThreadPoolExecutor(self.threads, "predict")
+        self._predictor: Predictor | None = None
+        self._in_hand = 0
+        self._loading = threading.Lock()
+        self._stop = threading.Event()
+        self._seen = fingerprint(config)
+
+    def load(self) -> Bundle:
+        """Load the configured model and let all later requests have it; those under way keep the one they began with.
+
+        Raises:
+            MiradaError: it can't be loaded; the present one stays.
+        """
+        with self._loading:
+            try:
+                self._seen = fingerprint(self.config)
+                bundle = load_model(self.config)
+                predictor = Predictor(bundle, self.config.limits)
+                self._warm_up(predictor, bundle.default_variant(self.config.variant))
+                if self.store is not None:
+                    self.store.put_model(bundle)
+            except MiradaError as error:
+                self.metrics.reloads.labels("failed").inc()
+                log("model not loaded", 40, error=str(error))
+                raise
+            self._predictor = predictor
+            remove_old_copies(Path(self.config.var_dir), bundle.digest)
+            self.metrics.reloads.labels("loaded").inc()
+            log("model loaded", model=bundle.name, digest=bundle.digest, variants=list(bundle.variants))
+            return bundle
+
+    def _warm_up(self, predictor: Predictor, variant: str) -> None:
+        """Open the default variant in every thread, so that no request pays for it."""
+        barrier = threading.Barrier(self.threads)
+
+        def open_variant() -> None:
+            predictor.open_variant(variant)
+            barrier.wait(30)  # else one thread would take all turns
+
+        opened: list[Future[None]] = [self._executor.submit(open_variant) for _ in range(self.threads)]
+        try:
+            for future in opened:
+                future.result(60)
+        except threading.BrokenBarrierError:
+            pass  # the threads were busy for long; they open it at its first use
+
+    @property
+    def predictor(self) -> Predictor:
+        """The present model.
+
+        Raises:
+            Refusal: 503, there is none yet.
+        """
+        if self._predictor is None:
+            raise Refusal(503, "The model is not loaded: look at /readyz, or try again shortly.", 2)
+        return self._predictor
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model is loaded."""
+        return self._predictor is not None
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Run work in one of the prediction threads.
+
+        Raises:
+            Refusal: 429 where too much waits already, 503 where it took too long.
+        """
+        limits = self.config.limits
+        if self._in_hand >= self.threads + limits.waiting:
+            raise Refusal(429, "Too many predictions wait: send this one again after a moment.", 1)
+        self._in_hand += 1
+        self.metrics.waiting.set(max(0, self._in_hand - self.threads))
+        context = contextvars.copy_context()
+        future = asyncio.get_running_loop().run_in_executor(self._executor, context.run, work)
+        future.add_done_callback(self._done)  # a thread that is not waited for any more is busy still
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), limits.predict_s)
+        except TimeoutError:
+            raise Refusal(503, f"The prediction took more than {limits.predict_s:g} s.", 5) from None
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._in_hand -= 1
+        self.metrics.waiting.set(max(0, self._in_hand - self.threads))
+        if not future.cancelled():
+            future.exception()  # seen: nobody may be waiting any more
+
+    def watch(self) -> None:
+        """Load what the watched folders newly hold, until `stop`; to be run in a thread."""
+        while not self._stop.wait(self.config.watch_s):
+            now = fingerprint(self.config)
+            if now is None or now == self._seen:
+                continue
+            time.sleep(min(self.config.watch_s, 1.0))
+            if fingerprint(self.config) != now:
+                continue  # a stage is still writing
+            try:
+                self.load()
+            except MiradaError:
+                continue  # logged; the present model goes on
+
+    def stop(self) -> None:
+        """End the threads; what runs is finished."""
+        self._stop.set()
+        self._executor.shutdown(wait=True, cancel_futures=True)
