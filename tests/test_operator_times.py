@@ -40,8 +40,9 @@ def test_every_operator_and_the_whole_model_have_a_time(squares_folder):
     times = time_operators(content)
     names = [operator.layer for operator in Opened(content).operators]
     assert len(times.alone) == len(names) and min(times.alone) > 0 and times.whole > 0
-    slowest = names[int(np.argmax(times.alone))]
-    assert slowest == "conv2d", json.dumps(dict(zip(names, times.alone, strict=True)))  # 24 x 24 pixels a cell
+    of = dict(zip(names, times.alone, strict=True))
+    first = next(name for name in names if name.startswith("conv2d"))  # reads the picture, the other 8 x 8 cells
+    assert of[first] > of["objectness_8"], json.dumps(of)
 
 
 def test_the_sum_is_told_beside_the_whole():

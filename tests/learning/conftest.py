@@ -57,6 +57,14 @@ def write_dataset(
     return dataset
 
 
+@pytest.fixture(autouse=True)
+def global_seed() -> None:
+    """The seed that a test before this one left in TensorFlow would change the order of images."""
+    import tensorflow as tf
+
+    tf.random.set_seed(0)
+
+
 @pytest.fixture
 def squares(tmp_path: Path) -> Dataset:
     return write_dataset(tmp_path / "processed")
