@@ -11,9 +11,9 @@ from mirada.config import parse
 def main(cfg: DictConfig) -> None:
     """Check the configuration, then run until told to stop."""
     config = parse(cfg)  # a mistake is refused here, before anything starts
-    from mirada.service import supervisor
+    from mirada.service.supervisor import run
 
-    supervisor.run(config)
+    run(config)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from mirada.config import parse
 def main(cfg: DictConfig) -> None:
     """Check the configuration, then work until told to stop."""
     config = parse(cfg)
-    from mirada.service import worker
+    from mirada.service.worker import run
 
-    worker.run(config)
+    run(config)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from starlette.responses import FileResponse
 
 from mirada.config import ServeConfig
 from mirada.errors import MiradaError
-from mirada.service import predict
+from mirada.service import jobs, predict
 from mirada.service.guard import Guard
 from mirada.service.problems import add_handlers
+from mirada.service.queue import Queue
 from mirada.service.safety import known_hosts
 from mirada.service.schemas import Health, Problem
 from mirada.service.state import Service
@@ -27,22 +29,22 @@ WEB = Path(__file__).parent / "web"
 TOKEN = "MIRADA_TOKEN"  # the environment variable; never a key of a configuration, which is written to files
 
 
-def create_app(config: ServeConfig, store: Any = None, *, token: str | None = None) -> FastAPI:
+def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | None = None) -> FastAPI:
     """The application.
 
     Args:
-        config: of the service.
-        store: the queue's store; None: jobs are refused.
+        config: of the service; without a queue.url, jobs are refused.
         token: that requests need; None: that of the environment, where there is one.
+        disk: a folder of the queue's disk, where the Redis is the service's own.
     """
-    service = Service(config, store)
+    queue = Queue(config.queue, Path(config.var_dir), disk) if config.queue.url else None
+    service = Service(config, queue)
     token = os.environ.get(TOKEN) or None if token is None else token
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        threads = [threading.Thread(target=_start, args=(service,), daemon=True)]
-        for thread in threads:
-            thread.start()
+        for work in (partial(_start, service), service.keep_queue):
+            threading.Thread(target=work, daemon=True).start()
         yield
         service.stop()
 
@@ -61,6 +63,7 @@ def create_app(config: ServeConfig, store: Any = None, *, token: str | None = No
     app.state.service, app.state.token = service, token
     add_handlers(app)
     app.include_router(predict.routes(service))
+    app.include_router(jobs.routes(service))
     _add_probes(app, service)
     app.add_api_route("/", lambda: FileResponse(WEB / "index.html"), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=WEB), name="static")
@@ -85,7 +88,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health}})
     def readyz(response: Response) -> dict[str, Any]:
         """Whether predictions and jobs are taken."""
-        queue = "absent" if service.store is None else "up" if service.store.is_up() else "down"
+        queue = "absent" if service.queue is None else "up" if service.queue.store.is_up() else "down"
         detail = {"model": "loaded" if service.ready else "absent", "queue": queue}
         ready = service.ready and queue != "down"
         response.status_code = 200 if ready else 503

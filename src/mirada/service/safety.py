@@ -110,7 +110,7 @@ def read_zip(data: io.BufferedIOBase | bytes, limits: LimitsConfig) -> Iterator[
             encrypted, holds another archive or a link, or a name leads out of the folder it would be unpacked in.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:
             entries = [entry for entry in archive.infolist() if not _passed_over(entry)]
             _check_entries(entries, limits)
             total = 0

@@ -19,6 +19,7 @@ from mirada.service.metrics import Metrics
 from mirada.service.models import Bundle, fingerprint, load_model, remove_old_copies
 from mirada.service.predictor import Predictor
 from mirada.service.problems import Refusal
+from mirada.service.queue import Queue
 
 T = TypeVar("T")
 
@@ -26,8 +27,9 @@ T = TypeVar("T")
 class Service:
     """The parts that routes share."""
 
-    def __init__(self, config: ServeConfig, store: Any = None) -> None:
-        self.config, self.store, self.metrics = config, store, Metrics()
+    def __init__(self, config: ServeConfig, queue: Queue | None = None) -> None:
+        self.config, self.queue, self.metrics = config, queue, Metrics()
+        self.stopping = False  # streams end then
         self.threads = config.threads or available_threads()
         self._executor = ThreadPoolExecutor(self.threads, "predict")
         self._predictor: Predictor | None = None
@@ -48,8 +50,8 @@ class Service:
                 bundle = load_model(self.config)
                 predictor = Predictor(bundle, self.config.limits)
                 self._warm_up(predictor, bundle.default_variant(self.config.variant))
-                if self.store is not None:
-                    self.store.put_model(bundle)
+                if self.queue is not None:
+                    self.queue.store.put_model(bundle)
             except MiradaError as error:
                 self.metrics.reloads.labels("failed").inc()
                 log("model not loaded", 40, error=str(error))
@@ -130,7 +132,15 @@ class Service:
             except MiradaError:
                 continue  # logged; the present model goes on
 
+    def keep_queue(self) -> None:
+        """What the queue needs now and then, until `stop`; to be run in a thread."""
+        if self.queue is not None:
+            self.queue.keep(lambda: self._predictor.bundle if self._predictor else None, self.metrics)
+
     def stop(self) -> None:
         """End the threads; what runs is finished."""
+        self.stopping = True
         self._stop.set()
+        if self.queue is not None:
+            self.queue.stop()
         self._executor.shutdown(wait=True, cancel_futures=True)
