@@ -10,6 +10,7 @@ from mirada.errors import MiradaError
 from mirada.prediction import Classification, Localization
 from mirada.records import Example
 from mirada.tasks import TASKS, get_task
+from mirada.tasks.base import ms_text
 
 CARD = Card("classification", ["cat", "dog"], 32, 3, "stretch", [], {"classes": ["classes"]}, "drawn", "0", {})
 BOX_CARD = replace(CARD, task="localization", outputs={"classes": ["classes"], "box": ["box"]})
@@ -138,3 +139,8 @@ def test_a_wrong_label_is_worse_than_any_box():
     task, truth = get_task("localization"), example(0, (0, 0, 10, 10))
     wrong, far = located(1, (0, 0, 10, 10)), located(0, (20, 20, 30, 30))
     assert task.quality(truth, far, None) > task.quality(truth, wrong, None)
+
+
+def test_a_time_keeps_two_digits_that_say_something():
+    assert [ms_text(value) for value in (12.34, 1.0, 0.96, 0.5312, 0.02849)] == ["12.3", "1.0", "1.0", "0.53", "0.028"]
+    assert ms_text(None) == ms_text(float("nan")) == "–"

@@ -13,7 +13,7 @@ import numpy as np
 from mirada.comparison import Group, Row, RunRecord, differing, separation, short
 from mirada.drawing import line_colour, new_figure, style_axes, to_png
 from mirada.pareto import plot_pareto
-from mirada.tasks.base import REFERENCE
+from mirada.tasks.base import REFERENCE, ms_text
 
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
 _PANELS = 4  # settings that are plotted
@@ -116,7 +116,7 @@ def table_of(group: Group, *, intervals: bool = True) -> tuple[list[str], list[l
         cells = [row.run.id[:8], *([row.run.name] if named else [])]
         cells += [_cut(row.settings[column]) for column in group.columns] + [row.variant or "–"]
         cells += [_text(row.figures.get(group.metric), 3), _drop(row, intervals)]
-        cells += [_text(None if size is None else size / 1e6, 2), _text(row.figures.get("latency_ms_p50"), 1)]
+        cells += [_text(None if size is None else size / 1e6, 2), ms_text(row.figures.get("latency_ms_p50"))]
         cells += [_text(row.validation, 3)] if validated else []
         rows.append([*cells, _text(row.run.train_minutes, 1), "●" if row.on_front else ""])
     return head, rows

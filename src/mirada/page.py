@@ -17,7 +17,7 @@ from mirada.drawing import plot_curves
 from mirada.pareto import plot_pareto, points_of, smallest_variant
 from mirada.quantization_record import QuantizationRecord
 from mirada.tasks import Task
-from mirada.tasks.base import REFERENCE, Column, Table
+from mirada.tasks.base import REFERENCE, Column, Table, ms_text
 from mirada.training_record import TrainingRecord, compare_published, published_table
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -144,7 +144,7 @@ def _tiles(figures: Mapping[str, Mapping[str, float]], name: str, task: Task) ->
         },
         {
             "name": "an inference, one thread",
-            "value": f"{row['latency_ms_p50']:.1f} ms",
+            "value": f"{ms_text(row['latency_ms_p50'])} ms",
             "detail": f"{row['latency_ms_p50'] / base['latency_ms_p50']:.2f} × float32",
         },
         {
@@ -185,9 +185,9 @@ def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> Table:
     for name, row in figures.items():
         sizes = [f"{row['size_bytes'] / 1e6:.2f}", f"{row['size_bytes'] / base['size_bytes']:.2f}"]
         sizes.append(f"{row['size_gzip_bytes'] / 1e6:.2f}")
-        times = [f"{row['latency_ms_p50']:.1f}", f"{row['latency_ms_p95']:.1f}"]
+        times = [ms_text(row[f"latency_ms_{p}"]) for p in ("p50", "p95")]
         times.append(f"{row['latency_ms_p50'] / base['latency_ms_p50']:.2f}")
-        times += [f"{row[f'latency_ms_{p}_all_threads']:.1f}" for p in ("p50", "p95")]
+        times += [ms_text(row[f"latency_ms_{p}_all_threads"]) for p in ("p50", "p95")]
         rows.append([name, *sizes, *times, f"{row['peak_memory_mb']:.0f}", f"{row['load_ms']:.1f}"])
     return Table(head, rows)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mirada.errors import MiradaError
 from mirada.records import sha256_of
-from mirada.tasks.base import REFERENCE, Table
+from mirada.tasks.base import REFERENCE, Table, ms_text
 
 
 @dataclass
@@ -38,7 +38,7 @@ class QuantizationRecord:
                 f"{rung['value']:.3f}",
                 f"{rung['drop']:+.3f} [{rung['drop_low']:+.3f}, {rung['drop_high']:+.3f}]".replace("-", "−"),
                 f"{rung['size_bytes'] / 1e6:.2f}",
-                f"{rung['latency_ms_p50']:.1f}",
+                ms_text(rung["latency_ms_p50"]),
                 f"{rung['minutes']:.1f}",
                 str(len(rung["float_layers"])),
             ]

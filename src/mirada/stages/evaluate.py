@@ -32,7 +32,7 @@ from mirada.quantization_record import load_variants, read_quantization
 from mirada.records import Dataset, Example, load_dataset
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
 from mirada.tasks import Task, get_task
-from mirada.tasks.base import REFERENCE
+from mirada.tasks.base import REFERENCE, ms_text
 from mirada.training_record import check_published, compare_published, read_training
 
 _LOADS = 5  # times a model is loaded; the median counts
@@ -366,8 +366,8 @@ def _print(figures: Mapping[str, Mapping[str, float]], task: Task, page: Path) -
             *(f"{row[column.key]:.{column.digits}f}" if column.key in row else "–" for column in task.main_columns),
             "" if name == REFERENCE else drop.replace("[", r"\["),
             f"{row['size_bytes'] / 1e6:.2f}",
-            f"{row['latency_ms_p50']:.1f}",
-            f"{row['latency_ms_p95']:.1f}",
+            ms_text(row["latency_ms_p50"]),
+            ms_text(row["latency_ms_p95"]),
         )
     Console().print(table)
     print(f"page: {page}")

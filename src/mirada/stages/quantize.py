@@ -29,6 +29,7 @@ from mirada.litert import float_operators, gzip_size
 from mirada.operator_times import time_operators
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
+from mirada.tasks.base import ms_text
 
 if TYPE_CHECKING:
     from mirada.learning.variants import Conversions
@@ -227,7 +228,7 @@ def _print_ladder(ladder: Ladder) -> None:
     for rung in ladder.rungs:
         name = f"{rung.rung} {'✓' if ladder.met else '(best)'}" if rung.rung == ladder.best else rung.rung
         drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
-        cost = (f"{rung.size_bytes / 1e6:.2f}", f"{rung.latency_ms_p50:.1f}", f"{rung.latency_ratio:.2f}")
+        cost = (f"{rung.size_bytes / 1e6:.2f}", ms_text(rung.latency_ms_p50), f"{rung.latency_ratio:.2f}")
         table.add_row(name, f"{rung.value:.3f}", *drop, *cost, f"{rung.minutes:.1f}", str(len(rung.float_layers)))
     Console().print(table)
     for note in (*ladder.skipped, ladder.sentence()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,13 @@ class Column:
     key: str
     heading: str
     digits: int = 3
+
+
+def ms_text(milliseconds: float | None) -> str:
+    """A time for a table, with two digits that say something: 12.3, 4.5, 0.53, 0.028; a dash for none."""
+    if milliseconds is None or math.isnan(milliseconds):
+        return "–"
+    return f"{milliseconds:.1f}" if milliseconds >= 0.95 else f"{milliseconds:.2g}"
 
 
 @dataclass
