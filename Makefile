@@ -18,7 +18,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test check sweep ui bench lock clean
+.PHONY: help env run test check sweep ui serve bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ ui: $(MADE) ## look at the runs at 127.0.0.1:5000
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
 		--backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db"
 
+serve: $(MADE) ## predictions over HTTP at 127.0.0.1:8000, with page and task queue, e.g. make serve SERVE="port=8001"
+	@exec $(BIN)/python src/serve.py $(SERVE)
+
 bench: $(MADE) ## run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
@@ -68,5 +71,5 @@ lock: $(MADE) ## write requirements.lock for pyproject.toml
 	$(LOCK) -o requirements.lock
 
 clean: ## remove what runs wrote: data, models, reports, MLflow runs, DVC's cache; .venv and what waits for a server stay
-	rm -rf data/raw data/processed data/processed.* models reports outputs multirun .cache .dvc/cache .dvc/tmp dvc_plots benchmarks/results
+	rm -rf data/raw data/processed data/processed.* models reports outputs multirun var .cache .dvc/cache .dvc/tmp dvc_plots benchmarks/results
 	find mlruns -mindepth 1 ! -name .gitkeep ! -path 'mlruns/pending*' -delete

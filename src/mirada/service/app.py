@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, HTMLResponse
 
 from mirada.config import ServeConfig
 from mirada.errors import MiradaError
@@ -21,6 +21,7 @@ from mirada.service import jobs, predict
 from mirada.service.guard import Guard
 from mirada.service.problems import add_handlers
 from mirada.service.queue import Queue
+from mirada.service.reference import render_reference
 from mirada.service.safety import known_hosts
 from mirada.service.schemas import Health, Problem
 from mirada.service.state import Service
@@ -66,6 +67,7 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
     app.include_router(jobs.routes(service))
     _add_probes(app, service)
     app.add_api_route("/", lambda: FileResponse(WEB / "index.html"), include_in_schema=False)
+    app.add_api_route("/docs", lambda: HTMLResponse(render_reference(app.openapi())), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=WEB), name="static")
     _describe_problems(app)
     return app
@@ -74,7 +76,7 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
 def _start(service: Service) -> None:
     """Load the model, then watch for newer ones; the API answers meanwhile, and says that it is not ready."""
     with suppress(MiradaError):  # logged; the folders are watched
-        service.load()
+        service.load(fresh=False)  # the supervisor has asked
     if service.config.watch_s:
         service.watch()
 

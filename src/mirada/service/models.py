@@ -142,17 +142,21 @@ def remove_old_copies(var_dir: Path, used: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_model(config: ServeConfig) -> Bundle:
+def load_model(config: ServeConfig, fresh: bool = True) -> Bundle:
     """The model that a configuration names, copied and with its figures.
+
+    Args:
+        config: of the service.
+        fresh: ask the registry again, where the model comes from one.
 
     Raises:
         MiradaError: there is none yet, a file is damaged, or the registry does not have it.
     """
     var_dir = Path(config.var_dir)
     if config.model is not None:
-        from mirada.service.champion import fetch_champion
+        from mirada.service.champion import load_champion
 
-        return fetch_champion(config.model, var_dir)
+        return load_champion(config.model, var_dir, fresh)
     bundle = copy_model(Path(config.model_dir), Path(config.variants_dir), var_dir)
     bundle.figures = read_figures(Path(config.metrics))
     return bundle

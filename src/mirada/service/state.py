@@ -38,8 +38,11 @@ class Service:
         self._stop = threading.Event()
         self._seen = fingerprint(config)
 
-    def load(self) -> Bundle:
+    def load(self, fresh: bool = True) -> Bundle:
         """Load the configured model and let all later requests have it; those under way keep the one they began with.
+
+        Args:
+            fresh: ask the registry again, where the model comes from one.
 
         Raises:
             MiradaError: it can't be loaded; the present one stays.
@@ -47,7 +50,7 @@ class Service:
         with self._loading:
             try:
                 self._seen = fingerprint(self.config)
-                bundle = load_model(self.config)
+                bundle = load_model(self.config, fresh)
                 predictor = Predictor(bundle, self.config.limits)
                 self._warm_up(predictor, bundle.default_variant(self.config.variant))
                 if self.queue is not None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from celery.exceptions import SecurityWarning
 
 from mirada.config import WorkerConfig
 from mirada.errors import MiradaError
@@ -110,6 +113,7 @@ def run(config: WorkerConfig) -> None:
 
     options: dict[str, Any] = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
     # One process, one task at a time: what is killed is the worker, and nothing is left of it.
+    warnings.simplefilter("ignore", SecurityWarning)  # that root runs it, as in a container
     app.Worker(pool="solo", concurrency=1, loglevel="WARNING", quiet=True, **options).start()
 
 
