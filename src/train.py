@@ -1,10 +1,13 @@
-"""Train one model, e.g. `python src/train.py -m epochs=10,20 gpus=1,2`."""
+"""Train one model, e.g. `python src/train.py -m epochs=10,20 gpus=1,2`; with TF_CONFIG set, as one of its workers."""
+
+import sys
 
 import hydra
 from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
+from mirada.peers import helper_overrides
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -16,5 +19,11 @@ def main(cfg: DictConfig) -> object:
     return train.run(config)
 
 
+def start() -> object:
+    """Where TF_CONFIG says that this worker only helps, Hydra is kept from writing, too."""
+    sys.argv += helper_overrides(sys.argv)
+    return main()
+
+
 if __name__ == "__main__":
-    launch(main)
+    launch(start)

@@ -15,7 +15,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("ai-edge-litert", "numpy", "pillow", "tensorflow", "tensorflow-model-optimization", "tf-keras")
-_NO_SAY = ("tracking", "resume", "force")  # settings that don't shape a result, folders aside
+_NO_SAY = ("tracking", "resume", "force", "peer_wait_s")  # settings that don't shape a result, folders aside
 
 
 def job_key(stage: str, config: Any, inputs: Mapping[str, str]) -> str:

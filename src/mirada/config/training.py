@@ -127,13 +127,18 @@ class TrainConfig:
     seed: int = 0
     deterministic: bool = False
     gpus: int = 1
+    sync_batch_norm: bool = True  # statistics of the whole batch, however many replicas share it
+    accumulate: int = 1  # batches that make one step of the optimizer
+    precision: str = "fp32"  # fp32 | bf16 | fp16, of the training; what is written is float32
+    xla: bool = False
+    peer_wait_s: float = 300.0
     workers: int = 0
     resume: bool = False
     force: bool = False  # in a sweep: train again what has finished before
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for key in ("epochs", "batch_size", "val_every"):
+        for key in ("epochs", "batch_size", "val_every", "accumulate"):
             at_least(key, getattr(self, key), 1)
         for key in (
             "gpus",
@@ -149,6 +154,8 @@ class TrainConfig:
             at_least(key, getattr(self, key), 0)
         if self.learning_rate is not None:
             above("learning_rate", self.learning_rate, 0)
+        above("peer_wait_s", self.peer_wait_s, 0)
+        one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         one_of("schedule", self.schedule, ("cosine", "constant"))
         one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)

@@ -103,13 +103,13 @@ def to_input(image: tf.Tensor, scale: float, offset: float) -> tf.Tensor:
 
 
 def share_out(batch: Tensors, strategy: tf.distribute.Strategy) -> Tensors:
-    """Give each replica its part of a batch, in order; the batch is a multiple of the replicas."""
-    replicas = strategy.num_replicas_in_sync
+    """Give each replica of this worker its part of the worker's batch, in order; the batch is a multiple of them."""
+    replicas = len(strategy.extended.worker_devices)
     if replicas == 1:
         return batch
 
     def part(context: tf.distribute.ValueContext) -> Tensors:
-        number = context.replica_id_in_sync_group
+        number = context.replica_id_in_sync_group % replicas
         return {key: tf.split(value, replicas)[number] for key, value in batch.items()}
 
     shared: Tensors = strategy.experimental_distribute_values_from_function(part)
@@ -127,6 +127,8 @@ class TrainingInput:
         workers: parallel calls; 0: one a core.
         settings: how the work is done; None: as `InputConfig` says by itself.
         scale, offset: the card's input_scale and input_offset.
+        accumulate: batches that a step takes; an epoch is whole steps.
+        part: (which, of how many) equal parts of each batch to make, in order; the others are neither decoded nor changed.
     """
 
     def __init__(
@@ -139,10 +141,13 @@ class TrainingInput:
         settings: InputConfig | None = None,
         scale: float = 1 / 127.5,
         offset: float = -1.0,
+        accumulate: int = 1,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.images = dataset.splits["train"]["images"]
         self.batch_size = batch_size
-        self.steps = -(-self.images // batch_size)
+        self.steps = -(-self.images // (batch_size * accumulate))
+        self._accumulate, self._part, self._parts = accumulate, *part
         self.settings = settings or InputConfig()
         self._dataset, self._augmentation, self._seed = dataset, augmentation, seed
         self._scale, self._offset = scale, offset
@@ -162,7 +167,7 @@ class TrainingInput:
         return parse(record, self._dataset.input_size, self._dataset.channels, self._most_boxes)
 
     def epoch(self, number: int) -> tf.data.Dataset:
-        """Batches of one epoch; each image comes once, and some of them again to fill the last batch.
+        """Batches of one epoch, `accumulate` for each step; each image comes once, and some of them again to fill the last.
 
         Yields:
             image (B, S, S, C) float32, scaled; boxes_xyxy (B, M, 4); labels (B, M) with -1 for padding, for boxes that
@@ -171,14 +176,17 @@ class TrainingInput:
         """
         source = self._records if self._decoded is None else self._decoded
         order = source.shuffle(min(self.images, _SHUFFLED), seed=self._seed * 100_003 + number)
-        order = order.repeat().take(self.steps * self.batch_size)
+        order = order.repeat().take(self.steps * self._accumulate * self.batch_size).enumerate()
+        mine = self.batch_size // self._parts
+        if self._parts > 1:
+            order = order.filter(lambda index, _: index % self.batch_size // mine == self._part)
         if self._decoded is None:
-            order = order.map(self._parse, self._calls)
-        drawn = order.enumerate().map(lambda index, example: self._draw(example, index, number), self._calls)
+            order = order.map(lambda index, record: (index, self._parse(record)), self._calls)
+        drawn = order.map(lambda index, example: self._draw(example, index, number), self._calls)
         if self.settings.vectorize:
-            batches = drawn.batch(self.batch_size, drop_remainder=True).map(self._change, self._calls)
+            batches = drawn.batch(mine, drop_remainder=True).map(self._change, self._calls)
         else:
-            batches = drawn.map(self._change_one, self._calls).batch(self.batch_size, drop_remainder=True)
+            batches = drawn.map(self._change_one, self._calls).batch(mine, drop_remainder=True)
         if self.settings.prefetch:
             batches = batches.prefetch(2)
         return batches.with_options(_options())

@@ -10,7 +10,8 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.learning.dataset import TrainingInput, id_hash, share_out, to_input
 from mirada.learning.devices import Devices
-from mirada.learning.models import backbone_variables, build_model
+from mirada.learning.models import build_model
+from mirada.learning.step import Batch, TrainStep, adapt
 from mirada.learning.tasks import learning_task
 from mirada.records import Dataset, Example, digest_of
 from mirada.tasks import get_task
@@ -47,13 +49,24 @@ class State:
     better_epoch: int = 0  # the last one that was better, not only as good
     checkpoint: str = ""
     run_id: str | None = None
+    loss_scale: float = 0.0  # of float16; 0: the usual one
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 def fingerprint(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
     settings = asdict(config)
-    for key in ("tracking", "output_dir", "data_dir", "workers", "resume", "force", "input", "compare_epochs"):
+    for key in (
+        "tracking",
+        "output_dir",
+        "data_dir",
+        "workers",
+        "resume",
+        "force",
+        "input",
+        "compare_epochs",
+        "peer_wait_s",
+    ):
         settings.pop(key)
     return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
 
@@ -88,48 +101,78 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         self.input = TrainingInput(
             dataset, config.augment, config.batch_size, config.seed, config.workers, config.input,
-            card.input_scale, card.input_offset,
+            card.input_scale, card.input_offset, config.accumulate,
+            (devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
         )  # fmt: skip
         self.state = State(fingerprint(config, dataset))
+        if len(set(devices.gather(int(self.state.fingerprint[:12], 16)))) > 1:
+            raise MiradaError(
+                "The workers of TF_CONFIG have different settings or data: give all of them the same command."
+            )
         self.timelines: list[list[StepTimes]] = []  # of the first `compare_epochs` epochs
+        self._make_networks(build)
         with devices.strategy.scope():
-            self.model = (build or self._build)()
-            self.average = build() if build else keras.models.clone_model(self.model)
-            self.average.set_weights(self.model.get_weights())
-            self.optimizers = [self._optimizer(), self._optimizer()]
             self.loss = learning.make_loss(config, dataset)
-            self.variables = backbone_variables(self.model)
-            for optimizer, variables in zip(self.optimizers, self.variables, strict=True):
-                optimizer.build(variables)
+            self.step = TrainStep(
+                config, devices.strategy, self.model, self.average, self.loss, self.losses[1:], self.learning_rate
+            )
         draws = {
             f"random_{layer.name}": layer._random_generator._generator
             for layer in self.model.layers
             if isinstance(layer, keras.layers.Dropout)
         }  # Keras leaves them out of checkpoints
         self.checkpoint = tf.train.Checkpoint(
-            model=self.model, average=self.average, backbone=self.optimizers[0], head=self.optimizers[1], **draws
+            model=self.model,
+            average=self.average,
+            backbone=self.step.optimizers[0],
+            head=self.step.optimizers[1],
+            **draws,
         )
-        self._step = tf.function(self._train_step, reduce_retracing=True)
         self._forward = tf.function(lambda images: self.average(images, training=False))
 
     def _build(self) -> keras.Model:
         data = self.dataset
         return build_model(self.config.model, data.task, data.input_size, data.channels, len(data.classes))
 
-    def _optimizer(self) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=self.config.weight_decay, jit_compile=False)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        return optimizer
+    def _make_networks(self, build: Callable[[], keras.Model] | None) -> None:
+        """Make what is trained, and the average, which is always the plain float32 network that will be written."""
+        config, devices = self.config, self.devices
+        synchronize = config.sync_batch_norm and devices.replicas > 1 and build is None
+        if config.precision == "fp32" and not synchronize and not devices.cluster:
+            with devices.strategy.scope():
+                self.model = (build or self._build)()
+                self.average = build() if build else keras.models.clone_model(self.model)
+                self.average.set_weights(self.model.get_weights())
+            return
+        # Each worker has an average of its own, so that measuring and writing it needs no other worker.
+        with devices.strategy.scope() if devices.replicas == 1 else nullcontext():
+            self.average = (build or self._build)()
+        with devices.strategy.scope():
+            self.model = adapt(self.average, config.precision, synchronize)
 
     # -- resume ----------------------------------------------------------------------------------------------------
 
-    def restore(self) -> bool:
-        """Take up the last finished epoch of the output folder; False when there is none.
+    def restore(self, folder: Path | None = None) -> bool:
+        """Take up the last finished epoch; False when there is none.
+
+        Args:
+            folder: of the checkpoints; None: the output folder's.
 
         Raises:
-            MiradaError: what lies there was trained with other settings or other data.
+            MiradaError: what lies there was trained with other settings or other data; or workers found different epochs.
         """
-        path = self.folder / "state.json"
+        folder = folder or self.folder
+        found = self._restore(folder)
+        epochs = self.devices.gather(self.state.epoch)
+        if len(set(epochs)) > 1:
+            raise MiradaError(
+                f"The workers can't go on together: in {folder} the chief finds epoch {epochs[0]:.0f}, another one "
+                f"{next(e for e in epochs if e != epochs[0]):.0f}: output_dir must be a folder that all of them share."
+            )
+        return found
+
+    def _restore(self, folder: Path) -> bool:
+        path = folder / "state.json"
         if not path.is_file():
             return False
         try:
@@ -141,14 +184,16 @@ class Trainer:
                 f"{path} belongs to a training with other settings or data: give the same ones to resume it, or train "
                 "anew with resume=false."
             )
-        self.checkpoint.read(str(self.folder / state.checkpoint)).assert_consumed()
+        self.checkpoint.read(str(folder / state.checkpoint)).assert_consumed()
         self.state = state
+        self.step.scale = state.loss_scale or self.step.scale
         return True
 
     def _save(self) -> None:
         """Write the weights first and the state that points to them last, so a kill leaves one or the other whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = self.state
+        state.loss_scale = self.step.scale
         state.checkpoint = f"epoch-{state.epoch:04d}"
         self.checkpoint.write(str(self.folder / state.checkpoint))
         temporary = self.folder / "state.json.part"
@@ -190,8 +235,9 @@ class Trainer:
                 self.timelines.append(self.timeline)
             self.state.epoch += 1
             if self.state.epoch % self.config.val_every == 0 or self.state.epoch == self.config.epochs:
-                figures |= self.validate()
+                figures |= self.validate() if self.devices.is_chief else {}
             metric = figures.get(f"val_{self.task.main_metric}", -1.0 if self._validates else float(self.state.epoch))
+            metric = self.devices.gather(metric)[0]  # what the chief measured decides for all
             # Of equal epochs the later one is kept, as its learning rate was lower.
             if metric > self.state.best_metric or self.state.epoch == 1:
                 self.state.better_epoch = self.state.epoch
@@ -221,9 +267,9 @@ class Trainer:
         self.timeline: list[StepTimes] = []
         with UsageMeter(0.5, self.devices.gpus_physical) as meter:
             sums, waited = self._run_steps(epoch, advance)
-        rate = float(self.optimizers[1].learning_rate.numpy())
+        rate = float(self.step.optimizers[1].learning_rate.numpy())
         return {name: float(total) / self.input.steps for name, total in zip(self.losses, sums, strict=True)} | {
-            "images_per_s": self.input.steps * self.config.batch_size / meter.seconds,
+            "images_per_s": self.input.steps * self.config.accumulate * self.config.batch_size / meter.seconds,
             "wait_share": waited / meter.seconds,
             "seconds": meter.seconds,
             "learning_rate": rate,
@@ -235,15 +281,15 @@ class Trainer:
         start = time.perf_counter()
         batches, sums, waiting = iter(self.input.epoch(epoch)), np.zeros(len(self.losses)), start
         for step in range(self.input.steps):
-            batch = share_out(next(batches), self.devices.strategy)
+            taken = [share_out(next(batches), self.devices.strategy) for _ in range(self.config.accumulate)]
             working = time.perf_counter()
             self._set_learning_rates(epoch + step / self.input.steps)
             decay = min(self.config.ema_decay, (1 + self.state.step) / (10 + self.state.step))
-            losses = self._step(batch, tf.constant(decay), epoch < self.config.freeze_epochs).numpy()
+            losses = self.step(taken, decay, epoch < self.config.freeze_epochs)
             if not np.isfinite(losses[0]):
                 raise MiradaError(
                     f"The loss became {losses[0]} in epoch {epoch + 1}, step {step + 1}, with the images "
-                    f"{', '.join(self._names(batch))}: look at these files, or lower learning_rate."
+                    f"{', '.join(self._names(taken))}: look at these files, or lower learning_rate."
                 )
             sums += losses
             self.state.step += 1
@@ -264,41 +310,14 @@ class Trainer:
         for since, scale in ((thawed, config.backbone_lr_scale), (epoch, 1.0)):
             ramp = min(1.0, (since + 1 / self.input.steps) / config.warmup_epochs) if config.warmup_epochs else 1.0
             rates.append(self.learning_rate * scale * decay * max(ramp, 0.0))
-        for optimizer, rate in zip(self.optimizers, rates, strict=True):
+        for optimizer, rate in zip(self.step.optimizers, rates, strict=True):
             optimizer.learning_rate.assign(rate)
         return rates[0], rates[1]
 
-    def _train_step(self, batch: dict[str, tf.Tensor], decay: tf.Tensor, frozen: bool) -> tf.Tensor:
-        losses = self.devices.strategy.run(self._replica_step, args=(batch, frozen))
-        total = self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        for average, variable in zip(self.average.variables, self.model.variables, strict=True):
-            average.assign(decay * average + (1 - decay) * variable)
-        return total
-
-    def _replica_step(self, batch: dict[str, tf.Tensor], frozen: bool) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        groups = [(self.optimizers[1], self.variables[1])]
-        if not frozen:
-            groups.append((self.optimizers[0], self.variables[0]))
-        with tf.GradientTape() as tape:
-            parts = self.loss(self.model(batch["image"], training=True), batch)
-            positives = tf.maximum(context.all_reduce(tf.distribute.ReduceOp.SUM, parts.pop("positives")), 1.0)
-            parts = {name: value / positives for name, value in parts.items()}
-            loss = tf.add_n(list(parts.values()))
-        gradients = tape.gradient(loss, [variables for _, variables in groups])
-        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        if self.config.clip_norm:
-            flat, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), self.config.clip_norm)
-            gradients = tf.nest.pack_sequence_as(gradients, flat)
-        for (optimizer, variables), clipped in zip(groups, gradients, strict=True):
-            if variables:
-                optimizer.apply_gradients(zip(clipped, variables, strict=True), skip_gradients_aggregation=True)
-        return tf.stack([loss, *(parts[name] for name in self.losses[1:])])
-
-    def _names(self, batch: dict[str, Any]) -> list[str]:
-        wanted = np.concatenate(
-            [part.numpy() for part in self.devices.strategy.experimental_local_results(batch["id"])]
-        )
+    def _names(self, batches: Sequence[Batch]) -> list[str]:
+        """The images of batches, as far as this worker has them."""
+        parts = self.devices.strategy.experimental_local_results
+        wanted = np.concatenate([part.numpy() for batch in batches for part in parts(batch["id"])])
         names = [example.image_id for example in self.dataset.examples("train")]
         table = dict(zip(id_hash(tf.constant(names)).numpy().tolist(), names, strict=True))
         return [table[number] for number in wanted.tolist()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from mirada.config import BACKBONES, TrainConfig
 from mirada.cores import available_threads
 from mirada.errors import MiradaError
 from mirada.fingerprint import job_key
+from mirada.peers import Cluster, meet, read_cluster
 from mirada.records import Dataset, load_dataset
 from mirada.tasks import get_task
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from mirada.learning.input_timing import InputTiming
     from mirada.learning.training import Trainer
 
-_NOT_IN_CARD = ("tracking", "data_dir", "output_dir", "resume", "force")
+_NOT_IN_CARD = ("tracking", "data_dir", "output_dir", "resume", "force", "peer_wait_s")
 KEPT = ("model.json", "model.keras", "history.csv")
 TIMINGS = ("input_timing.csv", "input_timeline.png")
 
@@ -38,20 +40,26 @@ TIMINGS = ("input_timing.csv", "input_timeline.png")
 def run(config: TrainConfig) -> float:
     """Train one model and leave it, with its card, in `config.output_dir`.
 
+    Where TF_CONFIG names several workers, all of them run this and train together; the first, the chief, writes and reports.
+
     Returns:
         The best validation figure (the task's main metric), for sweepers; in a sweep, that of the run which has finished
         with the same settings, data and code, and nothing is trained.
 
     Raises:
-        MiradaError: the data are missing, damaged or unfit; the devices are; the loss is not finite.
+        MiradaError: the data are missing, damaged or unfit; the devices are; the loss is not finite; another
+            worker is gone, or TF_CONFIG is broken.
         Pruned: a search stops the training as hopeless.
     """
+    cluster = read_cluster()
     dataset = load_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
-    _check(config, dataset)
-    tracking.check(config.tracking)
+    _check(config, dataset, cluster)
     task = get_task(dataset.task)
     if config.learning_rate is None:
         config = replace(config, learning_rate=task.learning_rate)
+    if cluster and not cluster.is_chief:
+        return _assist(config, dataset, cluster)
+    tracking.check(config.tracking)
     key = job_key("train", config, {"data": dataset.digest})
     sweep.note(metric=f"best_{task.main_metric}", metric_name=task.metric_name)
     if finished := sweep.finished_job(config, key):
@@ -60,15 +68,10 @@ def run(config: TrainConfig) -> float:
         return finished.metrics.get(f"best_{task.main_metric}", finished.metrics["best_epoch"])
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
-    from mirada.learning.devices import choose_devices
-    from mirada.learning.training import Trainer
-
-    devices = choose_devices(config.gpus)
-    print(devices.sentence)
+    devices = _devices(config, cluster)
     card = _card(config, dataset)
     naive = _time_naive(config, dataset, devices, card)
-    trainer = Trainer(config, dataset, devices, card)
-    resumed = config.resume and trainer.restore()
+    trainer, resumed = _trainer(config, dataset, devices, card, output_dir)
     if config.resume:
         print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
     name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
@@ -81,7 +84,8 @@ def run(config: TrainConfig) -> float:
         sweep.note(mlflow_run.id, {"gpus_physical": devices.gpus_physical})
         _record_start(mlflow_run, config, dataset, devices, card)
         started = time.perf_counter()
-        _fit(trainer, config, mlflow_run)
+        with devices.watched():
+            _fit(trainer, config, mlflow_run)
         seconds = time.perf_counter() - started
         _save(trainer, card, output_dir)
         _write_timings(naive, trainer, output_dir)
@@ -100,13 +104,65 @@ def run(config: TrainConfig) -> float:
     return trainer.state.best_metric
 
 
-def _check(config: TrainConfig, dataset: Dataset) -> None:
-    """Refuse data that this training can't use, and a network that is not made for their task."""
-    images = dataset.splits["train"]["images"]
-    if images < config.batch_size:
+def _assist(config: TrainConfig, dataset: Dataset, cluster: Cluster) -> float:
+    """Train along with the chief; what TensorFlow has every worker write is thrown away."""
+    devices = _devices(config, cluster)
+    with tempfile.TemporaryDirectory(prefix="mirada-worker-") as folder:
+        along = replace(config, output_dir=folder)
+        trainer, _ = _trainer(along, dataset, devices, _card(along, dataset), Path(config.output_dir))
+        with devices.watched():
+            for _ in trainer.fit():
+                pass
+    return trainer.state.best_metric
+
+
+def _devices(config: TrainConfig, cluster: Cluster | None) -> Devices:
+    """Where to train, once all workers are there, and what the user should know of it."""
+    if cluster:
+        meet(cluster, config.peer_wait_s, tell=lambda text: print(text, file=sys.stderr, flush=True))
+    from mirada.learning.devices import choose_devices
+
+    devices = choose_devices(config.gpus, cluster)
+    print(devices.sentence, flush=True)
+    if config.precision != "fp32" and not devices.gpus_physical and devices.is_chief:
+        print(f"precision={config.precision} saves time on a GPU; on this CPU it takes more")
+    return devices
+
+
+def _trainer(
+    config: TrainConfig, dataset: Dataset, devices: Devices, card: Card, output_dir: Path
+) -> tuple[Trainer, bool]:
+    """The trainer, and whether it goes on from what lies in `output_dir`."""
+    from mirada.learning.training import Trainer
+
+    with devices.watched(config.peer_wait_s):
+        trainer = Trainer(config, dataset, devices, card)
+        return trainer, config.resume and trainer.restore(output_dir / "checkpoints")
+
+
+def _check(config: TrainConfig, dataset: Dataset, cluster: Cluster | None = None) -> None:
+    """Refuse data that this training can't use, a network that is not made for their task, and workers of no use to it."""
+    images, taken = dataset.splits["train"]["images"], config.batch_size * config.accumulate
+    if images < taken:
+        what = f"batch_size={config.batch_size}" + f" times accumulate={config.accumulate}" * (config.accumulate > 1)
         raise MiradaError(
-            f"{config.data_dir} has {images} training images, fewer than batch_size={config.batch_size}: set batch_size "
-            f"to {images} or less."
+            f"{config.data_dir} has {images} training images, fewer than {what}: set batch_size to "
+            f"{images // config.accumulate} or less."
+        )
+    if cluster and config.batch_size % (cluster.workers * max(config.gpus, 1)):
+        raise MiradaError(
+            f"batch_size is the global batch and must be a multiple of gpus={config.gpus} times the {cluster.workers} "
+            f"workers of TF_CONFIG, got {config.batch_size}."
+        )
+    if cluster and (config.compare_epochs or sweep.in_recorded_sweep()):
+        what = "compare_epochs times the input" if config.compare_epochs else "a sweep trains in processes"
+        raise MiradaError(
+            f"{what} of one worker, and TF_CONFIG names {cluster.workers}: leave that out, or unset TF_CONFIG."
+        )
+    if config.xla and config.sync_batch_norm and config.gpus * (cluster.workers if cluster else 1) > 1:
+        raise MiradaError(
+            "xla=true compiles what one replica computes by itself, so batch statistics over all replicas can't be in it: "
+            "set sync_batch_norm=false, or xla=false, or train with one replica."
         )
     tasks = BACKBONES[config.model.backbone]
     if dataset.task not in tasks:
@@ -172,6 +228,7 @@ def _record_start(
     mlflow_run.log_params(
         sweep.params_of(config)
         | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
+        | {"replicas": devices.replicas, "cluster_workers": devices.workers}
     )
     mlflow_run.set_tags(
         {
