@@ -1,6 +1,7 @@
 # The commands for people and for CI. `make run` and `make test` need Python 3.10 to 3.13 and nothing else.
 PYTHON ?= python3
 SWEEP ?= epochs=1,2 gpus=1,2
+BENCH ?= preprocess input training inference startup
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,8 +65,9 @@ ui: $(MADE) ## look at the runs at 127.0.0.1:5000
 serve: $(MADE) ## predictions over HTTP at 127.0.0.1:8000, with page and task queue, e.g. make serve SERVE="port=8001"
 	@exec $(BIN)/python src/serve.py $(SERVE)
 
-bench: $(MADE) ## run every benchmark
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(MADE) ## run every benchmark, some 15 minutes on two cores; BENCH="preprocess inference" runs some
+	@set -e; for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py; done
+	@$(BIN)/python benchmarks/table.py
 
 lock: $(MADE) ## write requirements.lock for pyproject.toml
 	$(LOCK) -o requirements.lock

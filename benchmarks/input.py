@@ -1,10 +1,17 @@
-"""What each part of the input pipeline is worth, e.g. `python benchmarks/input.py --images 400 --rounds 5`.
+"""What the input pipeline costs a training, and what each part of it is worth.
 
-Every round runs all ways, one after the other, on the same shards, so that a busy machine slows all of them alike; the
-tables give medians and ratios to the naive input. There are three: batches alone, without a network; a network of a few
-thousand weights, where input dominates; and the first study's, which takes its time. Ways are the naive input, the
-pipelined one, and the pipelined one with one knob set as in the naive. The first epoch of each, which fills its cache and
-builds its graph, does not count. Takes some four minutes on two cores.
+    python benchmarks/input.py --rounds 5 --knobs
+
+Every round runs all ways on the same shards. Three questions:
+
+- How much of a training step's time does the real pipeline take, against the same step on one batch that lies in memory?
+  With the network that is trained by default, at its batch size.
+- How fast are batches without a network: pipelined, and naive (one image after the other, nothing kept, nothing ahead)?
+  With `--knobs` also pipelined with one knob set as in the naive one.
+- How many records a second, unshuffled: read, read and decoded, and decoded by Pillow in the loop that evaluation uses?
+
+An epoch is long enough for the start of its pipeline to weigh what it weighs in a real one. Takes about four minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -12,19 +19,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
-import os
-import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+from figures import Figure, Panel, figure, machine, make_parser, ratio, report, seconds_of, spread, take_turns
 
-from mirada.config import (  # noqa: E402
+from mirada.config import (
     AugmentConfig,
     DataConfig,
     InputConfig,
@@ -36,30 +40,34 @@ from mirada.config import (  # noqa: E402
     TrainConfig,
 )
 
-RESULTS = Path(__file__).parent / "results"
 NAIVE: dict[str, Any] = {"interleave": 1, "parallel": False, "cache": False, "vectorize": False, "prefetch": False}
-WAYS = {"naive": InputConfig(name="naive", **NAIVE), "pipelined": InputConfig(name="pipelined")} | {
-    f"... {key}={str(value).lower()}": InputConfig(name=key, **{key: value}) for key, value in NAIVE.items()
-}
-Way = Callable[[int], tuple[float, float]]  # number of the epoch -> images a second, share of time spent waiting
+WAYS = {"naive": InputConfig(name="naive", **NAIVE), "pipelined": InputConfig(name="pipelined")}
+KNOBS = {f"... {key}={str(value).lower()}": InputConfig(name=key, **{key: value}) for key, value in NAIVE.items()}
 
 
-def prepare(folder: Path, images: int, input_size: int) -> Path:
-    """Draw shapes and preprocess them, one object an image; gives the folder of the shards."""
+def prepare(folder: Path, images: int, input_size: int, task: str = "detection") -> Path:
+    """Draw shapes and preprocess them; gives the folder of the shards.
+
+    Args:
+        folder: an empty one.
+        images: of the training split.
+        input_size: of the network.
+        task: 'detection', or 'classification' with one object an image.
+    """
     from mirada.shapes import draw_shapes, write_voc
     from mirada.stages import preprocess
 
     raw_dir = folder / "raw"
     raw_dir.mkdir()
-    for index in range(images):
-        image, boxes = draw_shapes(index, 3, 1, 2 * input_size, seed=0)
+    for index in range(images + max(2, images // 8)):
+        image, boxes = draw_shapes(index, 3, 4 if task == "detection" else 1, 2 * input_size, seed=0)
         path = raw_dir / f"{index:06d}.jpg"
         image.save(path, quality=92)
         write_voc(path, 2 * input_size, 2 * input_size, boxes)
     config = PreprocessConfig(
         data=DataConfig(
-            name="benchmark", task="localization", several="largest",
-            source=SourceConfig(kind="generated"), split=SplitConfig(kind="ratio", val=0.0, test=0.1),
+            name="benchmark", task=task, source=SourceConfig(kind="generated"),
+            split=SplitConfig(kind="ratio", val=0.0, test=0.1),
         ),
         raw_dir=str(raw_dir), output_dir=str(folder / "processed"), input_size=input_size, shard_images=64,
     )  # fmt: skip
@@ -68,102 +76,152 @@ def prepare(folder: Path, images: int, input_size: int) -> Path:
     return folder / "processed"
 
 
-def batches_alone(data_dir: Path, batch_size: int, settings: InputConfig) -> Way:
-    """Batches without a network."""
-    from mirada.learning.dataset import TrainingInput
-    from mirada.records import load_dataset
+@dataclass
+class Held:
+    """One batch in memory in the place of a training's input."""
 
-    source = TrainingInput(load_dataset(data_dir), AugmentConfig(), batch_size, 0, 0, settings)
+    batch: Any
+    steps: int
 
-    def run(epoch: int) -> tuple[float, float]:
-        start = time.perf_counter()
-        for _ in source.epoch(epoch):
-            pass
-        return source.steps * batch_size / (time.perf_counter() - start), 1.0
-
-    return run
+    def epoch(self, number: int) -> Iterator[Any]:
+        """The batch, again and again."""
+        for _ in range(self.steps):
+            yield self.batch
 
 
-def training(data_dir: Path, batch_size: int, settings: InputConfig, model: ModelConfig, rounds: int) -> Way:
-    """Batches and training steps."""
+def make_trainer(data_dir: Path, model: ModelConfig, batch_size: int) -> Any:
+    """The trainer of the train stage, as its defaults are; no layer of the network stands still."""
     from mirada.learning.devices import choose_devices
     from mirada.learning.training import Trainer
     from mirada.records import load_dataset
     from mirada.stages.train import _card
 
     config = TrainConfig(
-        model=model, augment=AugmentConfig(), input=settings, tracking=TrackingConfig(enabled=False),
-        data_dir=str(data_dir), output_dir=str(data_dir), epochs=rounds + 1, batch_size=batch_size,
+        model=model, augment=AugmentConfig(), input=InputConfig(name="pipelined"), gpus=1, batch_size=batch_size,
+        tracking=TrackingConfig(enabled=False), data_dir=str(data_dir), output_dir=str(data_dir), epochs=100,
     )  # fmt: skip
     dataset = load_dataset(data_dir)
-    trainer = Trainer(config, dataset, choose_devices(1), _card(config, dataset))
+    return Trainer(config, dataset, choose_devices(1), _card(config, dataset))
 
-    def run(epoch: int) -> tuple[float, float]:
-        figures = trainer.train_epoch(epoch)
-        return figures["images_per_s"], figures["wait_share"]
+
+def steps_of(trainer: Any) -> dict[str, Callable[[int], float]]:
+    """An epoch with the pipeline and one on a held batch; each gives seconds a step."""
+    real = trainer.input
+    held = Held(next(iter(real.epoch(0))), real.steps)
+
+    def run(source: Any, number: int) -> float:
+        trainer.input = source
+        start = time.perf_counter()
+        trainer.train_epoch(number)
+        return (time.perf_counter() - start) / real.steps
+
+    return {"pipelined": lambda number: run(real, number), "one batch in memory": lambda number: run(held, number)}
+
+
+def batches_alone(data_dir: Path, batch_size: int, settings: InputConfig) -> Callable[[int], float]:
+    """Batches without a network, in images a second."""
+    from mirada.learning.dataset import TrainingInput
+    from mirada.records import load_dataset
+
+    source = TrainingInput(load_dataset(data_dir), AugmentConfig(), batch_size, 0, 0, settings)
+
+    def run(epoch: int) -> float:
+        start = time.perf_counter()
+        for _ in source.epoch(epoch):
+            pass
+        return source.steps * batch_size / (time.perf_counter() - start)
 
     return run
 
 
-def measure(ways: dict[str, Way], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Every way in every round; the order is turned round each time, and the first round does not count."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
-            figures = ways[name](number)
-            if number:
-                found[name].append(figures)
-    return found
+def records_alone(data_dir: Path) -> dict[str, Callable[[int], float]]:
+    """Records without batches, in records a second; the files are in the page cache."""
+    import tensorflow as tf
 
+    from mirada.images import decode
+    from mirada.learning.dataset import _options, parse, read_records
+    from mirada.records import load_dataset
 
-def report(title: str, found: dict[str, list[tuple[float, float]]]) -> list[dict[str, object]]:
-    """Print a table; gives its rows."""
-    from rich.console import Console
-    from rich.table import Table
+    dataset = load_dataset(data_dir)
+    count, size = dataset.splits["train"]["images"], dataset.input_size
+    shards = dataset.shards("train")
+    read = read_records(shards, 4).with_options(_options())
+    decoded = read_records(shards, 4).map(lambda record: parse(record, size), tf.data.AUTOTUNE).with_options(_options())
 
-    base = statistics.median(speed for speed, _ in found["naive"])
-    table = Table(title=title)
-    for column in ("input", "images/s", "lowest", "highest", "waiting", "to naive"):
-        table.add_column(column, justify="left" if column == "input" else "right")
-    rows: list[dict[str, object]] = []
-    for name, figures in found.items():
-        speeds, waits = [speed for speed, _ in figures], [wait for _, wait in figures]
-        median, wait = statistics.median(speeds), statistics.median(waits)
-        rows.append({"input": name, "images_per_s": median, "all": speeds, "wait_share": wait, "ratio": median / base})
-        table.add_row(
-            name, f"{median:.0f}", f"{min(speeds):.0f}", f"{max(speeds):.0f}", f"{wait:.0%}", f"{median / base:.2f}"
-        )
-    Console().print(table)
-    return rows
+    def drain(source: Any) -> None:
+        for _ in source:
+            pass
+
+    works: dict[str, Callable[[], None]] = {
+        "read": lambda: drain(read),
+        "read and decoded": lambda: drain(decoded),
+        "read by Python, decoded by Pillow": lambda: drain(decode(one.image) for one in dataset.examples("train")),
+    }
+    timed = {name: seconds_of(work) for name, work in works.items()}
+    return {name: lambda number, way=way: count / way(number) for name, way in timed.items()}  # type: ignore[misc]
 
 
 def main() -> None:
-    """Read the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a processed data set for localization; default: drawn shapes")
-    parser.add_argument("--images", type=int, default=320, help="how many images to draw")
-    parser.add_argument("--input-size", type=int, default=224)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = make_parser(__doc__ or "", rounds=3)
+    parser.add_argument("--data", type=Path, help="a processed data set for detection; default: drawn shapes")
+    parser.add_argument("--images", type=int, default=240, help="how many images an epoch has")
+    parser.add_argument("--input-size", type=int, default=320)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--model", choices=("lite0", "tiny"), default="lite0")
+    parser.add_argument("--knobs", action="store_true", help="also measure each knob of the pipeline alone")
     arguments = parser.parse_args()
-    light = ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1)
-    published = ModelConfig(name="study1", backbone="study1", weights=None, pool_after=[1, 2, 3, 4, 5])
-    batch, rounds = arguments.batch_size, arguments.rounds
-    with tempfile.TemporaryDirectory() as folder:
+    started, computer = time.perf_counter(), machine()
+    with tempfile.TemporaryDirectory(prefix="mirada-benchmark-") as folder:
         data_dir = arguments.data or prepare(Path(folder), arguments.images, arguments.input_size)
-        two = ("naive", "pipelined")
-        tables = {
-            "batches alone": {name: batches_alone(data_dir, batch, way) for name, way in WAYS.items()},
-            "light network": {name: training(data_dir, batch, way, light, rounds) for name, way in WAYS.items()},
-            "published network": {name: training(data_dir, batch, WAYS[name], published, rounds) for name in two},
-        }
-        content = {
-            name: report(f"{name}, {os.cpu_count()} cores", measure(ways, rounds)) for name, ways in tables.items()
-        }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    settings = {key: value for key, value in vars(arguments).items() if key != "data"}
-    result = {**settings, "cores": os.cpu_count(), "load": os.getloadavg(), "tables": content}
-    (RESULTS / "input.json").write_text(json.dumps(result, indent=2) + "\n")
+        ways = WAYS | (KNOBS if arguments.knobs else {})
+        batches = take_turns(
+            {name: batches_alone(data_dir, arguments.batch_size, way) for name, way in ways.items()},
+            arguments.rounds,
+            warmup=1,  # fills the cache of decoded images
+        )
+        records = take_turns(records_alone(data_dir), arguments.rounds, warmup=1)
+        trainer = make_trainer(data_dir, model_config(arguments), arguments.batch_size)
+        steps = take_turns(steps_of(trainer), arguments.rounds, warmup=1)
+    report(
+        "input",
+        judge(steps, batches, records),
+        panels_of(arguments, steps, batches, records),
+        arguments,
+        computer,
+        started,
+    )
+
+
+def model_config(arguments: argparse.Namespace) -> ModelConfig:
+    """The default network, with weights of chance."""
+    if arguments.model == "tiny":
+        return ModelConfig(name="tiny", backbone="tiny", weights=None, width=16, head_depth=1)
+    return ModelConfig(name="lite0", weights=None)
+
+
+def panels_of(arguments: argparse.Namespace, steps: Any, batches: Any, records: Any) -> list[Panel]:
+    """The ways behind the figures."""
+    milliseconds = {name: [1000 * value for value in values] for name, values in steps.items()}
+    return [
+        Panel(f"a training step, {arguments.model}, batch of {arguments.batch_size}", "ms", milliseconds),
+        Panel("batches without a network", "images/s", batches),
+        Panel("records without batches", "records/s", records),
+    ]
+
+
+def judge(steps: Any, batches: Any, records: Any) -> list[Figure]:
+    """The figures."""
+    lost = spread([100 * (a / b - 1) for a, b in zip(steps["pipelined"], steps["one batch in memory"], strict=True)])
+    read = spread(records["read"]).median
+    return [
+        figure("training step, lost to the input", lost, "%", goal=3.0, lower=True, limit=0.0,
+               limit_is="a batch in memory"),
+        figure("pipelined to naive, without a network", ratio(batches["pipelined"], batches["naive"]), "x"),
+        figure("pipelined, without a network", spread(batches["pipelined"]), "images/s", limit=read,
+               limit_is="reading alone"),
+        figure("records read and decoded", spread(records["read and decoded"]), "records/s", limit=read,
+               limit_is="reading alone"),
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,70 +1,81 @@
-"""How fast `preprocess` is against a plain serial loop, e.g. `python benchmarks/preprocess.py --raw data/raw/voc`.
+"""How fast `preprocess` is, against loops that others write and against the decoding alone.
 
-Every round runs all ways, one after the other, on the same files, so that a busy machine slows all of them alike; the
-table gives medians and ratios to the plain loop. The plain loop does what a script would: PIL open, convert, resize,
-parse the XML; with `+ encode` it also encodes a JPEG, without which nothing can be stored. Ours does that and hashes
-the files, checks the annotations, splits, writes shards with checksums. Times include starting the workers; the first
-start of the server that they are forked from is in the line above the table only.
+    python benchmarks/preprocess.py --rounds 5
+
+On JPEGs of 1 to 12 megapixels that are drawn on the spot, or on a VOC folder of yours (`--raw photos`). The ways, all run
+in each round on the same files:
+
+- plain loop: PIL open, convert, resize, parse the XML, encode a JPEG; it stores nothing.
+- published pool: that of the first published study, which submits one image, waits for its result, a float array, and only
+  then submits the next one; it stores nothing either.
+- mirada: the stage as it is, with workers started, files hashed, annotations checked, shards with checksums written.
+- decoding: simplejpeg (libjpeg-turbo) decodes each file at full size and drops it; the floor for whoever decodes at full
+  size. `reduced` decodes at the smallest of 1/2, 1/4 and 1/8 that the input's size allows, as the stage does itself.
+
+Takes about three minutes on two cores.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import json
 import os
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+from figures import Figure, Panel, figure, machine, make_parser, ratio, report, seconds_of, take_turns
+from photographs import MEGAPIXELS, write_photographs
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+from mirada.annotations import list_voc
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig
 
-from mirada.annotations import list_voc  # noqa: E402
-from mirada.config import DataConfig, PreprocessConfig, SplitConfig  # noqa: E402
-
-RESULTS = Path(__file__).parent / "results"
+Pair = tuple[Path, Path]
 
 
-def draw_raw(folder: Path, count: int, size: int) -> None:
-    """Generate a raw folder of drawn shapes as JPEG with VOC XML."""
-    from mirada.shapes import draw_shapes, write_voc
-
-    for index in range(count):
-        image, boxes = draw_shapes(index, 3, 4, size, seed=0)
-        path = folder / f"{index:06d}.jpg"
-        image.save(path, quality=92)
-        write_voc(path, size, size, boxes)
+def list_pairs(raw_dir: Path) -> list[Pair]:
+    """Every image with its XML."""
+    return [(pair.image, pair.xml) for pair in list_voc(raw_dir)[0] if pair.image and pair.xml]
 
 
-def plain_loop(raw_dir: Path, input_size: int, encode: bool) -> int:
-    """The serial loop that anyone would write first; returns how many images it read."""
-    count = 0
-    for pair in list_voc(raw_dir)[0]:
-        assert pair.image is not None and pair.xml is not None
-        image = Image.open(pair.image).convert("RGB").resize((input_size, input_size))
-        root = ElementTree.parse(pair.xml).getroot()
-        [[float(value.text or 0) for value in box] for box in root.iter("bndbox")]
-        if encode:
-            image.save(io.BytesIO(), "JPEG", quality=95, subsampling=0)
-        count += 1
-    return count
+def read_plainly(pair: Pair, input_size: int) -> tuple[Image.Image, list[list[float]]]:
+    """What anyone would write first."""
+    image = Image.open(pair[0]).convert("RGB").resize((input_size, input_size))
+    root = ElementTree.parse(pair[1]).getroot()
+    return image, [[float(value.text or 0) for value in box] for box in root.iter("bndbox")]
 
 
-def ours(raw_dir: Path, output_dir: Path, input_size: int, workers: int) -> int:
-    """The stage as it is; returns how many images are in the shards."""
-    from mirada.records import load_dataset
+def plain_loop(pairs: list[Pair], input_size: int) -> None:
+    """One image after the other."""
+    for pair in pairs:
+        read_plainly(pair, input_size)[0].save(io.BytesIO(), "JPEG", quality=95, subsampling=0)
+
+
+def published_task(pair: Pair, input_size: int) -> tuple[np.ndarray, list[list[float]]]:
+    """Of the published pool: pixels in 0..1."""
+    image, boxes = read_plainly(pair, input_size)
+    return np.asarray(image) / 255.0, boxes
+
+
+def published_pool(pairs: list[Pair], input_size: int, workers: int) -> None:
+    """Submit, wait, submit the next one."""
+    with ProcessPoolExecutor(workers) as pool:
+        for pair in pairs:
+            pool.submit(published_task, pair, input_size).result()
+
+
+def ours(raw_dir: Path, output_dir: Path, input_size: int, workers: int) -> None:
+    """The stage as it is."""
     from mirada.stages import preprocess
 
     config = PreprocessConfig(
-        data=DataConfig(name="benchmark", split=SplitConfig(kind="auto", val=0.1, test=0.2)),
+        data=DataConfig(name="benchmark", split=SplitConfig(kind="ratio", val=0.1, test=0.2)),
         raw_dir=str(raw_dir),
         output_dir=str(output_dir),
         input_size=input_size,
@@ -72,68 +83,85 @@ def ours(raw_dir: Path, output_dir: Path, input_size: int, workers: int) -> int:
     )
     with contextlib.redirect_stdout(io.StringIO()):
         preprocess.run(config)
-    return sum(split["images"] for split in load_dataset(output_dir).splits.values())
 
 
-def measure(ways: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
-    """Images a second of every way in every round; the order is turned round each time."""
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
-            start = time.perf_counter()
-            count = ways[name]()
-            speeds[name].append(count / (time.perf_counter() - start))
-    return speeds
+def decode(path: Path, least: int) -> None:
+    """Decode one file with libjpeg-turbo, reduced as long as its longer side keeps `least` pixels; 0: at full size."""
+    from simplejpeg import decode_jpeg, decode_jpeg_header
+
+    data = path.read_bytes()
+    if not least:
+        decode_jpeg(data)
+        return
+    height, width, *_ = decode_jpeg_header(data)
+    shrink = min(1.0, least / max(height, width))
+    decode_jpeg(data, min_height=int(np.ceil(height * shrink)), min_width=int(np.ceil(width * shrink)))
 
 
-def report(speeds: dict[str, list[float]], images: int) -> None:
-    """Print the table and keep the figures."""
-    from rich.console import Console  # workers import this file too, and need no table
-    from rich.table import Table
+def decode_all(paths: list[Path], threads: int, least: int = 0) -> None:
+    """Decode all files on so many threads; the decoder leaves Python's lock alone."""
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(partial(decode, least=least), paths):
+            pass
 
-    base = statistics.median(speeds["plain loop"])
-    table = Table(title=f"preprocess, {images} images, {os.cpu_count()} cores")
-    for column in ("way", "images/s", "lowest", "highest", "to plain loop"):
-        table.add_column(column, justify="left" if column == "way" else "right")
-    rows = []
-    for name, values in speeds.items():
-        median = statistics.median(values)
-        rows.append({"way": name, "images_per_s": median, "all": values, "ratio": median / base})
-        table.add_row(name, f"{median:.0f}", f"{min(values):.0f}", f"{max(values):.0f}", f"{median / base:.2f}")
-    Console().print(table)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    content = {"images": images, "cores": os.cpu_count(), "load": os.getloadavg(), "ways": rows}
-    (RESULTS / "preprocess.json").write_text(json.dumps(content, indent=2) + "\n")
+
+def ways_of(raw_dir: Path, folder: Path, input_size: int, workers: int) -> dict[str, Callable[[int], float]]:
+    """Name -> what takes its turn; each gives seconds."""
+    pairs = list_pairs(raw_dir)
+    paths = [pair[0] for pair in pairs]
+    works: dict[str, Callable[[], None]] = {
+        "plain loop": partial(plain_loop, pairs, input_size),
+        f"published pool, {workers} processes": partial(published_pool, pairs, input_size, workers),
+        "mirada, 1 worker": partial(ours, raw_dir, folder / "out", input_size, 1),
+        f"mirada, {workers} workers": partial(ours, raw_dir, folder / "out", input_size, workers),
+        "decoding, 1 thread": partial(decode_all, paths, 1),
+        f"decoding, {workers} threads": partial(decode_all, paths, workers),
+        f"decoding reduced, {workers} threads": partial(decode_all, paths, workers, input_size),
+    }
+    return {name: seconds_of(work) for name, work in works.items()}
+
+
+def judge(speeds: dict[str, list[float]]) -> list[Figure]:
+    """The figures, from the images a second of every way, in the order of `ways_of`."""
+    plain, published, one, several, decode_one, decode_several, reduced = speeds.values()
+    names = list(speeds)
+    best = ratio(decode_several, decode_one).median
+    floor, waits = ratio(reduced, decode_several).median, ratio(reduced, published).median
+    return [
+        figure(f"{names[3]} to 1", ratio(several, one), "x", goal=1.85, limit=best, limit_is="what the decoder alone gains"),
+        figure(f"{names[3]} to the published pool", ratio(several, published), "x", goal=4.0, limit=waits,
+               limit_is="reduced decoding alone"),
+        figure(f"{names[3]} to decoding at full size", ratio(several, decode_several), "x", goal=0.8, limit=floor,
+               limit_is="reduced decoding alone"),
+        figure("mirada, 1 worker, to decoding at full size", ratio(one, decode_one), "x", goal=0.8),
+        figure(f"{names[3]} to the plain loop", ratio(several, plain), "x"),
+        figure("mirada, 1 worker, to the plain loop", ratio(one, plain), "x"),
+    ]  # fmt: skip
 
 
 def main() -> None:
-    """Read the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raw", type=Path, help="a VOC folder; default: drawn shapes")
-    parser.add_argument("--images", type=int, default=400, help="how many shapes to draw")
-    parser.add_argument("--size", type=int, default=640, help="side of a drawn image in pixels")
+    parser = make_parser(__doc__ or "", rounds=3)
+    parser.add_argument("--raw", type=Path, help="a VOC folder of JPEGs; default: drawn ones")
+    parser.add_argument("--images", type=int, default=240, help="how many to draw")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS, help="sizes of drawn images")
     parser.add_argument("--input-size", type=int, default=320)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        raw_dir = arguments.raw or Path(folder) / "raw"
+    started, computer = time.perf_counter(), machine()
+    with tempfile.TemporaryDirectory(prefix="mirada-benchmark-") as name:
+        folder = Path(name)
+        raw_dir = arguments.raw or folder / "raw"
         if arguments.raw is None:
-            raw_dir.mkdir()
-            draw_raw(raw_dir, arguments.images, arguments.size)
-        size = arguments.input_size
-        start = time.perf_counter()
-        images = ours(raw_dir, Path(folder) / "out", size, 1)  # files into the page cache, the server started
-        print(
-            f"first run, workers=1, with all that is started once: {images / (time.perf_counter() - start):.0f} images/s"
-        )
-        ways: dict[str, Callable[[], int]] = {
-            "plain loop": partial(plain_loop, raw_dir, size, encode=False),
-            "plain loop + encode": partial(plain_loop, raw_dir, size, encode=True),
-        }
-        for workers in arguments.workers:
-            ways[f"mirada workers={workers}"] = partial(ours, raw_dir, Path(folder) / "out", size, workers)
-        report(measure(ways, arguments.rounds), images)
+            write_photographs(raw_dir, arguments.images, tuple(arguments.megapixels))
+        images = len(list_pairs(raw_dir))
+        size = sum(pair[0].stat().st_size for pair in list_pairs(raw_dir))
+        print(f"{images} images, {size / images / 1e6:.2f} MB each, {os.cpu_count()} cores")
+        ours(raw_dir, folder / "out", arguments.input_size, 1)  # files into the page cache, the workers' server started
+        ways = ways_of(raw_dir, folder, arguments.input_size, arguments.workers)
+        seconds = take_turns(ways, arguments.rounds)
+    speeds = {name: [images / second for second in values] for name, values in seconds.items()}
+    panels = [Panel(f"{images} images of {size / images / 1e6:.2f} MB", "images/s", speeds)]
+    report("preprocess", judge(speeds), panels, arguments, computer, started)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ def test_a_suppressed_box_suppresses_no_other():
     assert suppress(boxes, np.array([0.9, 0.8, 0.7]), np.zeros(3, int), 0.4, 10).tolist() == [0, 2]
 
 
+def test_whole_numbers_and_boxes_without_area_are_boxes_too():
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [5, 5, 5, 5], [5, 5, 5, 5], [9, 9, 2, 2]])
+    scores = np.linspace(0.9, 0.5, 5)
+    # 90 of 110 shared; nothing overlaps a point, not even another one
+    assert suppress(boxes, scores, np.zeros(5, int), 0.5, 10).tolist() == [0, 2, 3, 4]
+    assert suppress(boxes, scores, np.zeros(5, int), 0.5, 0).tolist() == []
+
+
 @pytest.mark.parametrize("count", [0, 1, 127, 300])
 def test_suppress_equals_the_textbook_loop(count):
     rng = np.random.default_rng(count)

@@ -104,13 +104,17 @@ class Model:
         """
         self.set_image(image)
         self._interpreter.invoke()
-        return {name: self._read(details) for name, details in self._outputs.items()}
+        return self.read()
 
     def set_image(self, image: np.ndarray) -> None:
         """Put (S, S, C) uint8 pixels where the next inference reads them."""
         if self._input["dtype"] == np.float32:
             image = image.astype(np.float32) * np.float32(self.card.input_scale) + np.float32(self.card.input_offset)
         self._interpreter.set_tensor(self._input["index"], image[None])
+
+    def read(self) -> dict[str, np.ndarray]:
+        """The outputs of the last inference, as `predict` gives them."""
+        return {name: self._read(details) for name, details in self._outputs.items()}
 
     def _read(self, details: dict[str, Any]) -> np.ndarray:
         value = self._interpreter.get_tensor(details["index"])

@@ -1,4 +1,6 @@
-"""A model that plain int8 breaks, and what repairs it, e.g. `python benchmarks/broken_int8.py --data data/processed`.
+"""A model that plain int8 breaks, and what repairs it.
+
+    python benchmarks/demonstrations/broken_int8.py --data data/processed
 
 Takes a trained model and makes one channel a thousand times as large, and the weights that read it a thousand times as
 small: the float network says what it said. In int8 a tensor has one scale, so this channel leaves all others of its tensor
@@ -18,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
 from mirada.config import QuantizeConfig, TrackingConfig  # noqa: E402
 
