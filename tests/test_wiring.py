@@ -29,6 +29,8 @@ NO_SAY = {
     "errors",
     "executors",
     "fingerprint",
+    "learning.cluster",
+    "peers",
     "progress",
     "pruning",
     "quiet",
