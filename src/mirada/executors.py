@@ -1,4 +1,4 @@
-"""Work shared out to processes: bounded, in order, and honest about a worker that dies."""
+"""Work shared out to workers: bounded, in order, and honest about one that dies. Here they are processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -26,7 +27,30 @@ _desk: Any = None  # in a worker: what each worker has on its desk, shared with 
 _seat = 0  # in a worker: its place there
 
 
-class ProcessExecutor(ProcessPoolExecutor):
+class WorkerExecutor(Executor):
+    """An executor that knows its workers, and what it means when one of them fails."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many items it can work on at a time."""
+
+    @abstractmethod
+    def look_after(self) -> None:
+        """Called when nothing has come in for a while: end work that would never come to its end."""
+
+    @abstractmethod
+    def explain(self, error: Exception, under_way: Mapping[int, str], failed: Sequence[str]) -> str | None:
+        """One sentence for an error that means a worker has failed; None for any other.
+
+        Args:
+            error: what a future raised.
+            under_way: number -> name of the items that were handed over.
+            failed: names of the items of that future.
+        """
+
+
+class ProcessExecutor(ProcessPoolExecutor, WorkerExecutor):
     """A process pool that knows which item each worker has in hand.
 
     Workers are forked from a clean server process, or spawned where there is no fork: they inherit no thread and no
@@ -48,15 +72,21 @@ class ProcessExecutor(ProcessPoolExecutor):
             if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
                 multiprocessing.set_start_method("forkserver", force=True)  # joblib's, which no child would know
             _start_server(list(preload))
+        self._workers = workers
         self.desk = context.Array("q", [IDLE] * workers, lock=False)
         seats = context.Value("i", 0)
         super().__init__(workers, mp_context=context, initializer=_take_seat, initargs=(self.desk, seats))
+
+    @property
+    def workers(self) -> int:
+        """Number of processes."""
+        return self._workers
 
     def in_hand(self) -> list[int]:
         """Numbers of the items that workers had in hand when they ended; call it after `shutdown`."""
         return sorted(number for number in self.desk if number != IDLE)
 
-    def end_if_broken(self) -> None:
+    def look_after(self) -> None:
         """End the pool when a worker is dead and the pool waits for the rest of what it was sending.
 
         Python's pool sees a worker's death only between two results: of one that was killed while it sent a result, half
@@ -70,6 +100,17 @@ class ProcessExecutor(ProcessPoolExecutor):
         for worker in workers:
             worker.join()
         self._result_queue._writer.close()  # type: ignore[attr-defined]  # the last one: the reader gets its end of file
+
+    def explain(self, error: Exception, under_way: Mapping[int, str], failed: Sequence[str]) -> str | None:
+        """The sentence for a worker that died."""
+        if not isinstance(error, BrokenProcessPool):
+            return None
+        self.shutdown(wait=True)
+        names = [under_way[number] for number in self.in_hand() if number in under_way]
+        what = f"A worker process died while it worked on {' and '.join(names)}"
+        if not names:
+            what = "A worker process died between two files"
+        return f"{what}: look at that file, or give the machine more memory, or use fewer workers."
 
 
 def make_executor(workers: int, preload: Iterable[str] = ()) -> ProcessExecutor:
@@ -158,12 +199,13 @@ def map_bounded(
         on_done: told how many items were finished, as they are.
 
     Raises:
-        MiradaError: a worker died; the sentence names the items it had in hand.
+        MiradaError: a worker died and its work with it; the sentence names the items it had in hand.
     """
     numbered = enumerate(items)
     running: dict[Future[list[R]], tuple[int, list[tuple[int, T]]]] = {}
     waiting: dict[int, list[R]] = {}
     submitted = yielded = 0
+    failed: list[tuple[int, T]] = []
     try:
         while True:
             while len(running) < window and submitted - yielded < 4 * window:
@@ -175,31 +217,24 @@ def map_bounded(
                 return
             if running:
                 done, _ = wait(running, timeout=PATIENCE_S, return_when=FIRST_COMPLETED)
-                if not done and isinstance(executor, ProcessExecutor):
-                    executor.end_if_broken()
+                if not done and isinstance(executor, WorkerExecutor):
+                    executor.look_after()
                 for future in done:
-                    results = future.result()  # before the future leaves `running`, which names the chunks of a failure
-                    number, part = running.pop(future)
-                    waiting[number] = results
+                    number, failed = running[future]
+                    waiting[number] = future.result()
+                    part = running.pop(future)[1]
                     if on_done is not None:
                         on_done(len(part))
             while yielded in waiting:
                 yielded += 1
                 yield from waiting.pop(yielded - 1)
-    except BrokenProcessPool as error:
-        under_way = {number: item for _, part in running.values() for number, item in part}
-        raise MiradaError(_obituary(executor, under_way, name)) from error
+    except Exception as error:
+        if not isinstance(executor, WorkerExecutor) or isinstance(error, MiradaError):
+            raise
+        under_way = {number: name(item) for _, part in running.values() for number, item in part}
+        if (sentence := executor.explain(error, under_way, [name(item) for _, item in failed])) is None:
+            raise
+        raise MiradaError(sentence) from error
     finally:
         for future in running:
             future.cancel()
-
-
-def _obituary(executor: Executor, under_way: dict[int, T], name: Callable[[T], str]) -> str:
-    """The sentence for a worker that died."""
-    executor.shutdown(wait=True)
-    in_hand = executor.in_hand() if isinstance(executor, ProcessExecutor) else []
-    names = [name(under_way[number]) for number in in_hand if number in under_way]
-    what = f"A worker process died while it worked on {' and '.join(names)}"
-    if not names:
-        what = "A worker process died between two files"
-    return f"{what}: look at that file, or give the machine more memory, or use fewer workers."

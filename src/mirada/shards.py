@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-_OURS = re.compile(r"((train|val|test)-\d{5}-of-\d{5}\.tfrecord|dataset\.json|rejected\.csv)")
+DATA_SET_FILE = re.compile(r"((train|val|test)-\d{5}-of-\d{5}\.tfrecord|dataset\.json|rejected\.csv)")
 
 
 class Spool:
@@ -113,7 +113,7 @@ def publish(built: Path, output_dir: Path, pid: int) -> None:
     if not output_dir.exists():
         built.rename(output_dir)
         return
-    ours = [path for path in output_dir.iterdir() if _OURS.fullmatch(path.name)]
+    ours = [path for path in output_dir.iterdir() if DATA_SET_FILE.fullmatch(path.name)]
     if len(ours) == sum(1 for _ in output_dir.iterdir()):
         old = output_dir.parent / f".{output_dir.name}.old-{pid}"
         output_dir.rename(old)

@@ -16,13 +16,14 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Literal
 
 from mirada.config import SourceConfig
 from mirada.errors import MiradaError
 from mirada.records import sha256_of
+from mirada.storage import Store, StoredFile
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 # An archive that grows by more than this, once it is past a gibibyte, is taken for a bomb; photographs hardly grow.
@@ -138,15 +139,16 @@ def list_folder(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    for entry in sorted(folder.iterdir()):
-        if _hidden(entry.name):
-            continue
+    with os.scandir(folder) as listing:  # of a hundred thousand files, entries are small and know what they are
+        entries = sorted((entry for entry in listing if not _hidden(entry.name)), key=lambda entry: entry.name)
+    for entry in entries:
+        path = folder / entry.name
         if entry.is_dir():
-            resolved = entry.resolve()
+            resolved = path.resolve()
             if resolved not in above:
-                yield from _walk(entry, f"{prefix}{entry.name}/", (*above, resolved))
+                yield from _walk(path, f"{prefix}{entry.name}/", (*above, resolved))
         elif entry.is_file():
-            yield f"{prefix}{entry.name}", entry
+            yield f"{prefix}{entry.name}", path
 
 
 def _hidden(name: str) -> bool:
@@ -173,6 +175,26 @@ def copy_folder(path: Path, folder: Path, report: Report) -> None:
         except PermissionError as error:
             raise MiradaError(f"{file} can't be read: correct its permissions or move it out of data.path.") from error
         report(number, len(files))
+
+
+def fetch_stored(store: Store, listing: Mapping[str, StoredFile], folder: Path, report: Report) -> None:
+    """Fetch a folder from a store, or an archive, which is then unpacked.
+
+    Args:
+        store: where it lies.
+        listing: its files, or the archive.
+        folder: receives the files.
+        report: called with the number of files, or as `extract_archive` does.
+
+    Raises:
+        MiradaError: the store fails, or the archive is none that can be unpacked.
+    """
+    if not store.is_file:
+        store.get(listing, folder, report)
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent) as downloads:
+        store.get(listing, Path(downloads))
+        extract_archive(Path(downloads) / next(iter(listing)), folder, report)
 
 
 def is_archive(path: Path) -> bool:

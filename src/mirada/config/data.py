@@ -121,7 +121,7 @@ class DataConfig:
     format: str = "voc"  # voc | folder (one a class) | table (of labels)
     several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
     source: SourceConfig = field(default_factory=SourceConfig)
-    path: str | None = None  # the user's folder or archive
+    path: str | None = None  # the user's folder or archive, here or in a store that fsspec knows (s3://…)
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -183,6 +183,26 @@ class FetchConfig:
 
 
 @dataclass
+class ExecutorConfig:
+    """Who makes the records."""
+
+    name: str = "processes"  # processes (of this machine) | dask (a cluster)
+    address: str | None = None  # dask: of the scheduler, e.g. tcp://10.0.0.5:8786; None: a cluster on this machine
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("executor", self.name, ("processes", "dask"))
+        if self.address is not None:
+            require(
+                self.name == "dask", f"executor.address={self.address} is for executor=dask: add that, or leave it out."
+            )
+            require(
+                re.fullmatch(r"[a-z]+://[^/\s]+:\d+", self.address) is not None,
+                f"executor.address must be that of a Dask scheduler, such as tcp://10.0.0.5:8786, got {self.address!r}.",
+            )
+
+
+@dataclass
 class PreprocessConfig:
     """Settings of the stage `preprocess`."""
 
@@ -197,6 +217,7 @@ class PreprocessConfig:
     quality: int = 95
     tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(experiment="mirada-preprocess"))
     force: bool = False  # in a sweep: preprocess again what has finished before
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     workers: int = 2
     chunk_images: int = 8
     shard_images: int = 256

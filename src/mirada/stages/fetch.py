@@ -18,9 +18,12 @@ from mirada.annotations import IMAGE_SUFFIXES
 from mirada.config import DataConfig, FetchConfig
 from mirada.errors import MiradaError
 from mirada.records import digest_of, sha256_of
+from mirada.storage import Store, StoredFile, digest_listing, is_url, without_password
 
 SOURCE_FILE = "SOURCE.json"
 LISTED_FILES = 5000  # of a bigger data set only the digest over all files is kept
+_KINDS = f"give a folder or one of {', '.join(sources.ARCHIVE_SUFFIXES)}"
+Listing = dict[str, StoredFile]  # of a folder or an archive in a store
 
 
 def run(config: FetchConfig) -> None:
@@ -34,7 +37,8 @@ def run(config: FetchConfig) -> None:
     """
     output_dir = Path(config.output_dir).absolute()
     try:
-        settings = _settings(config.data)
+        listing = _list_store(config.data)
+        settings = _settings(config.data, listing)
         with _locked(output_dir):
             _recover(output_dir)
             _refuse_foreign(output_dir)
@@ -42,7 +46,7 @@ def run(config: FetchConfig) -> None:
                 print(f"{config.output_dir} is up to date (force=true fetches it again)")
                 return
             started = time.perf_counter()
-            about = _replace(output_dir, config.data, settings)
+            about = _replace(output_dir, config.data, settings, listing)
     except OSError as error:
         raise MiradaError(f"fetch of {config.data.name} failed ({error}): mend that and run it again.") from error
     print(
@@ -58,13 +62,31 @@ def source_digest(data: DataConfig) -> str:
         MiradaError: data.path is absent, empty or of an unknown kind.
     """
     what: dict[str, Any] = {"name": data.name, "kind": _kind(data), "licence": data.source.licence}
-    what["settings"] = _settings(data)
+    what["settings"] = _settings(data, _list_store(data))
     if "folder" in what["settings"]:
         what["files"] = _listing(_user_path(data))
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def _settings(data: DataConfig) -> dict[str, Any]:
+def _list_store(data: DataConfig) -> Listing:
+    """What lies at data.path where that is a URL, an archive or the files of a folder; nothing where it is none.
+
+    Raises:
+        MiradaError: the store doesn't answer, or there is nothing of use.
+    """
+    if _kind(data) != "path" or not is_url(data.path):
+        return {}
+    store = Store(str(data.path))
+    store.refuse_absent()
+    if store.is_file and not sources.is_archive(Path(store.url)):
+        raise MiradaError(f"data.path={store.url} is of an unknown kind: {_KINDS}.")
+    listing = store.list()
+    if not store.is_file and not any(map(_is_image, listing)):
+        raise MiradaError(f"data.path={store.url} holds no image ({', '.join(IMAGE_SUFFIXES)}): give another folder.")
+    return listing
+
+
+def _settings(data: DataConfig, listing: Listing) -> dict[str, Any]:
     """What decides the raw files, without this machine's folders.
 
     Raises:
@@ -80,6 +102,8 @@ def _settings(data: DataConfig) -> dict[str, Any]:
         return {"handle": source.handle}
     if source.kind == "generated":
         return {key: getattr(source, key) for key in ("images", "classes", "objects", "size", "seed")}
+    if is_url(data.path):
+        return {"url": without_password(str(data.path)), "files": len(listing), "listing": digest_listing(listing)}
     path = _user_path(data)
     return {"archive": path.name, "sha256": sha256_of(path)} if path.is_file() else {"folder": path.name}
 
@@ -95,9 +119,7 @@ def _user_path(data: DataConfig) -> Path:
     if not path.exists():
         raise MiradaError(f"data.path={data.path} does not exist: give a folder or an archive.")
     if path.is_file() and not sources.is_archive(path):
-        raise MiradaError(
-            f"data.path={data.path} is of an unknown kind: give a folder or one of {', '.join(sources.ARCHIVE_SUFFIXES)}."
-        )
+        raise MiradaError(f"data.path={data.path} is of an unknown kind: {_KINDS}.")
     if path.is_dir() and not any(_is_image(name) for name, _ in sources.list_folder(path)):
         raise MiradaError(f"data.path={data.path} holds no image ({', '.join(IMAGE_SUFFIXES)}): give another folder.")
     return path
@@ -182,7 +204,7 @@ def _listing(folder: Path) -> dict[str, tuple[int, int]]:
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
-def _replace(output_dir: Path, data: DataConfig, settings: dict[str, Any]) -> dict[str, Any]:
+def _replace(output_dir: Path, data: DataConfig, settings: dict[str, Any], listing: Listing) -> dict[str, Any]:
     """Gather the files beside the output folder, then put them in its place.
 
     Returns:
@@ -192,7 +214,7 @@ def _replace(output_dir: Path, data: DataConfig, settings: dict[str, Any]) -> di
     new, old = staging / "new", staging / "old"
     try:
         new.mkdir()
-        _fill(new, data, output_dir)
+        _fill(new, data, output_dir, listing)
         about = _describe(new, data, settings)
         (new / SOURCE_FILE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if output_dir.exists():
@@ -205,7 +227,7 @@ def _replace(output_dir: Path, data: DataConfig, settings: dict[str, Any]) -> di
     return about
 
 
-def _fill(folder: Path, data: DataConfig, output_dir: Path) -> None:
+def _fill(folder: Path, data: DataConfig, output_dir: Path, listing: Listing) -> None:
     """Let the source fill an empty folder, with a progress bar on stderr.
 
     Raises:
@@ -220,6 +242,8 @@ def _fill(folder: Path, data: DataConfig, output_dir: Path) -> None:
             sources.fetch_package(data.source, folder, report)
         elif data.source.kind == "generated":
             sources.draw_images(data.source, folder, report)
+        elif is_url(data.path):
+            sources.fetch_stored(Store(str(data.path)), listing, folder, report)
         else:
             path = _user_path(data)
             if output_dir.is_relative_to(path) or path.is_relative_to(output_dir):

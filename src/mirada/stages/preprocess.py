@@ -5,59 +5,41 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import Executor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import Progress, TaskID
 
 from mirada import records, sweep, tracking
 from mirada.annotations import RawImage, Rejected
 from mirada.config import PreprocessConfig
 from mirada.errors import MiradaError
-from mirada.executors import make_executor, map_bounded
+from mirada.executors import WorkerExecutor, make_executor, map_bounded
 from mirada.fingerprint import job_key
 from mirada.formats import FORMATS
 from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_image
 from mirada.objects import merge_copies, single_out
-from mirada.shards import Spool, clean_stale, partial_folder, publish, write_shards
+from mirada.progress import image_progress
+from mirada.shards import Spool, write_shards
 from mirada.sources import list_folder
 from mirada.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.storage import is_url
+from mirada.target import Target, disk_errors, open_target
 from mirada.usage import UsageMeter
 
 SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "digest")
 PRELOAD = ("mirada.inputs", "mirada.cli", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")  # imported once for all workers
 
 
-class _Speed(ProgressColumn):
-    """Images a second."""
-
-    def render(self, task: Task) -> Text:
-        """The speed lately, once it is known."""
-        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
-
-
 class _Work:
     """What one run needs all along: its settings, its workers, its progress bar and the files it leaves out."""
 
-    def __init__(self, config: PreprocessConfig, executor: Executor, progress: Progress) -> None:
+    def __init__(self, config: PreprocessConfig, executor: WorkerExecutor, progress: Progress) -> None:
         self.config = config
         self.executor = executor
         self.progress = progress
@@ -66,7 +48,9 @@ class _Work:
     def map(self, function: Any, items: list[Any], what: str, name: Any) -> Iterable[Any]:
         """Apply a function in the workers, with a bar."""
         task: TaskID = self.progress.add_task(what, total=len(items))
-        chunk, window = self.config.chunk_images, 3 * self.config.workers
+        # Few images go in smaller chunks, so that all workers come to their end at about the same time.
+        workers = self.executor.workers
+        chunk, window = max(1, min(self.config.chunk_images, len(items) // (32 * workers))), 3 * workers
         advance = partial(self.progress.advance, task)
         return map_bounded(self.executor, function, items, chunk=chunk, window=window, name=name, on_done=advance)
 
@@ -79,63 +63,85 @@ def run(config: PreprocessConfig) -> None:
     where one has finished with the same settings, raw files and code, and its data set is still there.
 
     Raises:
-        MiradaError: raw data is missing or can't make a data set, a worker died, or the disk is full.
+        MiradaError: raw data is missing or can't make a data set, a worker died, the disk is full, or a store or cluster
+            doesn't answer.
     """
-    raw_dir, output_dir = Path(config.raw_dir), Path(config.output_dir).absolute()
-    if not raw_dir.is_dir():
-        raise MiradaError(f"{raw_dir} is missing: run the fetch stage first (`dvc repro fetch`).")
-    key = job_key("preprocess", config, {"raw": _listing_digest(raw_dir)})
+    raw_dir = _raw_folder(config)
+    digest, known_by = _look_over(raw_dir)
+    key = job_key("preprocess", config, {"raw": digest})
     if sweep.finished_job(config, key, needs="dataset.json"):
         return
     recorded = replace(config.tracking, enabled=config.tracking.enabled and sweep.in_recorded_sweep())
     tags = sweep.job_tags(key, config.output_dir)
-    with tracking.start_run(recorded, sweep.job_name(config.data.name), tags=tags) as mlflow_run:
+    with (
+        open_target(config.output_dir) as target,
+        tracking.start_run(recorded, sweep.job_name(config.data.name), tags=tags) as mlflow_run,
+    ):
         sweep.note(mlflow_run.id)
         mlflow_run.log_params(sweep.params_of(config))
-        timing = _make(config, raw_dir, output_dir)
+        folder, timing = _make(config, raw_dir, known_by, target)
         mlflow_run.log_metrics(timing)
         sweep.note(figures=timing)
         for name in ("dataset.json", "rejected.csv"):
-            mlflow_run.log_artifacts(output_dir / name, "preprocess")
+            mlflow_run.log_artifacts(folder / name, "preprocess")
 
 
-def _listing_digest(raw_dir: Path) -> str:
-    """Digest of the names, sizes and times of the raw files: enough to tell that none was touched, without reading them."""
+def _raw_folder(config: PreprocessConfig) -> Path:
+    """The raw folder, or a copy of it where it lies in a store."""
+    if is_url(config.raw_dir):
+        from mirada.stored_data import copy_raw
+
+        return copy_raw(config.raw_dir)
+    raw_dir = Path(config.raw_dir)
+    if not raw_dir.is_dir():
+        raise MiradaError(f"{raw_dir} is missing: run the fetch stage first (`dvc repro fetch`).")
+    return raw_dir.absolute() if config.executor.name == "dask" else raw_dir  # workers may run elsewhere
+
+
+def _look_over(raw_dir: Path) -> tuple[str, list[Path]]:
+    """Digest of the names, sizes and times of the raw files, and the first and last of them.
+
+    It is enough to tell that none was touched, without reading them.
+    """
     digest = hashlib.sha256()
-    for name, path in sorted(list_folder(raw_dir)):
+    known_by: list[Path] = []
+    for name, path in list_folder(raw_dir):
         status = path.stat()
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
+        known_by = [*known_by[:1], path]
+    return digest.hexdigest(), known_by
 
 
-def _make(config: PreprocessConfig, raw_dir: Path, output_dir: Path) -> dict[str, Any]:
-    """Make the data set; returns its timing."""
-    console = Console(stderr=True)
-    built = partial_folder(output_dir, os.getpid())
-    try:
-        output_dir.parent.mkdir(parents=True, exist_ok=True)
-        clean_stale(output_dir)
-        built.mkdir()
+def _make(config: PreprocessConfig, raw_dir: Path, known_by: list[Path], target: Target) -> tuple[Path, dict[str, Any]]:
+    """Make the data set; returns where it lies and its timing."""
+    with disk_errors(config.output_dir):
         with (
             UsageMeter() as meter,
-            make_executor(config.workers, preload=PRELOAD) as executor,
-            _progress(console) as progress,
+            _open_executor(config, known_by) as executor,
+            image_progress() as progress,
         ):
-            dataset = _build(_Work(config, executor, progress), raw_dir, built)
-        publish(built, output_dir, os.getpid())
-        return _report(config, output_dir, dataset, meter)
-    except OSError as error:
-        raise MiradaError(
-            f"{output_dir} cannot be made ({error.strerror}): free space or choose another output_dir."
-        ) from error
-    finally:
-        shutil.rmtree(built, ignore_errors=True)
+            dataset = _build(_Work(config, executor, progress), raw_dir, target.built)
+            workers = executor.workers
+        folder = target.publish()
+        timing = _timing(dataset, meter, workers)
+        target.write_timing(json.dumps(timing, indent=2) + "\n")
+    print(_summary(config, dataset, timing))
+    return folder, timing
 
 
-def _progress(console: Console) -> Progress:
-    """A bar on a terminal, nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+@contextmanager
+def _open_executor(config: PreprocessConfig, known_by: list[Path]) -> Iterator[WorkerExecutor]:
+    """The workers that `config.executor` names."""
+    if config.executor.name == "dask":
+        from mirada.dask_cluster import describe_surroundings, open_dask
+
+        raw_dir = config.raw_dir if is_url(config.raw_dir) else str(Path(config.raw_dir).absolute())
+        wanted = describe_surroundings(raw_dir, known_by)
+        with open_dask(config.executor.address, config.workers, wanted) as cluster:
+            yield cluster
+    else:
+        with make_executor(config.workers, preload=PRELOAD) as processes:
+            yield processes
 
 
 def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
@@ -319,21 +325,21 @@ def _about(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], reje
     return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}
 
 
-def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset, meter: UsageMeter) -> dict[str, Any]:
-    """Write the timing beside the output and say in one line what there is; returns the timing."""
+def _timing(dataset: records.Dataset, meter: UsageMeter, workers: int) -> dict[str, Any]:
+    """What it cost; of a cluster's workers on other machines, memory and processor time are not seen."""
     images = sum(split["images"] for split in dataset.splits.values())
-    timing = {
+    return {
         "seconds": round(meter.seconds, 3),
         "images": images,
         "images_per_s": round(images / meter.seconds, 2),
-        "workers": config.workers,
+        "workers": workers,
         "peak_memory_mb": round(meter.peak_memory_mb, 1),
         "cpu_percent": round(meter.cpu_percent, 1),
     }
-    path = output_dir.parent / f"{output_dir.name}.timing.json"
-    part = path.with_suffix(".part")  # replaced, not written over: other jobs may share the file
-    part.write_text(json.dumps(timing, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+
+
+def _summary(config: PreprocessConfig, dataset: records.Dataset, timing: dict[str, Any]) -> str:
+    """One line that says what there is."""
     parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
     boxes = f"{sum(split['boxes'] for split in dataset.splits.values())} boxes"
     if dataset.task == "classification":
@@ -343,10 +349,9 @@ def _report(config: PreprocessConfig, output_dir: Path, dataset: records.Dataset
         boxes = ", ".join(f"{per_class[label]} {label}" for label in dataset.classes)
     rejected = f"{dataset.about['rejected']} files rejected"
     if dataset.about["rejected"]:
-        rejected += f" (see {Path(config.output_dir) / 'rejected.csv'})"
+        rejected += f" (see {config.output_dir.rstrip('/')}/rejected.csv)"
     repairs = sum(dataset.about["repaired"].values())
-    print(
+    return (
         f"{config.data.name}: images {parts}; {boxes}, {repairs} repairs, {rejected}; "
-        f"{timing['images_per_s']} images/s with workers={config.workers}"
+        f"{timing['images_per_s']} images/s with workers={timing['workers']}"
     )
-    return timing

@@ -1,0 +1,128 @@
+"""Data sets and raw folders that lie in a store: put there as one, and read through a copy in the cache.
+
+Copies are kept by what is in them, so a data set that was made anew gets a folder of its own, and whoever still reads the
+old copy is not disturbed. The cache may be emptied at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mirada.errors import MiradaError
+from mirada.records import sha256_of
+from mirada.shards import DATA_SET_FILE
+from mirada.storage import Store, StoredFile, cache_dir, digest_listing
+
+_KEY_DIGITS = 20  # of a sha256 in a folder's name
+
+
+def publish_dataset(built: Path, store: Store) -> None:
+    """Put a finished data set into a store, in the place of the one that is there.
+
+    `dataset.json`, without which there is no data set, goes first and comes last: an interruption leaves files that
+    nobody takes for one.
+
+    Args:
+        built: the folder with the files.
+        store: where they go; what else lies there stays.
+    """
+    files = sorted(built.iterdir())
+    old = {name for name in store.list(deep=False) if DATA_SET_FILE.fullmatch(name)}
+    store.remove(old & {"dataset.json"})
+    store.put(file for file in files if file.name != "dataset.json")
+    store.remove(old - {file.name for file in files} - {"dataset.json"})
+    store.put(file for file in files if file.name == "dataset.json")
+
+
+def copy_dataset(url: str, *, verify: bool = False) -> Path:
+    """The folder of the cache that holds a data set of a store; what is missing there is fetched and checked.
+
+    Args:
+        url: of the folder that preprocess wrote.
+        verify: also read what is there already, and fetch again what is damaged.
+
+    Raises:
+        MiradaError: there is no data set, the store fails, or a shard isn't the one that `dataset.json` names.
+    """
+    store = Store(url)
+    advice = f"run the preprocess stage again (`python src/preprocess.py output_dir={store.url}`)"
+    content = store.read("dataset.json")
+    if content is None:
+        store.refuse_absent()
+        raise MiradaError(f"{store.url}/dataset.json is missing: {advice}.")
+    shards = _shards(content, f"{store.url}/dataset.json is corrupt: {advice}.")
+    with _locked("datasets", content) as folder:
+        missing: dict[str, StoredFile | None] = {
+            name: None
+            for name, sha256 in shards.items()
+            if not (folder / name).is_file() or (verify and sha256_of(folder / name) != sha256)
+        }
+        if missing:
+            part = folder / f".part-{os.getpid()}"
+            try:
+                store.get(missing, part)
+                for name in missing:
+                    if sha256_of(part / name) != shards[name]:
+                        raise MiradaError(f"{store.url}/{name} is not the one that dataset.json names: {advice}.")
+                    (part / name).replace(folder / name)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        (folder / "dataset.json").write_bytes(content)
+        timing = Store(f"{url.rstrip('/')}.timing.json")
+        if timing.is_file:
+            timing.get({f"{folder.name}.timing.json": None}, folder.parent)
+    return folder
+
+
+def _shards(content: bytes, mistake: str) -> dict[str, str]:
+    """File name -> sha256 of every shard that a `dataset.json` names."""
+    try:
+        splits = json.loads(content)["splits"].values()
+        shards = {shard["file"]: shard["sha256"] for split in splits for shard in split["shards"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MiradaError(mistake) from error
+    if not all(isinstance(name, str) and DATA_SET_FILE.fullmatch(name) for name in shards):
+        raise MiradaError(mistake)
+    return shards
+
+
+def copy_raw(url: str) -> Path:
+    """The folder of the cache that holds the raw files of a store, all of them.
+
+    Raises:
+        MiradaError: there is nothing, or the store fails.
+    """
+    store = Store(url)
+    store.refuse_absent()
+    files = store.list()
+    with _locked("raw", f"{store.url}\0{digest_listing(files)}".encode()) as folder:
+        whole = folder / "files"
+        if not whole.is_dir():
+            part = folder / "part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            store.get(files, part)
+            part.rename(whole)
+    return whole
+
+
+@contextmanager
+def _locked(kind: str, content: bytes) -> Iterator[Path]:
+    """A folder of the cache, named by content, for one process at a time."""
+    from filelock import FileLock
+
+    folder = cache_dir() / kind / hashlib.sha256(content).hexdigest()[:_KEY_DIGITS]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            yield folder
+    except OSError as error:
+        raise MiradaError(
+            f"{cache_dir()} can't hold a copy ({error.strerror}): free space or set MIRADA_CACHE to another folder."
+        ) from error
