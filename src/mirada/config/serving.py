@@ -64,7 +64,7 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: a free one
     hosts: list[str] = field(default_factory=list)  # names in a request's Host header; empty: see `safety.known_hosts`
-    model: str | None = None  # models:/<name>@<alias> in the MLflow registry; null: the folders below
+    registered: str | None = None  # models:/<name>@<alias> in the MLflow registry; null: the folders below
     model_dir: str = "models/train"  # holds model.json
     variants_dir: str = "models/quantize"  # holds variants.json and the .tflite files
     metrics: str = "reports/evaluate/metrics.json"  # figures to show; may be absent
@@ -86,8 +86,8 @@ class ServeConfig:
         for key in ("threads", "watch_s", "stop_s"):
             at_least(key, getattr(self, key), 0)
         require(
-            self.model is None or self.model.startswith("models:/"),
-            f"model must be models:/<name>@<alias> or models:/<name>/<version>, got {self.model!r}.",
+            self.registered is None or self.registered.startswith("models:/"),
+            f"registered must be models:/<name>@<alias> or models:/<name>/<version>, got {self.registered!r}.",
         )
 
 

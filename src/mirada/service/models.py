@@ -153,10 +153,10 @@ def load_model(config: ServeConfig, fresh: bool = True) -> Bundle:
         MiradaError: there is none yet, a file is damaged, or the registry does not have it.
     """
     var_dir = Path(config.var_dir)
-    if config.model is not None:
+    if config.registered is not None:
         from mirada.service.champion import load_champion
 
-        return load_champion(config.model, var_dir, fresh)
+        return load_champion(config.registered, var_dir, fresh)
     bundle = copy_model(Path(config.model_dir), Path(config.variants_dir), var_dir)
     bundle.figures = read_figures(Path(config.metrics))
     return bundle
@@ -173,7 +173,7 @@ def read_figures(path: Path) -> dict[str, dict[str, float]]:
 
 def fingerprint(config: ServeConfig) -> tuple[tuple[str, int, int], ...] | None:
     """What changes when the watched folders hold another model; None while a stage is writing, or without folders."""
-    if config.model is not None:
+    if config.registered is not None:
         return None
     paths = (Path(config.model_dir) / "model.json", Path(config.variants_dir) / "variants.json", Path(config.metrics))
     found = []

@@ -90,9 +90,12 @@ class Queue:
 
     def keep(self, present: Callable[[], Bundle | None], metrics: Metrics) -> None:
         """Send lost tasks again, remove what has expired, count; until `stop`, to be run in a thread."""
-        looks = 0
-        while not self._stop.wait(_LOOK_S):
+        looks, begun = 0, self._disk is None  # with a Redis of our own, no other API uploads into it
+        while not self._stop.wait(_LOOK_S if looks else 0):
             try:
+                if not begun:
+                    self.store.drop_uploads()
+                    begun = True
                 waiting, stored = self.store.totals()
                 metrics.queue_images.set(waiting)
                 metrics.queue_bytes.set(stored)

@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 P = "mirada:"
 _BATCH_BYTES = 4_000_000  # of images sent to Redis at a time
-STAGING_S = 600.0  # an upload that was begun and not ended is dropped after that
+STAGING_S = 20.0  # an upload that was begun, and of which so long nothing came, is dropped: its API was killed
+_UNUSED_MODEL_S = 600.0
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError)
 CANCELLED = json.dumps({"state": "cancelled", "error": None})
 
@@ -153,15 +154,19 @@ class Store:
             batch[str(number)] = content
             size += len(content)
             if size >= _BATCH_BYTES:
-                self._redis.hset(f"{P}job:{job_id}:images", mapping=batch)
+                self._put_batch(job_id, batch)
                 batch, size = {}, 0
         if batch:
-            self._redis.hset(f"{P}job:{job_id}:images", mapping=batch)
+            self._put_batch(job_id, batch)
+
+    def _put_batch(self, job_id: str, batch: dict[str, bytes]) -> None:
+        self._redis.zadd(f"{P}staging", {job_id: time.time()}, xx=True)
+        self._redis.hset(f"{P}job:{job_id}:images", mapping=batch)
 
     def _forget(self, job_id: str) -> None:
         """Take an upload back that failed, unless it was committed and only the answer to that was lost."""
         try:
-            if self._redis.zscore(f"{P}staging", job_id) is not None:
+            if self.fields(job_id) is None:
                 self._remove(args=[job_id])
         except RedisError:
             return  # `sweep` drops it
@@ -233,6 +238,11 @@ class Store:
         """A model's files; empty where it is not there."""
         return {_text(name): bytes(data) for name, data in self._redis.hgetall(f"{P}model:{digest}").items()}
 
+    def drop_uploads(self) -> None:
+        """Drop uploads that were begun by an API that is gone; for the start of the only API on this Redis."""
+        for job_id in self._redis.zrange(f"{P}staging", 0, -1):
+            self._remove(args=[_text(job_id)])
+
     def sweep(self, present: Bundle | None) -> None:
         """Remove expired jobs, uploads that never ended and models that nothing uses.
 
@@ -248,7 +258,7 @@ class Store:
             self.put_model(present)
         ids = {*self._redis.zrange(f"{P}jobs", 0, -1), *self._redis.zrange(f"{P}staging", 0, -1)}
         used = {self._redis.hget(f"{P}job:{_text(job_id)}", "model") for job_id in ids}
-        for digest in self._redis.zrangebyscore(f"{P}models", "-inf", now - STAGING_S):
+        for digest in self._redis.zrangebyscore(f"{P}models", "-inf", now - _UNUSED_MODEL_S):
             if digest not in used:
                 self._redis.delete(f"{P}model:{_text(digest)}")
                 self._redis.zrem(f"{P}models", digest)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from mirada.config import WorkerConfig
 from mirada.errors import MiradaError
@@ -114,6 +114,7 @@ def run(config: WorkerConfig) -> None:
     options: dict[str, Any] = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
     # One process, one task at a time: what is killed is the worker, and nothing is left of it.
     warnings.simplefilter("ignore", SecurityWarning)  # that root runs it, as in a container
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of tasks that go on while Redis is away: they may
     app.Worker(pool="solo", concurrency=1, loglevel="WARNING", quiet=True, **options).start()
 
 
