@@ -26,6 +26,7 @@ from mirada.cli import explain
 from mirada.config import PreprocessConfig, TrackingConfig, TrainConfig
 from mirada.errors import MiradaError
 from mirada.pruning import Pruned
+from mirada.storage import Store, is_url
 from mirada.sweep_runs import ERROR, JOB_KEY, OUTPUT_DIR, OVERRIDES, PROCESS, FinishedRun, find_finished
 from mirada.sweep_table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
 
@@ -92,7 +93,8 @@ def params_of(config: Any) -> dict[str, Any]:
 
 def job_tags(key: str, output_dir: str) -> dict[str, str]:
     """Tags of a run, so that a later sweep finds it: its key, its folder, its process, its overrides in a sweep."""
-    tags = {JOB_KEY: key, OUTPUT_DIR: str(Path(output_dir).absolute()), PROCESS: sweep_runs.this_process()}
+    folder = output_dir if is_url(output_dir) else str(Path(output_dir).absolute())
+    tags = {JOB_KEY: key, OUTPUT_DIR: folder, PROCESS: sweep_runs.this_process()}
     return tags if _job is None else tags | {OVERRIDES: " ".join(_job.record.overrides)}
 
 
@@ -124,17 +126,22 @@ def finished_job(
     if config.force or not config.tracking.enabled:
         return None
     found = find_finished(config.tracking, key)
-    if found is None or (needs and not (Path(found.output_dir) / needs).is_file()):
+    if found is None or (needs and not _holds(found.output_dir, needs)):
         return None
     record = _job.record
     record.status, record.output_dir = SKIPPED, found.output_dir
     record.seconds = found.metrics.get("job_seconds", 0.0)
     note(found.id, {name: value for name, value in found.metrics.items() if not name.startswith("system/")})
-    there = found.output_dir if Path(found.output_dir).is_dir() else "gone, the run's artifacts are in MLflow"
+    stays = is_url(found.output_dir) or Path(found.output_dir).is_dir()
+    there = found.output_dir if stays else "gone, the run's artifacts are in MLflow"
     print(
         f"job {record.number} ({job_name('')}) has finished before: run {found.id[:8]}, its folder: {there}", flush=True
     )
     return found
+
+
+def _holds(folder: str, name: str) -> bool:
+    return Store(f"{folder.rstrip('/')}/{name}").is_file if is_url(folder) else (Path(folder) / name).is_file()
 
 
 class SweepRun(Callback):

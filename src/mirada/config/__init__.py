@@ -52,6 +52,7 @@ from mirada.config.training import (
     TrainConfig,
 )
 from mirada.errors import MiradaError
+from mirada.storage import is_url
 
 __all__ = [
     "AugmentConfig",
@@ -103,6 +104,9 @@ SCHEMAS: dict[str, type] = {
     "quantize": QuantizeConfig,
     "evaluate": EvaluateConfig,
 }
+
+URL_FOLDERS: dict[type, tuple[str, ...]] = {PreprocessConfig: ("raw_dir", "output_dir")}
+"""Configuration -> its keys for folders that may lie in a store; of the others it is `data_dir`, which is read only."""
 
 
 @dataclass
@@ -170,13 +174,26 @@ def parse(cfg: DictConfig) -> Any:
     """
     _refuse_unknown(cfg)
     try:
-        return OmegaConf.to_object(cfg)
+        config = OmegaConf.to_object(cfg)
     except MissingMandatoryValue as error:
         raise MiradaError(f"A value is missing: {error.full_key or str(error).splitlines()[0]}.") from error
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, MiradaError):
             raise error.__cause__ from None
         raise MiradaError(str(error).splitlines()[0]) from error
+    _refuse_urls(config)
+    return config
+
+
+def _refuse_urls(config: Any) -> None:
+    """A folder that is no folder of this machine would be made as one, below `s3:`."""
+    for entry in fields(config) if is_dataclass(config) else ():
+        value, name = getattr(config, entry.name), entry.name
+        if name.endswith("_dir") and is_url(value) and name not in URL_FOLDERS.get(type(config), ("data_dir",)):
+            raise MiradaError(
+                f"{name}={value}: only a folder of this machine will do here; preprocess writes to a store, and data_dir and "
+                "data.path read from one."
+            )
 
 
 def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:

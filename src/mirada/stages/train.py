@@ -94,7 +94,7 @@ def run(config: TrainConfig) -> float:
         best |= {f"best_{key}": value for key, value in card.metrics.items()}
         steady = trainer.state.history[1:] or trainer.state.history
         best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
-        best |= _preprocess_timing(config)
+        best |= _preprocess_timing(dataset)
         mlflow_run.log_metrics(best)
         sweep.note(figures=best)
         for path in (output_dir / name for name in (*KEPT, *TIMINGS)):
@@ -159,7 +159,8 @@ def _check(config: TrainConfig, dataset: Dataset, cluster: Cluster | None = None
         raise MiradaError(
             f"{what} of one worker, and TF_CONFIG names {cluster.workers}: leave that out, or unset TF_CONFIG."
         )
-    if config.xla and config.sync_batch_norm and config.gpus * (cluster.workers if cluster else 1) > 1:
+    synchronized = config.sync_batch_norm and config.gpus > 1 or config.sync_batch_norm is not False and cluster
+    if config.xla and synchronized:
         raise MiradaError(
             "xla=true compiles what one replica computes by itself, so batch statistics over all replicas can't be in it: "
             "set sync_batch_norm=false, or xla=false, or train with one replica."
@@ -315,9 +316,9 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     _write_history(trainer.state.history, output_dir / "history.csv")
 
 
-def _preprocess_timing(config: TrainConfig) -> dict[str, Any]:
+def _preprocess_timing(dataset: Dataset) -> dict[str, Any]:
     """What the preprocess stage noted of its own speed, beside its output."""
-    path = Path(f"{config.data_dir.rstrip('/')}.timing.json")
+    path = Path(f"{dataset.folder}.timing.json")
     if not path.is_file():
         return {}
     return {f"preprocess_{key}": value for key, value in json.loads(path.read_text()).items()}
