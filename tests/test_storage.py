@@ -314,7 +314,7 @@ def test_a_store_that_lets_nobody_in(endpoint: str, tmp_path: Path, changed: dic
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec  # noqa: F401
 
-    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(
         MiradaError, match=r"^s3://photos needs a package that is not installed: pip install 'mirada\[s3\]'"

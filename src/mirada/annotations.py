@@ -13,6 +13,7 @@ import math
 import os
 import re
 import struct
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ ADVICE = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RawImage:
     """An annotated image of the raw folder.
 
@@ -87,22 +88,35 @@ class Rejected:
     advice: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VocPair:
-    """An image and its XML; `source` is the image's path below the raw folder."""
+    """An image and its XML; `source` is the image's path below the raw folder.
 
-    image: Path | None
-    xml: Path | None
+    Of a hundred thousand of them, paths as text take a quarter of the memory.
+    """
+
+    image_path: str | Path | None
+    xml_path: str | Path | None
     source: str
     split: str | None
 
+    @property
+    def image(self) -> Path | None:
+        """Where the image lies."""
+        return None if self.image_path is None else Path(self.image_path)
 
-@dataclass
+    @property
+    def xml(self) -> Path | None:
+        """Where the XML lies."""
+        return None if self.xml_path is None else Path(self.xml_path)
+
+
+@dataclass(slots=True)
 class _Entry:
     """All that shares a name: images, best extension first, and XML files, as (path, source)."""
 
-    images: list[tuple[Path, str]]
-    xmls: list[tuple[Path, str]]
+    images: tuple[tuple[str, str], ...] = ()
+    xmls: tuple[tuple[str, str], ...] = ()
 
 
 def _reject(file: str, reason: str) -> Rejected:
@@ -123,6 +137,7 @@ def list_voc(raw_dir: Path) -> tuple[list[VocPair], list[Rejected]]:
         The pairs, sorted by source, and what has no partner or no place, sorted by file.
     """
     entries: dict[tuple[tuple[str, ...], str], _Entry] = {}
+    folders: dict[tuple[str, ...], tuple[str, ...]] = {}
     lists: dict[tuple[str, ...], dict[str, Path]] = {}
     for parts, path in visible_files(raw_dir):
         suffix = path.suffix.lower()
@@ -131,9 +146,14 @@ def list_voc(raw_dir: Path) -> tuple[list[VocPair], list[Rejected]]:
             if parts[at + 1 :] in ((), ("Main",)):
                 lists.setdefault(parts[:at], {})[path.stem] = path
         elif suffix == ".xml" or suffix in IMAGE_SUFFIXES:
-            key = tuple(part for part in parts if part.lower() not in _HALVES), path.stem
-            entry = entries.setdefault(key, _Entry([], []))
-            (entry.xmls if suffix == ".xml" else entry.images).append((path, "/".join((*parts, path.name))))
+            if parts not in folders:
+                folders[parts] = tuple(part for part in parts if part.lower() not in _HALVES)
+            entry = entries.setdefault((folders[parts], path.stem), _Entry())
+            found = ((str(path), "/".join((*parts, path.name))),)
+            if suffix == ".xml":
+                entry.xmls += found
+            else:
+                entry.images += found
     pairs, rejected = _pair(entries)
     placed: list[VocPair] = []
     for folder in sorted(lists):
@@ -157,7 +177,7 @@ def _pair(entries: Mapping[tuple[tuple[str, ...], str], _Entry]) -> tuple[list[V
     """Entries with an image and an XML become pairs; the first extension of IMAGE_SUFFIXES wins."""
     pairs, rejected = [], []
     for (parts, _), entry in entries.items():
-        images = sorted(entry.images, key=lambda found: (IMAGE_SUFFIXES.index(found[0].suffix.lower()), found[1]))
+        images = sorted(entry.images, key=_preference) if len(entry.images) > 1 else entry.images
         if not entry.xmls:
             rejected += [_reject(source, "image_without_xml") for _, source in images]
             continue
@@ -168,6 +188,10 @@ def _pair(entries: Mapping[tuple[tuple[str, ...], str], _Entry]) -> tuple[list[V
         named = [SPLIT_FOLDERS[part.lower()] for part in parts if part.lower() in SPLIT_FOLDERS]
         pairs.append(VocPair(images[0][0], entry.xmls[0][0], images[0][1], named[-1] if named else None))
     return pairs, rejected
+
+
+def _preference(image: tuple[str, str]) -> tuple[int, str]:
+    return IMAGE_SUFFIXES.index(Path(image[0]).suffix.lower()), image[1]
 
 
 def _place(
@@ -205,7 +229,7 @@ def _place(
         if "trainval" in found and not exact & {"train", "val"}:
             exact.add("train")
         if len(exact) == 1:
-            placed.append(VocPair(pair.image, pair.xml, pair.source, exact.pop()))
+            placed.append(VocPair(pair.image_path, pair.xml_path, pair.source, exact.pop()))
         else:
             rejected.append(_reject(pair.source, "in_several_lists" if exact else "in_no_list"))
     return others, placed, rejected
@@ -234,17 +258,18 @@ def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
     Returns:
         The image with its boxes and repairs, or why it can't be used.
     """
-    if pair.image is None or pair.xml is None:
-        return _reject(pair.source, "xml_without_image" if pair.image is None else "image_without_xml")
-    root = _parse(pair.xml)
+    image, xml = pair.image, pair.xml
+    if image is None or xml is None:
+        return _reject(pair.source, "xml_without_image" if image is None else "image_without_xml")
+    root = _parse(xml)
     if isinstance(root, str):
         return _reject(pair.source, root)
-    header = read_header(pair.image)
+    header = read_header(image)
     if isinstance(header, str):
         return _reject(pair.source, header)
     size, orientation, repairs = header
     name = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-    if name and name != pair.image.name:
+    if name and name != image.name:
         repairs.append("filename_wrong")
     xml_size = _xml_size(root)
     boxes, dropped = _boxes(root, rename)
@@ -262,9 +287,7 @@ def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
             kept.append(inside)
     if not kept and {"name_missing", "box_unreadable", "box_outside"} & set(dropped):
         return _reject(pair.source, "no_usable_box")
-    return RawImage(
-        pair.image, pair.source, pair.split, width, height, transpose, tuple(kept), tuple(repairs + dropped)
-    )
+    return RawImage(image, pair.source, pair.split, width, height, transpose, tuple(kept), tuple(repairs + dropped))
 
 
 def _parse(path: Path) -> Element | str:
@@ -318,7 +341,7 @@ def _boxes(root: Element, rename: Mapping[str, str]) -> tuple[list[Box], list[st
     """The boxes as written, and a reason code for each object without a name or four numbers."""
     boxes, dropped = [], []
     for element in root.findall("object"):
-        label = (element.findtext("name") or "").strip()
+        label = sys.intern((element.findtext("name") or "").strip())  # one object for all its boxes
         if not label:
             dropped.append("name_missing")
             continue

@@ -43,7 +43,7 @@ class Settings:
     min_visible: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One record to make: a whole image, a tile of it, or a crop that shows one of its objects.
 

@@ -139,16 +139,20 @@ def list_folder(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    with os.scandir(folder) as listing:  # of a hundred thousand files, entries are small and know what they are
-        entries = sorted((entry for entry in listing if not _hidden(entry.name)), key=lambda entry: entry.name)
-    for entry in entries:
-        path = folder / entry.name
-        if entry.is_dir():
-            resolved = path.resolve()
-            if resolved not in above:
-                yield from _walk(path, f"{prefix}{entry.name}/", (*above, resolved))
-        elif entry.is_file():
-            yield f"{prefix}{entry.name}", path
+    names, folders = list[str](), set[str]()
+    with os.scandir(folder) as entries:  # of a hundred thousand files no more than the names is held
+        for entry in entries:
+            if not _hidden(entry.name) and (entry.is_dir() or entry.is_file()):
+                names.append(entry.name)
+                if entry.is_dir():
+                    folders.add(entry.name)
+    names.sort()
+    for name in names:
+        path = folder / name
+        if name not in folders:
+            yield f"{prefix}{name}", path
+        elif (resolved := path.resolve()) not in above:
+            yield from _walk(path, f"{prefix}{name}/", (*above, resolved))
 
 
 def _hidden(name: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from mirada.records import Box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Region:
     """A rectangle of an image in pixels, x2 and y2 exclusive."""
 

@@ -186,21 +186,27 @@ def _is_current(output_dir: Path, data: DataConfig, settings: dict[str, Any]) ->
         return False
     if "folder" in settings and _listing(_user_path(data)) != _listing(output_dir):
         return False  # the user's folder has changed
-    files = _files(output_dir)
-    if len(files) != about.get("count") or sum(file.stat().st_size for file in files.values()) != about.get("bytes"):
+    if _count(output_dir) != (about.get("count"), about.get("bytes")):
         return False
-    return "files" not in about or about["files"] == {name: sha256_of(file) for name, file in files.items()}
+    return "files" not in about or about["files"] == {name: sha256_of(file) for name, file in _files(output_dir)}
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """The raw files by their relative path; bytes in a name that are no UTF-8 are escaped."""
-    files = sources.list_folder(folder)
-    return {name.encode(errors="backslashreplace").decode(): file for name, file in files if name != SOURCE_FILE}
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The raw files with their relative path; bytes in a name that are no UTF-8 are escaped."""
+    for name, file in sources.list_folder(folder):
+        if name != SOURCE_FILE:
+            yield name.encode(errors="backslashreplace").decode(), file
+
+
+def _count(folder: Path) -> tuple[int, int]:
+    """Number of the raw files and their bytes."""
+    sizes = [file.stat().st_size for _, file in _files(folder)]
+    return len(sizes), sum(sizes)
 
 
 def _listing(folder: Path) -> dict[str, tuple[int, int]]:
     """Size in bytes and time of change in ns of each file; copies keep both."""
-    stats = {name: file.stat() for name, file in _files(folder).items()}
+    stats = {name: file.stat() for name, file in _files(folder)}
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
@@ -274,8 +280,16 @@ def _progress(title: str) -> Iterator[sources.Report]:
 
 def _describe(folder: Path, data: DataConfig, settings: dict[str, Any]) -> dict[str, Any]:
     """The content of SOURCE.json: no times and no machine's folders, so that equal files give equal bytes."""
-    files = _files(folder)
-    digests = {name: sha256_of(file) for name, file in files.items()}
+    count, size = _count(folder)
+    listed: dict[str, str] = {}
+
+    def lines() -> Iterator[str]:
+        for name, file in _files(folder):
+            digest = sha256_of(file)
+            if count <= LISTED_FILES:
+                listed[name] = digest
+            yield f"{digest}  {name}"
+
     about: dict[str, Any] = {
         "name": data.name,
         "kind": _kind(data),
@@ -283,10 +297,10 @@ def _describe(folder: Path, data: DataConfig, settings: dict[str, Any]) -> dict[
         "version": data.source.version,
         "licence": data.source.licence,
         "settings": settings,
-        "count": len(files),
-        "bytes": sum(file.stat().st_size for file in files.values()),
-        "digest": digest_of(f"{digest}  {name}" for name, digest in digests.items()),
+        "count": count,
+        "bytes": size,
+        "digest": digest_of(lines()),
     }
-    if len(files) <= LISTED_FILES:
-        about["files"] = digests
+    if count <= LISTED_FILES:
+        about["files"] = listed
     return about
