@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.service.page.screen import (
     BLUE,
@@ -176,3 +176,26 @@ def test_images_are_dropped_and_pasted(open_page, photo):
     page.evaluate(give, ["paste", list(photo.read_bytes())])
     expect(page.locator("#result-title")).to_have_text("pasted image.png")
     wait_for_result(page)
+
+
+def test_a_picture_of_a_kind_that_the_browser_cannot_show_comes_from_the_service(open_page, live_service, tmp_path):
+    tiff = tmp_path / "squares.tif"
+    Image.open(io.BytesIO(two_squares())).convert("RGB").save(tiff)
+    page = open_page()
+    choose(page, tiff)
+    wait_for_result(page)
+    expect(page.locator("#result-note")).to_be_hidden()
+    x1, y1, x2, y2 = next(
+        f["box"] for f in ask(live_service, tiff.read_bytes(), "int8")["detections"] if f["label"] == "blue"
+    )
+    assert near(page, 1, ((x1 + x2) / 2, (y1 + y2) / 2), (10, 10, 250))
+
+
+def test_an_image_that_comes_before_the_model_s_card_waits_for_it(open_page, photo):
+    held: list[Route] = []
+    page = open_page(routes={"**/v1/models": lambda route: held.append(route)})
+    choose(page, photo)
+    expect(page.locator("#result-title")).to_contain_text("The model is looking at squares.png")
+    held[0].continue_()
+    wait_for_result(page)
+    assert page.locator("#panes h3").all_inner_texts() == ["float32", "int8"]

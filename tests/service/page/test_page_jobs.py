@@ -96,3 +96,30 @@ def test_a_job_is_followed_live_and_cancelled(open_page, tmp_path):
     expect(page.locator("#job")).to_contain_text("3 cancelled")
     expect(page.locator("#live")).to_contain_text("The job was cancelled")
     assert page.title() == "Jobs – Mirada"
+
+
+def test_a_job_whose_first_try_broke_off_is_sent_again_under_the_same_key(open_page, live_service, tmp_path):
+    paths = [tmp_path / f"again {n}.png" for n in range(2)]
+    for n, path in enumerate(paths):
+        path.write_bytes(draw_example(n).image)
+    keys: list[str] = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+            return
+        keys.append(route.request.headers["idempotency-key"])
+        response = route.fetch()
+        if len(keys) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=response)
+
+    before = len(live_service.get("/v1/jobs").json()["jobs"])
+    page = open_page(routes={"**/v1/jobs*": lose_the_first_answer})
+    choose(page, *paths)
+    expect(page.get_by_role("alert")).to_contain_text("The service broke the transfer off")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#job")).to_contain_text("Job of 2 images")
+    assert len(keys) == 2 and keys[0] == keys[1]
+    assert len(live_service.get("/v1/jobs").json()["jobs"]) == before + 1

@@ -58,7 +58,7 @@ async function take(files) {
     return;
   }
   if (address()[0] !== "images") location.hash = "images";
-  if (many || isArchive(files[0])) openJob(await sendJob(files, chosen()));
+  if (many || isArchive(files[0])) openJob(await sendJob(files, await chosen()));
   else await look(files[0]);
 }
 

@@ -30,7 +30,7 @@ export function prepareJobs() {
 }
 
 /** Send images, or one archive, as a job; gives its id, or null where it was stopped or refused. */
-export async function sendJob(files, { variant, min_score }, key = idempotencyKey()) {
+export async function sendJob(files, settings, key = idempotencyKey()) {
   const form = new FormData();
   if (isArchive(files[0])) form.append("archive", files[0]);
   else for (const file of files) form.append("images", file);
@@ -50,13 +50,13 @@ export async function sendJob(files, { variant, min_score }, key = idempotencyKe
     }
   };
   try {
-    const query = new URLSearchParams({ variant, min_score });
+    const query = new URLSearchParams(settings);
     const made = await upload(`/v1/jobs?${query}`, form, { headers: { "Idempotency-Key": key }, signal: stop.signal, onProgress });
     return made.id;
   } catch (error) {
     if (error.name === "AbortError") say(t("stopped"));
     // With the same key: where the first try arrived after all, it is not done twice.
-    else showRefusal(error, { retry: async () => openJob(await sendJob(files, { variant, min_score }, key)) });
+    else showRefusal(error, { retry: async () => openJob(await sendJob(files, settings, key)) });
     return null;
   } finally {
     byId("sending").hidden = true;
@@ -150,9 +150,13 @@ function take({ state, counts, changed }) {
 
 async function finish() {
   const { done, total } = job.counts;
+  const { signal } = following;
   say(job.state === "cancelled" ? t("job_ended_cancelled", { done, total }) : t("job_end", { count: total }));
   draw();
   listJobs();
+  // When its results go is known only now. What it found stands there already, so a failure costs nothing.
+  const told = await getJson(`/v1/jobs/${encodeURIComponent(job.id)}`, { signal }).catch(() => null);
+  if (told && !signal.aborted) start(told);
 }
 
 function draw() {

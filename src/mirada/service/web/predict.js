@@ -1,6 +1,6 @@
 // One image: asked of one variant or two, shown at once, filtered by score without asking again.
 
-import { getJson } from "./api.js";
+import { getJson, request } from "./api.js";
 import { compare, MOVED_IOU, tally } from "./boxes.js";
 import { byId, make, say } from "./dom.js";
 import { hideMessage, showRefusal } from "./messages.js";
@@ -10,7 +10,9 @@ import { milliseconds, number, onLanguage, t } from "./text.js";
 const LEAST_SCORE = 0.05; // what is asked for; the slider begins there
 
 let model = null;
-let image = null; // {file, picture, answers: Map of variant -> answer}
+let loaded;
+const ready = new Promise((resolve) => (loaded = resolve)); // a file may come in before the model's card
+let image = null; // {file, picture: {bitmap} once it was tried, answers: Map of variant -> answer}
 let panes = [];
 let stop = new AbortController();
 let saying = null;
@@ -25,18 +27,26 @@ export function preparePredict() {
   });
 }
 
-/** The model that answers; with another one, what the last one said is no longer shown as this one's. */
+/** The model that answers; another one is asked anew. */
 export function useModel(card) {
   const first = model === null;
+  const other = !first && model.digest !== card.digest;
   model = card;
   byId("score-control").hidden = card.task !== "detection";
   if (first) byId("score").value = card.min_score ?? 0.25;
   fillVariants();
-  update();
+  loaded();
+  if (other && image) {
+    image.answers.clear();
+    ask();
+  }
 }
 
 /** What the controls say, for a job. */
-export const chosen = () => ({ variant: byId("variant").value, min_score: byId("score").value });
+export async function chosen() {
+  await ready;
+  return { variant: byId("variant").value, min_score: byId("score").value };
+}
 
 function fillVariants() {
   if (model === null) return;
@@ -69,13 +79,15 @@ async function ask() {
   result.setAttribute("aria-busy", "true");
   if (!panes.length) byId("result-title").textContent = t("looking", { name: asked.file.name });
   try {
-    asked.picture ??= { image: await createImageBitmap(asked.file).catch(() => null) };
     // One after the other: side by side they would slow each other down, and their times are compared.
-    for (const variant of wanted()) {
+    await ready;
+    const variants = wanted();
+    for (const variant of variants) {
       if (!asked.answers.has(variant)) asked.answers.set(variant, await predict(asked.file, variant, signal));
     }
+    asked.picture ??= { bitmap: await createImageBitmap(asked.file).catch(() => rendered(asked.file, signal)) };
     if (signal.aborted) return;
-    show();
+    show(variants);
   } catch (error) {
     if (error.name === "AbortError") return;
     result.hidden = !panes.length;
@@ -98,6 +110,19 @@ function predict(file, variant, signal) {
   return getJson(`/v1/predict?${query}`, { method: "POST", body: form, signal });
 }
 
+/** A picture of a kind that this browser can't show, TIFF perhaps, as the service shows it: with the boxes above 1, which is none. */
+async function rendered(file, signal) {
+  if (model?.task !== "detection") return null; // there the one answer would be drawn into it
+  const form = new FormData();
+  form.append("image", file);
+  try {
+    const response = await request("/v1/predict?annotated=true&min_score=1", { method: "POST", body: form, signal });
+    return await createImageBitmap(await response.blob());
+  } catch {
+    return null;
+  }
+}
+
 function close() {
   for (const pane of panes) pane.close();
   panes = [];
@@ -107,10 +132,10 @@ function close() {
   byId("result-note").hidden = true;
 }
 
-function show() {
+function show(variants) {
   close();
-  const answers = wanted().map((variant) => image.answers.get(variant));
-  panes = answers.map((answer, side) => new Pane(answer, image.picture.image, (index) => point(side, index)));
+  const answers = variants.map((variant) => image.answers.get(variant));
+  panes = answers.map((answer, side) => new Pane(answer, image.picture.bitmap, (index) => point(side, index)));
   byId("panes").dataset.count = String(panes.length);
   byId("panes").append(...panes.map((pane) => pane.element));
   update();
@@ -143,7 +168,7 @@ function update() {
     pane.show(image.file.name, found[side], marks[side], other);
   }
   byId("result-title").textContent = image.file.name;
-  byId("result-note").hidden = image.picture.image !== null;
+  byId("result-note").hidden = image.picture.bitmap !== null;
   byId("result-note").textContent = t("picture_unseen");
   byId("result-summary").replaceChildren(...summary(marks));
   byId("details").replaceChildren(make("p", { class: "soft" }, t("time_note"),

@@ -31,7 +31,7 @@ export const known = (key) => Object.hasOwn(STRINGS.en, key);
 /** A number with `digits` decimals, or with up to three. */
 export function number(value, digits) {
   const exactly = digits === undefined ? { maximumFractionDigits: 3 } : { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(language, exactly).format(value);
+  return new Intl.NumberFormat(region(), exactly).format(value);
 }
 
 /** Milliseconds: three figures are enough. */
@@ -47,11 +47,11 @@ export function time(iso, whole = false) {
   return new Intl.DateTimeFormat(region(), today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" }).format(when);
 }
 
-/** The reader's own kind of the language, en-GB perhaps: it decides how a date is written. */
+/** The reader's own kind of the language, en-GB perhaps: it decides how dates, numbers and lists are written. */
 const region = () => navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
 
 /** Several words in a row, as the language joins them. */
-export const listing = (words) => new Intl.ListFormat(language, { type: "conjunction" }).format(words);
+export const listing = (words) => new Intl.ListFormat(region(), { type: "conjunction" }).format(words);
 
 /** Call `again` whenever the language changes. */
 export const onLanguage = (again) => listeners.push(again);
