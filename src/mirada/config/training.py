@@ -127,7 +127,7 @@ class TrainConfig:
     seed: int = 0
     deterministic: bool = False
     gpus: int = 1
-    sync_batch_norm: bool = True  # statistics of the whole batch, however many replicas share it
+    sync_batch_norm: bool | None = None  # batch statistics over all replicas; null: where there are several workers
     accumulate: int = 1  # batches that make one step of the optimizer
     precision: str = "fp32"  # fp32 | bf16 | fp16, of the training; what is written is float32
     xla: bool = False

@@ -29,8 +29,22 @@ _SUM = tf.distribute.ReduceOp.SUM
 Batch = dict[str, Any]
 
 
-def adapt(model: keras.Model, precision: str, synchronize: bool) -> keras.Model:
-    """The same network with the same weights for a training in another precision, or of several replicas.
+class _Repeat(keras.layers.Layer):
+    """What `UpSampling2D` does to the nearest, in operations that XLA can differentiate."""
+
+    def __init__(self, times: tuple[int, int], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.times = times
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """(batch, H, W, channels) -> (batch, times[0] * H, times[1] * W, channels)."""
+        for axis, times in enumerate(self.times, start=1):
+            x = tf.repeat(x, times, axis)
+        return x
+
+
+def adapt(model: keras.Model, precision: str, synchronize: bool, xla: bool) -> keras.Model:
+    """The same network with the same weights for a training in another precision, of several replicas, or with XLA.
 
     Weights stay float32, and so do output layers: a bfloat16 has 8 significant bits, too few for a box's corner.
 
@@ -38,6 +52,7 @@ def adapt(model: keras.Model, precision: str, synchronize: bool) -> keras.Model:
         model: a float32 network.
         precision: a key of POLICIES.
         synchronize: batch normalisations take their statistics over all replicas, in float32.
+        xla: only operations that XLA knows.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -46,6 +61,8 @@ def adapt(model: keras.Model, precision: str, synchronize: bool) -> keras.Model:
             settings["dtype"] = POLICIES[precision]
         if synchronize and isinstance(layer, keras.layers.BatchNormalization):
             settings |= {"synchronized": True, "dtype": "float32"}
+        if xla and isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation == "nearest":
+            return _Repeat(layer.size, name=layer.name, dtype=settings["dtype"])
         return type(layer).from_config(settings)
 
     adapted = keras.models.clone_model(model, clone_function=copy)

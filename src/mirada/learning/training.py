@@ -137,8 +137,9 @@ class Trainer:
     def _make_networks(self, build: Callable[[], keras.Model] | None) -> None:
         """Make what is trained, and the average, which is always the plain float32 network that will be written."""
         config, devices = self.config, self.devices
-        synchronize = config.sync_batch_norm and devices.replicas > 1 and build is None
-        if config.precision == "fp32" and not synchronize and not devices.cluster:
+        synchronize = bool(devices.cluster) if config.sync_batch_norm is None else config.sync_batch_norm
+        synchronize = synchronize and devices.replicas > 1 and build is None
+        if config.precision == "fp32" and not (synchronize or config.xla or devices.cluster):
             with devices.strategy.scope():
                 self.model = (build or self._build)()
                 self.average = build() if build else keras.models.clone_model(self.model)
@@ -148,7 +149,7 @@ class Trainer:
         with devices.strategy.scope() if devices.replicas == 1 else nullcontext():
             self.average = (build or self._build)()
         with devices.strategy.scope():
-            self.model = adapt(self.average, config.precision, synchronize)
+            self.model = adapt(self.average, config.precision, synchronize, config.xla)
 
     # -- resume ----------------------------------------------------------------------------------------------------
 
