@@ -95,18 +95,25 @@ function prepareToken() {
     dialog.close(byId("token").value.trim());
   });
   dialog.addEventListener("cancel", () => (dialog.returnValue = ""));
-  askTokenWith((wrong) => new Promise((resolve) => {
-    byId("token-text").textContent = t(wrong ? "token_wrong" : "token_ask");
-    byId("token").value = "";
-    dialog.returnValue = "";
-    dialog.addEventListener("close", () => {
-      byId("token").value = "";
-      byId("forget").hidden = !dialog.returnValue;
-      resolve(dialog.returnValue || null);
-      dialog.returnValue = "";
-    }, { once: true });
-    dialog.showModal();
-  }));
+  askTokenWith(
+    (wrong) =>
+      new Promise((resolve) => {
+        byId("token-text").textContent = t(wrong ? "token_wrong" : "token_ask");
+        byId("token").value = "";
+        dialog.returnValue = "";
+        dialog.addEventListener(
+          "close",
+          () => {
+            byId("token").value = "";
+            byId("forget").hidden = !dialog.returnValue;
+            resolve(dialog.returnValue || null);
+            dialog.returnValue = "";
+          },
+          { once: true },
+        );
+        dialog.showModal();
+      }),
+  );
   byId("forget").hidden = !hasToken();
   byId("forget").addEventListener("click", () => {
     setToken(null);

@@ -21,8 +21,9 @@ export function iou(a, b) {
 /**
  * Pair two lists of {label, score, box}, best overlap first; boxes of one label before boxes of two.
  *
- * Each object gets one mark, in lists parallel to the given ones: {kind, iou, other} with kind "same", "moved" (one label, little
- * overlap), "label" (another label there) or "only" (no such object in the other list), and `other`, an index of it, or null.
+ * Each object gets one mark, in lists parallel to the given ones: {kind, iou, other} with kind "same", "moved" (one
+ * label, little overlap), "label" (another label there) or "only" (no such object in the other list), and `other`, an
+ * index of it, or null.
  */
 export function compare(left, right) {
   const marks = [left.map(only), right.map(only)];

@@ -17,12 +17,19 @@ export function make(tag, properties = {}, ...children) {
 
 /** A table that scrolls sideways in itself, never the page; `numbers` says which columns hold figures. */
 export function table(head, rows, label) {
-  const cells = (row, tag) => row.map((cell, column) => make(column === 0 && tag === "td" ? "th" : tag, scope(column, tag), cell));
+  const cells = (row, tag) =>
+    row.map((cell, column) => make(column === 0 && tag === "td" ? "th" : tag, scope(column, tag), cell));
   const scope = (column, tag) => (tag === "th" ? { scope: "col" } : column === 0 ? { scope: "row" } : {});
-  return make("div", { class: "scroll", role: "region", "aria-label": label, tabIndex: 0 },
-    make("table", {},
+  return make(
+    "div",
+    { class: "scroll", role: "region", "aria-label": label, tabIndex: 0 },
+    make(
+      "table",
+      {},
       make("thead", {}, make("tr", {}, ...cells(head, "th"))),
-      make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells(row, "td"))))));
+      make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells(row, "td")))),
+    ),
+  );
 }
 
 /** Say something to whoever listens instead of looking. */

@@ -51,7 +51,8 @@ function takeDropped(onFiles, onMistake) {
 }
 
 /** Browsers call every pasted picture image.png. */
-const named = (file) => (file.name === "image.png" ? new File([file], `${t("pasted_image")}.png`, { type: file.type }) : file);
+const named = (file) =>
+  file.name === "image.png" ? new File([file], `${t("pasted_image")}.png`, { type: file.type }) : file;
 
 /** Whether a file is to be sent as an archive; what it really is, the service finds out. */
 export const isArchive = (file) => /\.zip$/i.test(file.name) || /^application\/(x-)?zip/.test(file.type);

@@ -36,7 +36,9 @@ export async function sendJob(files, settings, key = idempotencyKey()) {
   else for (const file of files) form.append("images", file);
   const stop = new AbortController();
   const bar = byId("sending-bar");
-  const words = isArchive(files[0]) ? () => t("uploading_archive", { name: files[0].name }) : () => t("uploading", { count: files.length });
+  const words = isArchive(files[0])
+    ? () => t("uploading_archive", { name: files[0].name })
+    : () => t("uploading", { count: files.length });
   hideMessage();
   byId("sending").hidden = false;
   byId("sending-text").textContent = words();
@@ -51,7 +53,11 @@ export async function sendJob(files, settings, key = idempotencyKey()) {
   };
   try {
     const query = new URLSearchParams(settings);
-    const made = await upload(`/v1/jobs?${query}`, form, { headers: { "Idempotency-Key": key }, signal: stop.signal, onProgress });
+    const made = await upload(`/v1/jobs?${query}`, form, {
+      headers: { "Idempotency-Key": key },
+      signal: stop.signal,
+      onProgress,
+    });
     return made.id;
   } catch (error) {
     if (error.name === "AbortError") say(t("stopped"));
@@ -142,7 +148,10 @@ function take({ state, counts, changed }) {
   Object.assign(job, { state, counts });
   for (const { n, state: now, error } of changed ?? []) Object.assign(job.images[n], { state: now, error });
   draw();
-  updateTiles(job, (changed ?? []).map(({ n }) => n));
+  updateTiles(
+    job,
+    (changed ?? []).map(({ n }) => n),
+  );
   if (Math.floor((10 * settled()) / counts.total) > tenth && !ended()) {
     say(t("job_announce", { done: settled(), total: counts.total }));
   }
@@ -162,15 +171,20 @@ async function finish() {
 function draw() {
   const { counts, state } = job;
   const bar = make("progress", { max: counts.total || 1, value: settled(), "aria-label": t("job_progress") });
-  const facts = [t("job_of", { variant: job.variant, score: job.min_score }), t("job_started", { time: time(job.created_at) })];
+  const facts = [
+    t("job_of", { variant: job.variant, score: job.min_score }),
+    t("job_started", { time: time(job.created_at) }),
+  ];
   if (job.expires_at) facts.push(t("job_expires", { time: time(job.expires_at) }));
   const numbers = [t("job_done_of", { done: counts.done, total: counts.total })];
   if (counts.failed) numbers.push(t("job_failed", { count: counts.failed }));
   if (counts.cancelled) numbers.push(t("job_cancelled", { count: counts.cancelled }));
-  if (!ended()) numbers.push(...outlook());
+  if (!ended() && !lost) numbers.push(...outlook());
   const content = [
     make("div", { class: "job-head" }, make("h2", {}, t("job_title", { count: counts.total })), badge(state)),
-    make("p", { class: "soft" }, `${facts.join(" · ")}.`), bar, make("p", { class: "figures" }, numbers.join(" · ")),
+    make("p", { class: "soft" }, `${facts.join(" · ")}.`),
+    bar,
+    make("p", { class: "figures" }, numbers.join(" · ")),
   ];
   if (lost) content.push(make("p", { class: "note" }, t("job_reconnecting")));
   content.push(ended() ? downloads() : make("div", { class: "actions" }, cancelButton()));
@@ -212,14 +226,24 @@ function cancelButton() {
 function downloads() {
   const { id } = job;
   const buttons = FORMATS.map((format) => {
-    const button = make("button", { type: "button", data: { does: format }, "aria-label": t("download", { format: t(`download_${format}`) }) },
-      t(`download_${format}`));
-    const get = () => download(`/v1/jobs/${encodeURIComponent(id)}/results?format=${format}`, `${id}.${format}`)
-      .catch((error) => showRefusal(error, { retry: get }));
+    const button = make(
+      "button",
+      { type: "button", data: { does: format }, "aria-label": t("download", { format: t(`download_${format}`) }) },
+      t(`download_${format}`),
+    );
+    const get = () =>
+      download(`/v1/jobs/${encodeURIComponent(id)}/results?format=${format}`, `${id}.${format}`).catch((error) =>
+        showRefusal(error, { retry: get }),
+      );
     button.addEventListener("click", get);
     return button;
   });
-  return make("div", { class: "actions", role: "group", "aria-label": t("results") }, make("span", { class: "soft" }, t("results")), ...buttons);
+  return make(
+    "div",
+    { class: "actions", role: "group", "aria-label": t("results") },
+    make("span", { class: "soft" }, t("results")),
+    ...buttons,
+  );
 }
 
 async function listJobs() {
@@ -239,8 +263,14 @@ function drawList() {
     return;
   }
   const rows = jobs.map(({ id, state, counts, created_at: created }) => {
-    const link = make("a", { href: `#jobs/${id}`, "aria-label": t("job_open_label", { count: counts.total, time: time(created) }) }, time(created));
+    const link = make(
+      "a",
+      { href: `#jobs/${id}`, "aria-label": t("job_open_label", { count: counts.total, time: time(created) }) },
+      time(created),
+    );
     return [link, badge(state), t("job_done_of", { done: counts.done, total: counts.total })];
   });
-  byId("jobs").replaceChildren(table([t("column_started"), t("column_state"), t("column_progress")], rows, t("jobs_all")));
+  byId("jobs").replaceChildren(
+    table([t("column_started"), t("column_state"), t("column_progress")], rows, t("jobs_all")),
+  );
 }

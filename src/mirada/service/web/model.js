@@ -25,14 +25,22 @@ function line(model) {
   const sentence = t(`model_line_${model.task}`, { name: model.name, labels: words });
   const standard = model.variants.find((variant) => variant.default) ?? model.variants[0];
   if (standard?.latency_ms_p50 === undefined) return sentence;
-  return `${sentence} ${t("model_cost", { variant: standard.name, size: megabytes(standard.size_bytes), latency: milliseconds(standard.latency_ms_p50) })}`;
+  const values = {
+    variant: standard.name,
+    size: megabytes(standard.size_bytes),
+    latency: milliseconds(standard.latency_ms_p50),
+  };
+  return `${sentence} ${t("model_cost", values)}`;
 }
 
 function card(model) {
   const facts = [
     ["model_task", t(`task_${model.task}`)],
     ["model_labels", model.labels.join(", ")],
-    ["model_input", t("model_input_text", { size: String(model.input_size), channels: t(`channels_${model.channels}`) })],
+    [
+      "model_input",
+      t("model_input_text", { size: String(model.input_size), channels: t(`channels_${model.channels}`) }),
+    ],
     ["model_version", model.version],
     ["model_trained", model.trained_at && time(model.trained_at, true)],
     ["model_commit", model.git_commit?.slice(0, 12)],
@@ -41,13 +49,20 @@ function card(model) {
   ].filter(([, value]) => value);
   const split = known(`split_${model.split}`) ? t(`split_${model.split}`) : model.split;
   const metric = model.metric_name ?? model.metric;
-  return make("article", {},
+  return make(
+    "article",
+    {},
     make("h2", {}, model.name),
-    make("dl", { class: "panel" }, ...facts.map(([key, value]) => make("div", {}, make("dt", {}, t(key)), make("dd", {}, value)))),
+    make(
+      "dl",
+      { class: "panel" },
+      ...facts.map(([key, value]) => make("div", {}, make("dt", {}, t(key)), make("dd", {}, value))),
+    ),
     make("h3", {}, t("model_variants")),
     variants(model, metric),
     make("p", { class: "soft" }, t("model_measured", { metric, split })),
-    make("p", { class: "soft" }, t("model_latency")));
+    make("p", { class: "soft" }, t("model_latency")),
+  );
 }
 
 function variants(model, metric) {
@@ -58,14 +73,26 @@ function variants(model, metric) {
     drop(variant),
     withBar(variant.size_bytes && megabytes(variant.size_bytes), variant.size_bytes / most("size_bytes")),
     variant.size_gzip_bytes ? megabytes(variant.size_gzip_bytes) : t("not_measured"),
-    withBar(variant.latency_ms_p50 && milliseconds(variant.latency_ms_p50), variant.latency_ms_p50 / most("latency_ms_p50")),
+    withBar(
+      variant.latency_ms_p50 && milliseconds(variant.latency_ms_p50),
+      variant.latency_ms_p50 / most("latency_ms_p50"),
+    ),
     variant.latency_ms_p95 ? milliseconds(variant.latency_ms_p95) : t("not_measured"),
   ]);
-  const head = [t("column_variant"), metric, t("column_drop"), t("column_size"), t("column_gzip"), t("column_p50"), t("column_p95")];
+  const head = [
+    t("column_variant"),
+    metric,
+    t("column_drop"),
+    t("column_size"),
+    t("column_gzip"),
+    t("column_p50"),
+    t("column_p95"),
+  ];
   return table(head, rows, t("model_variants"));
 }
 
-const figure = (value, digits) => (value === undefined || value === null ? t("not_measured") : number(Number(value), digits));
+const figure = (value, digits) =>
+  value === undefined || value === null ? t("not_measured") : number(Number(value), digits);
 
 /** With its sign, and its 95 % interval in brackets. */
 function drop({ drop: value, drop_low: low, drop_high: high, name }) {
@@ -76,7 +103,9 @@ function drop({ drop: value, drop_low: low, drop_high: high, name }) {
 
 function signed(value) {
   const text = number(Math.abs(value), 3);
-  return Number(value).toFixed(3) === "0.000" || Number(value).toFixed(3) === "-0.000" ? text : `${value > 0 ? "+" : "−"}${text}`;
+  return Number(value).toFixed(3) === "0.000" || Number(value).toFixed(3) === "-0.000"
+    ? text
+    : `${value > 0 ? "+" : "−"}${text}`;
 }
 
 /** A figure over a bar of its share of the largest. */

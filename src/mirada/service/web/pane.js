@@ -23,9 +23,14 @@ export class Pane {
     this.list = make("ul", { class: "objects", role: "listbox", tabIndex: 0, id: this.id });
     this.bars = make("ol", { class: "bars" });
     this.heading = make("h3", {}, answer.variant);
-    this.element = make("figure", { class: "pane" },
+    this.element = make(
+      "figure",
+      { class: "pane" },
       make("figcaption", {}, this.heading, this.count, this.speed),
-      make("div", { class: "frame" }, this.canvas), this.times, answer.task === "detection" ? this.list : this.bars);
+      make("div", { class: "frame" }, this.canvas),
+      this.times,
+      answer.task === "detection" ? this.list : this.bars,
+    );
     this.picture = new Picture(this.canvas, image, answer.image, onPoint);
     this.list.addEventListener("keydown", (event) => this.walk(event));
     this.list.addEventListener("blur", () => this.onPoint(null));
@@ -42,9 +47,18 @@ export class Pane {
   show(name, found, marks, other) {
     Object.assign(this, { found, marks });
     const { answer } = this;
-    const boxes = found.filter(({ box }) => box).map(({ box, label, score }, index) => (
-      { box, label, score, colour: classColour(answer.labels, label), kind: marks?.[index].kind ?? "same" }));
-    const missing = other?.marks ? other.found.filter((_, index) => other.marks[index].kind === "only").map(({ box }) => box) : [];
+    const boxes = found
+      .filter(({ box }) => box)
+      .map(({ box, label, score }, index) => ({
+        box,
+        label,
+        score,
+        colour: classColour(answer.labels, label),
+        kind: marks?.[index].kind ?? "same",
+      }));
+    const missing = other?.marks
+      ? other.found.filter((_, index) => other.marks[index].kind === "only").map(({ box }) => box)
+      : [];
     this.picture.show(boxes, missing);
     this.speed.textContent = t("time_model", { ms: milliseconds(answer.timings_ms.model) });
     this.times.textContent = this.timing();
@@ -54,7 +68,9 @@ export class Pane {
 
   timing() {
     const { total, ...parts } = this.answer.timings_ms;
-    const words = Object.entries(parts).filter(([part]) => known(`time_part_${part}`)).map(([part, ms]) => t(`time_part_${part}`, { ms: milliseconds(ms) }));
+    const words = Object.entries(parts)
+      .filter(([part]) => known(`time_part_${part}`))
+      .map(([part, ms]) => t(`time_part_${part}`, { ms: milliseconds(ms) }));
     return t("time_total", { ms: milliseconds(total), parts: words.join(", ") });
   }
 
@@ -62,13 +78,27 @@ export class Pane {
     const { answer, found } = this;
     const below = answer.detections.length - found.length;
     this.count.textContent = t("found", { count: found.length }) + (below ? ` · ${t("hidden", { count: below })}` : "");
-    this.canvas.setAttribute("aria-label", t("canvas_label", { name, variant: answer.variant, found: t("found", { count: found.length }) }));
+    this.canvas.setAttribute(
+      "aria-label",
+      t("canvas_label", { name, variant: answer.variant, found: t("found", { count: found.length }) }),
+    );
     this.list.setAttribute("aria-label", t("boxes_list", { variant: answer.variant }));
-    const options = found.map((object, index) => make("li", { role: "option", id: `${this.id}-${index}`, "aria-selected": "false" },
-      swatch(classColour(answer.labels, object.label)),
-      make("span", { class: "label" }, object.label), make("span", { class: "score" }, number(object.score, 2)),
-      make("span", { class: "soft place" }, place(object.box)), this.differs(index, other)));
-    this.list.replaceChildren(...(options.length ? options : [make("li", { class: "soft", role: "option", "aria-disabled": "true" }, t("none_found"))]));
+    const options = found.map((object, index) =>
+      make(
+        "li",
+        { role: "option", id: `${this.id}-${index}`, "aria-selected": "false" },
+        swatch(classColour(answer.labels, object.label)),
+        make("span", { class: "label" }, object.label),
+        make("span", { class: "score" }, number(object.score, 2)),
+        make("span", { class: "soft place" }, place(object.box)),
+        this.differs(index, other),
+      ),
+    );
+    this.list.replaceChildren(
+      ...(options.length
+        ? options
+        : [make("li", { class: "soft", role: "option", "aria-disabled": "true" }, t("none_found"))]),
+    );
     this.point(null);
   }
 
@@ -83,7 +113,9 @@ export class Pane {
     if (mark.kind === "only") {
       const { box, label } = this.found[index];
       const shown = new Set(other.found);
-      const below = detections.find((there) => !shown.has(there) && there.label === label && iou(there.box, box) >= SAME_OBJECT_IOU);
+      const below = detections.find(
+        (there) => !shown.has(there) && there.label === label && iou(there.box, box) >= SAME_OBJECT_IOU,
+      );
       words = below ? t("only_but", { variant, score: number(below.score, 2) }) : t("only_not");
     }
     return make("span", { class: "differs", data: { kind: mark.kind } }, words);
@@ -93,28 +125,43 @@ export class Pane {
     const { answer } = this;
     const [{ label, score }] = answer.detections;
     this.count.textContent = label;
-    this.canvas.setAttribute("aria-label", t("canvas_label",
-      { name, variant: answer.variant, found: `${label}, ${number(score, 2)}` }));
+    this.canvas.setAttribute(
+      "aria-label",
+      t("canvas_label", { name, variant: answer.variant, found: `${label}, ${number(score, 2)}` }),
+    );
     const theirs = new Map(other?.pane.answer.probabilities.map((entry) => [entry.label, entry.score]));
     const sorted = [...answer.probabilities].sort((a, b) => b.score - a.score).slice(0, MOST_BARS);
     this.bars.setAttribute("aria-label", t("probabilities"));
-    this.bars.replaceChildren(...sorted.map((entry) => {
-      const fill = make("span", { class: "fill" });
-      fill.style.width = `${100 * entry.score}%`;
-      fill.style.backgroundColor = classColour(answer.labels, entry.label);
-      const points = 100 * (entry.score - (theirs.get(entry.label) ?? entry.score));
-      const change = other && Math.abs(points) >= 0.05 ? ` (${points > 0 ? "+" : "−"}${number(Math.abs(points), 1)})` : "";
-      return make("li", { class: entry.label === label ? "chosen" : "" }, make("span", { class: "label" }, entry.label),
-        make("span", { class: "track", "aria-hidden": "true" }, fill),
-        make("span", { class: "score" }, `${number(100 * entry.score, 1)} %`, make("span", { class: "soft" }, change)));
-    }));
+    this.bars.replaceChildren(
+      ...sorted.map((entry) => {
+        const fill = make("span", { class: "fill" });
+        fill.style.width = `${100 * entry.score}%`;
+        fill.style.backgroundColor = classColour(answer.labels, entry.label);
+        const points = 100 * (entry.score - (theirs.get(entry.label) ?? entry.score));
+        const change =
+          other && Math.abs(points) >= 0.05 ? ` (${points > 0 ? "+" : "−"}${number(Math.abs(points), 1)})` : "";
+        return make(
+          "li",
+          { class: entry.label === label ? "chosen" : "" },
+          make("span", { class: "label" }, entry.label),
+          make("span", { class: "track", "aria-hidden": "true" }, fill),
+          make(
+            "span",
+            { class: "score" },
+            `${number(100 * entry.score, 1)} %`,
+            make("span", { class: "soft" }, change),
+          ),
+        );
+      }),
+    );
   }
 
   /** Bring one object out in the picture and the list, or none with null. */
   point(index) {
     this.picture.point(index);
     this.active = index;
-    for (const [place, option] of [...this.list.children].entries()) option.setAttribute("aria-selected", String(place === index));
+    for (const [place, option] of [...this.list.children].entries())
+      option.setAttribute("aria-selected", String(place === index));
     if (index === null) this.list.removeAttribute("aria-activedescendant");
     else this.list.setAttribute("aria-activedescendant", `${this.id}-${index}`);
   }

@@ -46,7 +46,12 @@ export class Picture {
     const scale = this.size.width / this.canvas.clientWidth;
     let best = null;
     let smallest = Infinity;
-    for (const [index, { box: [x1, y1, x2, y2] }] of this.boxes.entries()) {
+    for (const [
+      index,
+      {
+        box: [x1, y1, x2, y2],
+      },
+    ] of this.boxes.entries()) {
       const area = (x2 - x1) * (y2 - y1);
       const inside = x * scale >= x1 && x * scale <= x2 && y * scale >= y1 && y * scale <= y2;
       if (inside && area < smallest) [best, smallest] = [index, area];

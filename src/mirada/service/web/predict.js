@@ -110,7 +110,7 @@ function predict(file, variant, signal) {
   return getJson(`/v1/predict?${query}`, { method: "POST", body: form, signal });
 }
 
-/** A picture of a kind that this browser can't show, TIFF perhaps, as the service shows it: with the boxes above 1, which is none. */
+/** A picture that this browser can't show, TIFF perhaps, as the service shows it: with the boxes above 1, so with none. */
 async function rendered(file, signal) {
   if (model?.task !== "detection") return null; // there the one answer would be drawn into it
   const form = new FormData();
@@ -171,8 +171,14 @@ function update() {
   byId("result-note").hidden = image.picture.bitmap !== null;
   byId("result-note").textContent = t("picture_unseen");
   byId("result-summary").replaceChildren(...summary(marks));
-  byId("details").replaceChildren(make("p", { class: "soft" }, t("time_note"),
-    marks[0] ? ` ${t("matching_note", { percent: 100 * MOVED_IOU })}` : ""));
+  byId("details").replaceChildren(
+    make(
+      "p",
+      { class: "soft" },
+      t("time_note"),
+      marks[0] ? ` ${t("matching_note", { percent: 100 * MOVED_IOU })}` : "",
+    ),
+  );
   clearTimeout(saying);
   saying = setTimeout(() => say(panes.map((pane) => spoken(pane.answer)).join(" ")), 700);
 }
@@ -187,7 +193,9 @@ function point(side, index) {
 function summary(marks) {
   if (panes.length === 1) return [];
   const answers = panes.map((pane) => pane.answer);
-  const lines = [make("strong", {}, marks[0] && answers[0].task === "detection" ? boxDifferences(marks) : labelDifference(answers))];
+  const lines = [
+    make("strong", {}, marks[0] && answers[0].task === "detection" ? boxDifferences(marks) : labelDifference(answers)),
+  ];
   if (marks[0]) lines.push(kinds(marks, answers));
   lines.push(make("span", {}, speeds(answers)));
   return lines;
@@ -216,7 +224,13 @@ function kinds([left, right], answers) {
     ["", counts.same, "count_same"],
   ].filter(([, count]) => count > 0);
   const chips = rows.map(([sign, count, key, variant]) =>
-    make("li", {}, make("span", { class: "sign", "aria-hidden": "true", data: { sign } }, sign), t(key, { count, variant })));
+    make(
+      "li",
+      {},
+      make("span", { class: "sign", "aria-hidden": "true", data: { sign } }, sign),
+      t(key, { count, variant }),
+    ),
+  );
   if (rows.some(([sign]) => sign === "+")) {
     chips.push(make("li", {}, make("span", { class: "ghost", "aria-hidden": "true" }), t("legend_missing")));
   }
@@ -226,6 +240,11 @@ function kinds([left, right], answers) {
 function speeds(answers) {
   const [fast, slow] = [...answers].sort((a, b) => a.timings_ms.model - b.timings_ms.model);
   const ratio = slow.timings_ms.model / fast.timings_ms.model;
-  const values = { fast: fast.variant, slow: slow.variant, fast_ms: milliseconds(fast.timings_ms.model), slow_ms: milliseconds(slow.timings_ms.model) };
+  const values = {
+    fast: fast.variant,
+    slow: slow.variant,
+    fast_ms: milliseconds(fast.timings_ms.model),
+    slow_ms: milliseconds(slow.timings_ms.model),
+  };
   return ratio < 1.05 ? t("as_fast", values) : t("faster", { ...values, ratio: number(ratio, 1) });
 }

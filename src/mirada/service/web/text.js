@@ -22,7 +22,9 @@ export function t(key, values = {}) {
   let text = STRINGS[language][key];
   if (text === undefined) throw new Error(`strings.js has no ${key} in ${language}`);
   if (typeof text === "object") text = text[new Intl.PluralRules(language).select(values.count)] ?? text.other;
-  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name]));
+  return text.replace(/\{(\w+)\}/g, (_, name) =>
+    typeof values[name] === "number" ? number(values[name]) : values[name],
+  );
 }
 
 /** Whether strings.js has this key: for words that the API chooses. */
@@ -30,7 +32,10 @@ export const known = (key) => Object.hasOwn(STRINGS.en, key);
 
 /** A number with `digits` decimals, or with up to three. */
 export function number(value, digits) {
-  const exactly = digits === undefined ? { maximumFractionDigits: 3 } : { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  const exactly =
+    digits === undefined
+      ? { maximumFractionDigits: 3 }
+      : { minimumFractionDigits: digits, maximumFractionDigits: digits };
   return new Intl.NumberFormat(region(), exactly).format(value);
 }
 
@@ -44,7 +49,10 @@ export const megabytes = (bytes) => number(bytes / 1e6, 2);
 export function time(iso, whole = false) {
   const when = new Date(iso);
   const today = !whole && when.toDateString() === new Date().toDateString();
-  return new Intl.DateTimeFormat(region(), today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" }).format(when);
+  return new Intl.DateTimeFormat(
+    region(),
+    today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" },
+  ).format(when);
 }
 
 /** The reader's own kind of the language, en-GB perhaps: it decides how dates, numbers and lists are written. */
@@ -59,7 +67,8 @@ export const onLanguage = (again) => listeners.push(again);
 /** Every element that names its text (data-text) or its label (data-label) gets it. */
 export function fill(root = document) {
   for (const element of root.querySelectorAll("[data-text]")) element.textContent = t(element.dataset.text);
-  for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));
+  for (const element of root.querySelectorAll("[data-label]"))
+    element.setAttribute("aria-label", t(element.dataset.label));
 }
 
 /** Put the choice of languages into a select element, and the page into the language. */

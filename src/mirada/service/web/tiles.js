@@ -15,9 +15,12 @@ let urls = []; // of thumbnails, to be given back
 let open = null; // number of the image in the viewer
 let openUrl = null;
 
-const watcher = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting) want(Number(target.dataset.n));
-}, { rootMargin: "200px" });
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) want(Number(target.dataset.n));
+  },
+  { rootMargin: "200px" },
+);
 
 /** Wire the viewer's buttons, once. */
 export function prepareTiles() {
@@ -59,8 +62,13 @@ export function updateTiles(shown, numbers) {
 function makeTile({ n, name }) {
   const image = make("img", { alt: "", width: 256, height: 256, hidden: true });
   const state = make("span", { class: "tile-state" });
-  const button = make("button", { type: "button", class: "tile", data: { n: String(n) } },
-    make("span", { class: "thumb" }, image), make("span", { class: "tile-name", title: name }, name), state);
+  const button = make(
+    "button",
+    { type: "button", class: "tile", data: { n: String(n) } },
+    make("span", { class: "thumb" }, image),
+    make("span", { class: "tile-name", title: name }, name),
+    state,
+  );
   button.addEventListener("click", () => view(n));
   return { item: make("li", {}, button), button, image, state };
 }
