@@ -15,12 +15,14 @@ from omegaconf import DictConfig
 from mirada.cli import launch
 from mirada.config import parse
 from mirada.objectives import check_experiment, value_of
+from mirada.peers import refuse_cluster
 from mirada.stages import experiment
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="experiment")
 def main(cfg: DictConfig) -> object:
     """Check the configuration of every stage, then run them one after the other."""
+    refuse_cluster("experiment.py")
     config = parse(cfg)
     overrides = list(HydraConfig.get().overrides.task)
     stages = experiment.compose_stages(overrides, config.output_dir, config.recipe)

@@ -24,7 +24,7 @@ from mirada.cores import available_threads
 from mirada.errors import MiradaError
 from mirada.fingerprint import job_key
 from mirada.peers import Cluster, meet, read_cluster
-from mirada.records import Dataset, load_dataset
+from mirada.records import Dataset
 from mirada.tasks import get_task
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(config: TrainConfig) -> float:
         Pruned: a search stops the training as hopeless.
     """
     cluster = read_cluster()
-    dataset = load_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
+    dataset = open_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
     _check(config, dataset, cluster)
     task = get_task(dataset.task)
     if config.learning_rate is None:
@@ -125,7 +125,7 @@ def _devices(config: TrainConfig, cluster: Cluster | None) -> Devices:
     devices = choose_devices(config.gpus, cluster)
     print(devices.sentence, flush=True)
     if config.precision != "fp32" and not devices.gpus_physical and devices.is_chief:
-        print(f"precision={config.precision} saves time on a GPU; on this CPU it takes more")
+        print(f"precision={config.precision} saves time on a GPU, not on a CPU")
     return devices
 
 
@@ -219,6 +219,7 @@ def _time_naive(config: TrainConfig, dataset: Dataset, devices: Devices, card: C
 def _write_timings(naive: InputTiming | None, trainer: Trainer, output_dir: Path) -> None:
     if naive:
         from mirada.learning.input_timing import own_timing, write_timings
+from mirada.stored_data import open_dataset
 
         write_timings([naive, own_timing(trainer)], output_dir)
 
