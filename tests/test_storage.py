@@ -19,11 +19,10 @@ from moto.server import ThreadedMotoServer
 
 from mirada.config import DataConfig, FetchConfig, PreprocessConfig, SourceConfig, SplitConfig
 from mirada.errors import MiradaError
-from mirada.records import load_dataset
 from mirada.shapes import draw_shapes, write_voc
 from mirada.stages import fetch, preprocess
 from mirada.storage import Store, is_url, without_password
-from mirada.stored_data import publish_dataset
+from mirada.stored_data import open_dataset, publish_dataset
 
 ROOT = Path(__file__).parents[1]
 KEYS = {
@@ -170,8 +169,8 @@ def test_there_and_back(s3: Any, tmp_path: Path) -> None:
     assert keys(s3, "made/") == sorted([f"made/processed/{name}" for name in expected] + ["made/processed.timing.json"])
     for name, content in expected.items():
         assert s3.get_object(Bucket="photos", Key=f"made/processed/{name}")["Body"].read() == content
-    dataset = load_dataset("s3://photos/made/processed/", verify=True)
-    assert dataset.digest == load_dataset(tmp_path / "here").digest
+    dataset = open_dataset("s3://photos/made/processed/", verify=True)
+    assert dataset.digest == open_dataset(tmp_path / "here").digest
     assert len(list(dataset.examples("train"))) == dataset.splits["train"]["images"]
     assert json.loads(Path(f"{dataset.folder}.timing.json").read_text())["images"] == 15
     assert not list((tmp_path / "cache" / "outgoing").glob(".*"))
@@ -179,26 +178,26 @@ def test_there_and_back(s3: Any, tmp_path: Path) -> None:
 
 def test_the_copy_is_read_again_and_mended(s3: Any, tmp_path: Path) -> None:
     preprocess.run(preprocess_config(draw(tmp_path / "raw"), "s3://photos/processed"))
-    first = load_dataset("s3://photos/processed")
+    first = open_dataset("s3://photos/processed")
     shard = first.shards("train")[0]
     before = shard.stat().st_mtime_ns
-    assert load_dataset("s3://photos/processed", verify=True).folder == first.folder
+    assert open_dataset("s3://photos/processed", verify=True).folder == first.folder
     assert shard.stat().st_mtime_ns == before
     content = shard.read_bytes()
     shard.write_bytes(content[:-1] + b"?")
-    load_dataset("s3://photos/processed", verify=True)
+    open_dataset("s3://photos/processed", verify=True)
     assert shard.read_bytes() == content
     shard.unlink()
-    load_dataset("s3://photos/processed")
+    open_dataset("s3://photos/processed")
     assert shard.read_bytes() == content
 
 
 def test_another_data_set_replaces_the_old_one(s3: Any, tmp_path: Path) -> None:
     s3.put_object(Bucket="photos", Key="processed/notes.txt", Body=b"mine")
     preprocess.run(preprocess_config(draw(tmp_path / "raw"), "s3://photos/processed"))
-    old = load_dataset("s3://photos/processed")
+    old = open_dataset("s3://photos/processed")
     preprocess.run(preprocess_config(draw(tmp_path / "few", 8), "s3://photos/processed"))
-    new = load_dataset("s3://photos/processed", verify=True)
+    new = open_dataset("s3://photos/processed", verify=True)
     assert new.digest != old.digest and new.folder != old.folder
     assert list(old.examples("test")), "a reader of the old copy is not disturbed"
     shards = {f"processed/{path.name}" for split in new.splits for path in new.shards(split)}
@@ -224,7 +223,7 @@ def test_an_interrupted_upload_is_no_data_set(s3: Any, tmp_path: Path, monkeypat
     for key, value in {**KEYS, "AWS_ENDPOINT_URL": s3.meta.endpoint_url, "MIRADA_CACHE": str(tmp_path)}.items():
         monkeypatch.setenv(key, value)
     with pytest.raises(MiradaError, match=r"^s3://photos/processed/dataset\.json is missing: run the preprocess stage"):
-        load_dataset("s3://photos/processed")
+        open_dataset("s3://photos/processed")
 
 
 def test_a_shard_that_is_not_the_one_named(s3: Any, tmp_path: Path) -> None:
@@ -234,7 +233,7 @@ def test_a_shard_that_is_not_the_one_named(s3: Any, tmp_path: Path) -> None:
     with pytest.raises(
         MiradaError, match=rf"^s3://photos/{name} is not the one that dataset.json names: run the prepro"
     ):
-        load_dataset("s3://photos/processed")
+        open_dataset("s3://photos/processed")
 
 
 def test_a_dataset_json_that_names_a_file_elsewhere(s3: Any, tmp_path: Path) -> None:
@@ -245,7 +244,7 @@ def test_a_dataset_json_that_names_a_file_elsewhere(s3: Any, tmp_path: Path) -> 
     ):
         s3.put_object(Bucket="photos", Key="processed/dataset.json", Body=content)
         with pytest.raises(MiradaError, match=r"^s3://photos/processed/dataset\.json is corrupt: run the"):
-            load_dataset("s3://photos/processed")
+            open_dataset("s3://photos/processed")
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------

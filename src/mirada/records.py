@@ -22,7 +22,6 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from mirada.errors import MiradaError
-from mirada.storage import is_url
 
 SPLITS = ("train", "val", "test")
 
@@ -226,16 +225,12 @@ def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
     """Read `dataset.json` and check that its shards are there.
 
     Args:
-        folder: the output folder of the preprocess stage, or its URL in a store: then a copy in the cache is read.
+        folder: the output folder of the preprocess stage.
         verify: also compare each shard's sha256, which reads every byte.
 
     Raises:
-        MiradaError: the stage has not run, a file is missing or damaged, or the store fails.
+        MiradaError: the stage has not run, or a file is missing or damaged.
     """
-    if is_url(folder):
-        from mirada.stored_data import copy_dataset
-
-        folder, verify = copy_dataset(str(folder), verify=verify), False
     folder = Path(folder)
     path = folder / "dataset.json"
     if not path.is_file():

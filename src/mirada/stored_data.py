@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mirada.errors import MiradaError
-from mirada.records import sha256_of
+from mirada.records import Dataset, load_dataset, sha256_of
 from mirada.shards import DATA_SET_FILE
-from mirada.storage import Store, StoredFile, cache_dir, digest_listing
+from mirada.storage import Store, StoredFile, cache_dir, digest_listing, is_url
 
 _KEY_DIGITS = 20  # of a sha256 in a folder's name
 
@@ -38,6 +38,21 @@ def publish_dataset(built: Path, store: Store) -> None:
     store.put(file for file in files if file.name != "dataset.json")
     store.remove(old - {file.name for file in files} - {"dataset.json"})
     store.put(file for file in files if file.name == "dataset.json")
+
+
+def open_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
+    """The data set of a folder, or of a URL in a store: then of its copy in the cache.
+
+    Args:
+        folder: what preprocess wrote.
+        verify: also compare each shard's sha256, which reads every byte.
+
+    Raises:
+        MiradaError: the stage has not run, a file is missing or damaged, or the store fails.
+    """
+    if is_url(folder):
+        return load_dataset(copy_dataset(str(folder), verify=verify))
+    return load_dataset(folder, verify=verify)
 
 
 def copy_dataset(url: str, *, verify: bool = False) -> Path:

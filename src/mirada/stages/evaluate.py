@@ -29,8 +29,9 @@ from mirada.page import Picture, Report, draw_plots, render_page
 from mirada.pareto import points_of, smallest_variant, tradeoff_table
 from mirada.provenance import describe_protocol, describe_provenance, provenance_tags
 from mirada.quantization_record import load_variants, read_quantization
-from mirada.records import Dataset, Example, load_dataset
+from mirada.records import Dataset, Example
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
+from mirada.stored_data import open_dataset
 from mirada.tasks import Task, get_task
 from mirada.tasks.base import REFERENCE, ms_text
 from mirada.training_record import check_published, compare_published, read_training
@@ -58,7 +59,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     """
     started = time.perf_counter()
     check_published(config.published)
-    card, dataset = load_card(config.model_dir), load_dataset(config.data_dir)
+    card, dataset = load_card(config.model_dir), open_dataset(config.data_dir)
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
     _check_judging(config, card, variants)

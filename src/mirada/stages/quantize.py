@@ -27,7 +27,8 @@ from mirada.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.layer_plot import plot_layers
 from mirada.litert import float_operators, gzip_size
 from mirada.operator_times import time_operators
-from mirada.records import Dataset, load_dataset
+from mirada.records import Dataset
+from mirada.stored_data import open_dataset
 from mirada.tasks import get_task
 from mirada.tasks.base import ms_text
 
@@ -50,7 +51,7 @@ def run(config: QuantizeConfig) -> None:
             that claims int8 holds float operators, or, with on_miss=fail, no rung keeps within the budget.
     """
     card = load_card(config.model_dir)
-    dataset = load_dataset(config.data_dir)
+    dataset = open_dataset(config.data_dir)
     _check(config, card, dataset)
     if card.run_id:
         tracking.check(config.tracking)

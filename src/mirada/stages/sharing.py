@@ -20,9 +20,10 @@ from mirada.card import load_card, save_card
 from mirada.config import TrainConfig
 from mirada.errors import MiradaError
 from mirada.fingerprint import job_key
-from mirada.records import load_dataset, sha256_of
+from mirada.records import sha256_of
 from mirada.run_copy import read_names, read_record, write_metrics
 from mirada.stage_store import StageStore, unlink_shared
+from mirada.stored_data import open_dataset
 from mirada.sweep import job_name, job_tags, note, params_of
 from mirada.tasks import get_task
 
@@ -196,7 +197,7 @@ def _read(stage: str, config: Any, known: list[str]) -> tuple[dict[str, Any] | N
 
 def _record_training(config: TrainConfig, record: Mapping[str, Any]) -> None:
     """Give the job a run of its own that says what the trained one does, and a card that names it."""
-    output_dir, dataset = Path(config.output_dir), load_dataset(config.data_dir)
+    output_dir, dataset = Path(config.output_dir), open_dataset(config.data_dir)
     own = {k: v for k, v in params_of(config).items() if k.endswith("_dir") or k.startswith("tracking.")}
     timing = {name: values for name, values in record["metrics"].items() if not name.startswith("preprocess_")}
     tags = _tags(record, config.output_dir) | {TRAINED_IN: record["run_id"]}

@@ -25,6 +25,7 @@ from mirada.errors import MiradaError
 from mirada.fingerprint import job_key
 from mirada.peers import Cluster, meet, read_cluster
 from mirada.records import Dataset
+from mirada.stored_data import open_dataset
 from mirada.tasks import get_task
 
 if TYPE_CHECKING:
@@ -219,7 +220,6 @@ def _time_naive(config: TrainConfig, dataset: Dataset, devices: Devices, card: C
 def _write_timings(naive: InputTiming | None, trainer: Trainer, output_dir: Path) -> None:
     if naive:
         from mirada.learning.input_timing import own_timing, write_timings
-from mirada.stored_data import open_dataset
 
         write_timings([naive, own_timing(trainer)], output_dir)
 
