@@ -191,8 +191,8 @@ def _refuse_urls(config: Any) -> None:
         value, name = getattr(config, entry.name), entry.name
         if name.endswith("_dir") and is_url(value) and name not in URL_FOLDERS.get(type(config), ("data_dir",)):
             raise MiradaError(
-                f"{name}={value}: only a folder of this machine will do here; preprocess writes to a store, and data_dir and "
-                "data.path read from one."
+                f"{name}={value}: only a folder of this machine will do here; preprocess writes to a store, and data_dir "
+                "and data.path read from one."
             )
 
 
