@@ -246,15 +246,19 @@ function downloads() {
   );
 }
 
-async function listJobs() {
+/** The list, and again while a job in it runs; a look that nobody asked for may fail in silence. */
+async function listJobs(unasked = false) {
   clearTimeout(listing);
+  let again = unasked;
   try {
     ({ jobs } = await getJson("/v1/jobs", { signal: following.signal }));
     drawList();
-    if (jobs.some(({ state }) => state === "queued" || state === "running")) listing = setTimeout(listJobs, LIST_MS);
+    again = jobs.some(({ state }) => state === "queued" || state === "running");
   } catch (error) {
-    showRefusal(error, { retry: listJobs });
+    if (error.name === "AbortError") return;
+    if (!unasked) showRefusal(error, { retry: listJobs });
   }
+  if (again) listing = setTimeout(listJobs, LIST_MS, true);
 }
 
 function drawList() {
