@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from mirada.config import AugmentConfig
-from mirada.learning.augment import augment
+from mirada.learning.augment import augment, change_images, draw_changes
 
 STILL = {
     "flip_horizontal": False, "scale_min": 1.0, "scale_max": 1.0,
@@ -42,6 +42,19 @@ def test_the_box_stays_around_the_object(seed):
     x1, y1, x2, y2 = boxes[0]
     seen = [bright[:, 1].min(), bright[:, 0].min(), bright[:, 1].max() + 1, bright[:, 0].max() + 1]
     assert np.abs(np.array(seen) - [x1, y1, x2, y2]).max() <= 1.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_crop_is_the_warp_without_small_turns(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
+    config = AugmentConfig(**STILL | {
+        "flip_horizontal": True, "flip_vertical": True, "rotate_90": True, "scale_min": 0.6, "scale_max": 1.0,
+    })  # fmt: skip
+    changes = {key: value[None] for key, value in draw_changes(tf.constant([seed, 2]), 64, 3, config).items()}
+    warped = {"to_source": changes["to_source"]}
+    assert changes.keys() == {"to_source", "window", "transposed"}
+    inner = (slice(None), slice(2, -2), slice(2, -2))  # half a pixel beyond the border one is padding, the other a mixture
+    np.testing.assert_allclose(change_images(noise, changes)[inner], change_images(noise, warped)[inner], atol=0.05)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,9 +1,9 @@
 """Random changes to training images, with their boxes.
 
-One affine warp does crop, scale, flips, quarter turns and small turns; one matrix does brightness, contrast, saturation
-and hue. Every draw comes from a seed given from outside, so the same epoch of the same seed sees the same images, also
-after a resume. `draw_changes` decides for one image; `change_images` and `change_boxes` carry out the decisions of a whole
-batch, each image by itself and with exact sums, so that the size of the batch makes no difference.
+One affine warp does crop, scale, flips, quarter turns and small turns; one matrix does contrast, saturation and hue. Every
+draw comes from a seed given from outside, so the same epoch of the same seed sees the same images, also after a resume.
+`draw_changes` decides for one image; `change_images` and `change_boxes` carry out the decisions of a whole batch, each image
+by itself and with exact sums, so that the size of the batch makes no difference.
 """
 
 from __future__ import annotations
@@ -53,14 +53,18 @@ def draw_changes(seed: tf.Tensor, side: int, channels: int, config: AugmentConfi
         config: how much.
 
     Returns:
-        to_source (2, 3): takes a point of the new image to the old one; colour (3, 3) for RGB: takes old colours to new
-        ones; contrast () and brightness (), in 0..255. What `config` does not ask for is absent.
+        to_source (2, 3): takes a point of the new image to the old one; without small turns also window (4,), what
+        CropAndResize takes, and with quarter turns transposed (), whether rows and columns change places before; colour
+        (3, 3) for RGB: takes old colours to new ones; contrast () and brightness (), in 0..255. What `config` does not ask
+        for is absent.
     """
     draws = tf.random.stateless_uniform((12,), seed)
     changes = {}
     moves = config.flip_horizontal or config.flip_vertical or config.rotate_90 or config.rotate_degrees > 0
     if moves or (config.scale_min, config.scale_max) != (1.0, 1.0):
         changes["to_source"] = _warp(draws, float(side), config)
+        if not config.rotate_degrees:
+            changes |= _window(changes["to_source"], float(side), config.rotate_90)
     signed = 2 * draws[6:] - 1
     if channels == 3 and (config.saturation or config.hue):
         changes["colour"] = _colour_matrix(signed, config)
@@ -74,7 +78,9 @@ def draw_changes(seed: tf.Tensor, side: int, channels: int, config: AugmentConfi
 def change_images(images: tf.Tensor, changes: Changes) -> tf.Tensor:
     """Carry out the changes on (B, S, S, C) images in 0..255; gives float32 in 0..255."""
     images = tf.cast(images, tf.float32)
-    if "to_source" in changes:
+    if "window" in changes:
+        images = _crop(images, changes)
+    elif "to_source" in changes:
         half = tf.fill(
             (2, 1), 0.5
         )  # pixel i covers i..i+1, its centre is i + 0.5; the op counts centres as whole numbers
@@ -92,18 +98,36 @@ def change_images(images: tf.Tensor, changes: Changes) -> tf.Tensor:
     return _recolour(images, changes)
 
 
+def _crop(images: tf.Tensor, changes: Changes) -> tf.Tensor:
+    """What the projective transform does where rows stay rows or become columns, in a third of its time.
+
+    Less than a pixel beyond the border it gives the padding, where the other one mixes it with the last pixel.
+    """
+    if "transposed" in changes:
+        turned = tf.transpose(images, (0, 2, 1, 3))
+        images = tf.where(changes["transposed"][:, None, None, None], turned, images)
+    return tf.raw_ops.CropAndResize(
+        image=images,
+        boxes=changes["window"],
+        box_ind=tf.range(tf.shape(images)[0]),
+        crop_size=tf.shape(images)[1:3],
+        method="bilinear",
+        extrapolation_value=PADDING,
+    )
+
+
 def _recolour(images: tf.Tensor, changes: Changes) -> tf.Tensor:
     if not changes.keys() & {"colour", "contrast", "brightness"}:
         return images
-    shift = tf.zeros(())
-    coloured = images
+    shift, gain = tf.zeros(()), tf.ones((1, 1, 1, 1))
     if "contrast" in changes:
-        contrast = changes["contrast"][:, None, None, None]
-        shift = _mean(images) * (1 - contrast)
-        coloured = images * contrast
-    if "colour" in changes:
-        flat = tf.reshape(coloured, (tf.shape(images)[0], -1, 3))
-        coloured = tf.reshape(tf.matmul(flat, changes["colour"], transpose_b=True), tf.shape(images))
+        gain = changes["contrast"][:, None, None, None]
+        shift = _mean(images) * (1 - gain)
+    if "colour" in changes:  # its rows sum to 1: grey, and so the mean's share of each colour, stays
+        flat = tf.reshape(images, (tf.shape(images)[0], -1, 3))
+        coloured = tf.reshape(tf.matmul(flat, changes["colour"] * gain[..., 0], transpose_b=True), tf.shape(images))
+    else:
+        coloured = images * gain
     if "brightness" in changes:
         shift += changes["brightness"][:, None, None, None]
     return tf.clip_by_value(coloured + shift, 0.0, 255.0)
@@ -165,6 +189,18 @@ def _warp(draws: tf.Tensor, side: float, config: AugmentConfig) -> tf.Tensor:
     matrix = matrix * scale
     centre = tf.fill((2, 1), side / 2)
     return tf.concat([matrix, shift[:, None] + centre * scale - tf.linalg.matmul(matrix, centre)], 1)
+
+
+def _window(to_source: tf.Tensor, side: float, turns: bool) -> Changes:
+    """The same as corners (y1, x1, y2, x2) in shares of side - 1, from the first pixel's centre to the last one's."""
+    upright = to_source
+    changes = {}
+    if turns:
+        changes["transposed"] = tf.equal(to_source[0, 0], 0.0)
+        upright = tf.where(changes["transposed"], to_source[::-1], to_source)
+    scale, shift = tf.linalg.diag_part(upright[:, :2]), upright[:, 2]
+    ends = tf.stack([0.5 * scale + shift - 0.5, (side - 0.5) * scale + shift - 0.5]) / (side - 1)
+    return changes | {"window": tf.reshape(ends[:, ::-1], (4,))}
 
 
 def _sign(draw: tf.Tensor) -> tf.Tensor:

@@ -152,6 +152,10 @@ class TrainingInput:
         self._dataset, self._augmentation, self._seed = dataset, augmentation, seed
         self._scale, self._offset = scale, offset
         self._calls = (workers or tf.data.AUTOTUNE) if self.settings.parallel else None
+        # Traced once, not for every epoch, which on a small data set would wait for it noticeably.
+        self._parse_numbered = tf.function(lambda index, record: (index, self._parse(record)))
+        self._draw_changes = tf.function(self._draw)
+        self._change_batch = tf.function(self._change if self.settings.vectorize else self._change_one)
         shards = dataset.shards("train")
         self._records = read_records(shards, self.settings.interleave)
         self._most_boxes = _most_boxes(self._records) if dataset.task == "detection" else 1
@@ -181,21 +185,22 @@ class TrainingInput:
         if self._parts > 1:
             order = order.filter(lambda index, _: index % self.batch_size // mine == self._part)
         if self._decoded is None:
-            order = order.map(lambda index, record: (index, self._parse(record)), self._calls)
-        drawn = order.map(lambda index, example: self._draw(example, index, number), self._calls)
+            order = order.map(self._parse_numbered, self._calls)
+        epoch = tf.constant(number, tf.int64)
+        drawn = order.map(lambda index, example: self._draw_changes(example, index, epoch), self._calls)
         if self.settings.vectorize:
-            batches = drawn.batch(mine, drop_remainder=True).map(self._change, self._calls)
+            batches = drawn.batch(mine, drop_remainder=True).map(self._change_batch, self._calls)
         else:
-            batches = drawn.map(self._change_one, self._calls).batch(mine, drop_remainder=True)
+            batches = drawn.map(self._change_batch, self._calls).batch(mine, drop_remainder=True)
         if self.settings.prefetch:
             batches = batches.prefetch(2)
         return batches.with_options(_options())
 
-    def _draw(self, example: Tensors, index: tf.Tensor, epoch: int) -> tuple[Tensors, Tensors]:
+    def _draw(self, example: Tensors, index: tf.Tensor, epoch: tf.Tensor) -> tuple[Tensors, Tensors]:
         """The example, and what is to be done to it."""
         if self._augmentation is None:
             return example, {}
-        seed = tf.stack([tf.constant(self._seed * 100_003 + epoch, tf.int64), index])
+        seed = tf.stack([self._seed * 100_003 + epoch, index])
         return example, draw_changes(seed, self._dataset.input_size, self._dataset.channels, self._augmentation)
 
     def _change_one(self, example: Tensors, changes: Tensors) -> Tensors:
