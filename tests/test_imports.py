@@ -33,7 +33,7 @@ def test_module_is_light(module: str) -> None:
     assert loaded(f"import mirada.{module}") == set()
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "experiment"])
+@pytest.mark.parametrize("stage", [*STAGES, "experiment", "serve", "worker"])
 def test_help_is_light_and_lists_the_keys(stage: str, tmp_path: Path) -> None:
     script = str(SOURCE / f"{stage}.py")
     code = (

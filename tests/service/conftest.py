@@ -48,16 +48,16 @@ def serve_config(squares_folder: Path, tmp_path: Path) -> ServeConfig:
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[httpx.Client]:
-    """The application on a port of its own in a thread of this process, its model loaded."""
-    with socket.socket() as listening:
+def running(app: FastAPI, ready: bool = True) -> Iterator[httpx.Client]:
+    """The application on a port of its own in a thread of this process, its model loaded unless `ready` is False."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
-                until(lambda: server.started and client.get("/readyz").status_code == 200, 30)
+                until(lambda: server.started and (not ready or client.get("/readyz").status_code == 200), 30)
                 yield client
         finally:
             server.should_exit = True

@@ -60,6 +60,13 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
         redoc_url=None,
         lifespan=lifespan,
         middleware=[guard],
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.service, app.state.token = service, token
     add_handlers(app)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mirada.card import Card
-from mirada.config import LimitsConfig
+from mirada.config import EvaluateConfig, LimitsConfig
 from mirada.errors import MiradaError
 from mirada.images import Placement, from_input, load_input
 from mirada.litert import Model
@@ -22,6 +22,8 @@ from mirada.service.models import Bundle
 from mirada.service.problems import Refusal
 from mirada.service.safety import check_image, unreadable
 from mirada.tasks import get_task
+
+_DEFAULTS = EvaluateConfig()
 
 
 @dataclass
@@ -90,7 +92,9 @@ class Predictor:
         decoded = time.perf_counter()
         outputs = model.predict(pixels)
         ran = time.perf_counter()
-        content = describe(get_task(card.task).decode(outputs, card), card, placement, size, min_score)
+        # What scores less can't push out what scores more, so nothing changes but the time.
+        floor = EvaluateConfig(score_floor=max(min_score, _DEFAULTS.score_floor))
+        content = describe(get_task(card.task).decode(outputs, card, floor), card, placement, size, min_score)
         ended = time.perf_counter()
         spans = {"decode": decoded - started, "model": ran - decoded, "postprocess": ended - ran}
         timings = {name: round(1000 * s, 3) for name, s in (spans | {"total": ended - started}).items()}

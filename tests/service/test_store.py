@@ -1,0 +1,214 @@
+"""The queue's memory: one result an image, bounds, cancellation, expiry; tasks that were lost are sent again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mirada.config import QueueConfig, ServeConfig, WorkerConfig
+from mirada.service.app import create_app
+from mirada.service.models import copy_model
+from mirada.service.problems import Refusal
+from mirada.service.redis_server import RedisServer, socket_path
+from mirada.service.store import Order, Store, describe_job
+from mirada.service.tasks import QUEUE, Resender, make_celery, send
+from mirada.service.worker import MOST_ATTEMPTS, JobWorker
+from tests.service.conftest import running
+from tests.squares import draw_example
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("store") / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def store(server: RedisServer) -> Iterator[Store]:
+    store = Store(QueueConfig(max_images=10, max_bytes=10_000_000, keep_s=100), server.url)
+    yield store
+    store._redis.flushall()
+
+
+def accept(store: Store, count: int = 3, key: str = "", digest: str = "m") -> str:
+    images = [(n, draw_example(n).image) for n in range(count)]
+    order = Order(
+        [f"{n}.png" for n in range(count)], sum(len(i) for _, i in images), f"f{count}", key, "int8", 0.25, "r"
+    )
+    job_id, _ = store.accept(order, images, digest)
+    return job_id
+
+
+def state(store: Store, job_id: str) -> dict[str, object]:
+    fields = store.fields(job_id)
+    assert fields is not None
+    return describe_job(fields, "")
+
+
+def test_an_image_has_one_result(store: Store) -> None:
+    job = accept(store)
+    assert state(store, job)["state"] == "queued"
+    assert store.take(job, 1) == (1, draw_example(1).image)
+    assert state(store, job)["state"] == "running"
+    assert store.take(job, 1) == (2, draw_example(1).image)
+    assert store.finish(job, 1, None, {"detections": [1]})
+    assert not store.finish(job, 1, "too late", None)
+    assert store.take(job, 1) is None and store.results(job) == {1: {"detections": [1]}}
+    assert store.states(job) == {1: {"state": "done", "error": None}}
+    assert store.finished_since(job, 0) == [{"n": 1, "state": "done", "error": None}]
+    store.finish(job, 0, "broken", None)
+    store.finish(job, 2, None, {})
+    assert state(store, job)["counts"] == {"total": 3, "done": 2, "failed": 1, "cancelled": 0}
+    assert state(store, job)["state"] == "done" and store.totals()[0] == 0
+
+
+def test_the_queue_is_bounded_in_images_and_bytes(store: Store) -> None:
+    first = accept(store, 6)
+    with pytest.raises(Refusal, match=r"full \(images\)") as refused:
+        accept(store, 5)
+    assert refused.value.status == 429 and refused.value.headers == {"Retry-After": "5"}
+    store.finish(first, 0, None, {})
+    accept(store, 5)
+    small = Store(replace(store.config, max_bytes=store.totals()[1] + 10), store.url)
+    small.cancel(first)
+    with pytest.raises(Refusal, match=r"full \(bytes\)"):
+        accept(small, 1)
+
+
+def test_what_is_cancelled_gets_no_result_any_more(store: Store) -> None:
+    job = accept(store)
+    store.take(job, 0)
+    store.finish(job, 0, None, {})
+    store.take(job, 1)
+    assert store.cancel(job) and not store.finish(job, 1, None, {})
+    assert state(store, job)["counts"] == {"total": 3, "done": 1, "failed": 0, "cancelled": 2}
+    assert store.cancel(job) and state(store, job)["state"] == "cancelled"
+    assert not store.cancel("0" * 32)
+
+
+def test_jobs_expire_with_all_that_is_theirs(server: RedisServer, store: Store) -> None:
+    brief = Store(replace(store.config, keep_s=0.2), server.url)
+    job = accept(brief, key="k")
+    open_job = accept(brief, 2)
+    for n in range(3):
+        brief.finish(job, n, None, {})
+    brief.sweep(None)
+    assert brief.fields(job) is not None
+    time.sleep(0.25)
+    brief.sweep(None)
+    assert brief.fields(job) is None and brief.job_ids() == [open_job]
+    assert not [key for key in store._redis.keys("*") if job.encode() in key]
+    assert accept(brief, key="k") != job
+
+
+def test_an_upload_that_was_not_ended_leaves_nothing(store: Store) -> None:
+    def broken() -> Iterator[tuple[int, bytes]]:
+        yield 0, b"x" * 5_000_000
+        raise Refusal(400, "gone")
+
+    order = Order(["a", "b"], 9_000_000, "f", "key", "int8", 0.25, "r")
+    with pytest.raises(Refusal, match="gone"):
+        store.accept(order, broken(), "m")
+    assert store.totals() == (0, 0) and not store._redis.keys("*job:*")
+    reserved = store._reserve(args=["a" * 32, 2, 5, 10, 10**7, time.time(), "key", "f", "m"])
+    assert reserved == [b"new"], "the key is free again"
+    with pytest.raises(Refusal, match="is being accepted") as refused:
+        store.accept(order, [], "m")
+    assert refused.value.status == 409
+    store.drop_uploads()
+    assert store.totals() == (0, 0)
+
+
+def test_tasks_that_were_lost_are_sent_again(server: RedisServer, store: Store) -> None:
+    app = make_celery(store.config, server.url)
+    job = accept(store)
+    store.finish(job, 1, None, {})
+    resender = Resender(app, store)
+    assert resender.resend() == 0, "it may be on its way"
+    time.sleep(1.1)
+    assert resender.resend() == 2 and store.tasks_in_queue(QUEUE) == 1
+    assert resender.resend() == 0
+    store._redis.delete(f"mirada:{QUEUE}")
+    send(app, job, [0], 1)
+    store._redis.hset("mirada:active", job, time.time() - 100)
+    assert resender.resend() == 2, "nothing was heard of it for long"
+
+
+def test_an_image_that_kills_workers_is_given_up(store: Store, squares_folder: Path, tmp_path: Path) -> None:
+    bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path / "api")
+    store.put_model(bundle)
+    job = accept(store, digest=bundle.digest)
+    for _ in range(MOST_ATTEMPTS):
+        store.take(job, 0)
+    JobWorker(WorkerConfig(str(tmp_path / "worker")), store, lambda *again: None).run(job, [0, 1, 2])
+    states = store.states(job)
+    assert "given up" in states[0]["error"] and [states[n]["state"] for n in (1, 2)] == ["done", "done"]
+
+
+def test_a_long_task_hands_on_its_rest(store: Store, squares_folder: Path, tmp_path: Path) -> None:
+    bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path)
+    store.put_model(bundle)
+    job, handed = accept(store, digest=bundle.digest), []
+    worker = JobWorker(WorkerConfig(str(tmp_path)), store, lambda job_id, numbers: handed.append(list(numbers)))
+    worker._config.queue.lost_after_s = 1e-9
+    worker.run(job, [0, 1, 2])
+    assert handed == [[1, 2]] and list(store.states(job)) == [0]
+
+
+def test_models_that_nothing_uses_go(store: Store, squares_folder: Path, tmp_path: Path) -> None:
+    bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path)
+    for digest in ("old", "used"):
+        store.put_model(replace(bundle, digest=digest))
+        store._redis.zadd("mirada:models", {digest: time.time() - 1000})
+    accept(store, digest="used")
+    store.sweep(bundle)
+    assert [bool(store.model_files(digest)) for digest in ("old", "used", bundle.digest)] == [False, True, True]
+
+
+def test_a_full_queue_and_a_full_disk_are_said_at_the_door(
+    server: RedisServer, store: Store, serve_config: ServeConfig, tmp_path: Path
+) -> None:
+    files = [("images", (f"{n}.png", draw_example(n).image)) for n in range(6)]
+    queue = QueueConfig(url=server.url, workers=0, max_images=10)
+    with running(create_app(replace(serve_config, queue=queue))) as client:
+        assert client.post("/v1/jobs", files=files).status_code == 202
+        answer = client.post("/v1/jobs", files=files)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+        assert client.get("/v1/jobs").json()["jobs"][0]["counts"]["total"] == 6
+    queue.min_free_bytes = 10**18
+    with running(create_app(replace(serve_config, queue=queue), disk=tmp_path)) as client:
+        refused = client.post("/v1/jobs", files=files)
+        assert refused.status_code == 503 and "disk is full" in refused.json()["detail"]
+
+
+def test_while_redis_is_away_predictions_go_on(serve_config: ServeConfig, tmp_path: Path) -> None:
+    queue = QueueConfig(url=f"redis+socket://{tmp_path}/nothing.sock?virtual_host=0")
+    with running(create_app(replace(serve_config, queue=queue)), ready=False) as client:
+        deadline = time.monotonic() + 20
+        while (answer := _predict(client)).status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert answer.status_code == 200
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["detail"]) == (503, {"model": "loaded", "queue": "down"})
+        refused = client.get("/v1/jobs")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+
+
+def _predict(client: httpx.Client) -> httpx.Response:
+    return client.post("/v1/predict", files={"image": draw_example(3).image})
+
+
+def test_a_socket_has_a_short_path(tmp_path: Path) -> None:
+    assert socket_path(Path("/srv/var/redis")) == Path("/srv/var/redis/redis.sock")
+    deep = tmp_path / ("deep" * 30)
+    short = socket_path(deep)
+    assert len(str(short)) < 100 and short.parent.stat().st_mode & 0o777 == 0o700
+    assert socket_path(deep) == short
+    short.parent.rmdir()
