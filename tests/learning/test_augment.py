@@ -53,7 +53,8 @@ def test_a_crop_is_the_warp_without_small_turns(seed):
     changes = {key: value[None] for key, value in draw_changes(tf.constant([seed, 2]), 64, 3, config).items()}
     warped = {"to_source": changes["to_source"]}
     assert changes.keys() == {"to_source", "window", "transposed"}
-    inner = (slice(None), slice(2, -2), slice(2, -2))  # half a pixel beyond the border one is padding, the other a mixture
+    # Half a pixel beyond the border one is padding, the other a mixture.
+    inner = (slice(None), slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(change_images(noise, changes)[inner], change_images(noise, warped)[inner], atol=0.05)
 
 
