@@ -15,6 +15,7 @@ from mirada.service.app import create_app
 from mirada.service.models import copy_model
 from mirada.service.problems import Refusal
 from mirada.service.redis_server import RedisServer, socket_path
+from mirada.service.state import Service
 from mirada.service.store import Order, Store, describe_job
 from mirada.service.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.worker import MOST_ATTEMPTS, JobWorker
@@ -212,3 +213,13 @@ def test_a_socket_has_a_short_path(tmp_path: Path) -> None:
     assert len(str(short)) < 100 and short.parent.stat().st_mode & 0o777 == 0o700
     assert socket_path(deep) == short
     short.parent.rmdir()
+
+
+def test_only_so_many_jobs_are_taken_in_at_a_time(serve_config: ServeConfig) -> None:
+    serve_config.limits.uploads = 1
+    service = Service(serve_config)
+    with service.uploading(), pytest.raises(Refusal) as refused, service.uploading():
+        pass
+    assert refused.value.status == 429
+    with service.uploading():
+        pass

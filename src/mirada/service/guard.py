@@ -30,6 +30,7 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ROOM = 64_000  # bytes of a request around its images: headers of parts, fields
 _PART = 1_000  # of each part of a job
@@ -170,7 +171,8 @@ class _Exchange:
         route: Any = self.scope.get("route")
         name = getattr(route, "path", "none")
         seconds = time.perf_counter() - self._started
-        self.guard.metrics.requests.labels(self.scope["method"], name, str(self._status or 499)).inc()
+        method = self.scope["method"] if self.scope["method"] in _METHODS else "other"  # a client may send any word
+        self.guard.metrics.requests.labels(method, name, str(self._status or 499)).inc()
         self.guard.metrics.seconds.labels(name).observe(seconds)
         log(
             "answered",

@@ -25,6 +25,7 @@ from mirada.service.store import Order, answering, describe_job, digest_key, fin
 from mirada.service.uploads import media_type, open_form, read_body
 
 _POLL_S = 0.25
+_ARCHIVES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
 _FILES: dict[str, Any] = {"type": "string", "format": "binary"}
 _BODY = {
     "requestBody": {
@@ -77,18 +78,29 @@ def routes(service: Service) -> APIRouter:
         if name not in bundle.variants:
             raise Refusal(422, f"There is no variant of that name: choose one of {', '.join(bundle.variants)}.")
         least = service.config.min_score if min_score is None else min_score
-        settings = (name, least, digest_key(idempotency_key or ""), str(request.scope["request_id"]))
-        if media_type(request) == "multipart/form-data":
-            async with open_form(request, service.config.limits.job_images) as form:
-                job = await run_in_threadpool(_accept, service, _Upload(service, form), settings)
-        elif media_type(request) in ("application/zip", "application/x-zip-compressed", "application/octet-stream"):
-            body = await read_body(request)
-            job = await run_in_threadpool(_accept, service, _Upload(service, body), settings)
-        else:
-            raise Refusal(415, "Send the images as a form's files `images`, or one .zip as `archive` or as the body.")
+        key, request_id = digest_key(idempotency_key or ""), str(request.scope["request_id"])
+        order = Order([], 0, "", key, name, least, request_id)
+        with service.uploading():
+            if media_type(request) == "multipart/form-data":
+                async with open_form(request, service.config.limits.job_images) as form:
+                    job = await run_in_threadpool(_accept, service, _Upload(service, form), order, bundle.digest)
+            elif media_type(request) in _ARCHIVES:
+                body = await read_body(request)
+                job = await run_in_threadpool(_accept, service, _Upload(service, body), order, bundle.digest)
+            else:
+                raise Refusal(
+                    415, "Send the images as files `images` of a form, or a .zip as `archive` or as the body."
+                )
         response.headers["Location"] = f"/v1/jobs/{job['id']}"
         return job
 
+    _add_jobs(router, service)
+    _add_events(router, service)
+    _add_results(router, service)
+    return router
+
+
+def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.get("", response_model=JobList, responses=refusals(503))
     def jobs() -> dict[str, Any]:
         """The newest 200 jobs."""
@@ -107,10 +119,6 @@ def routes(service: Service) -> APIRouter:
         queue = _queue(service)
         answering(lambda: queue.store.cancel(job_id))
         return _describe(queue, job_id)
-
-    _add_events(router, service)
-    _add_results(router, service)
-    return router
 
 
 def _add_events(router: APIRouter, service: Service) -> None:
@@ -258,32 +266,33 @@ class _Upload:
         yield from read_zip(archive, self._limits)
 
 
-def _accept(service: Service, upload: _Upload, settings: tuple[str, float, str, str]) -> dict[str, Any]:
-    """Check all images, then store them and send their tasks."""
+def _accept(service: Service, upload: _Upload, order: Order, digest: str) -> dict[str, Any]:
+    """Check all images, then store them and send their tasks.
+
+    Args:
+        service: of the application.
+        upload: the images.
+        order: what is asked for; what the images tell is filled in.
+        digest: of the model to use.
+    """
     queue, limits = _queue(service), service.config.limits
-    variant, least, key, request_id = settings
-    names: list[str] = []
-    size = 0
 
     def checked() -> Iterator[tuple[str, bytes]]:
-        nonlocal size
         for name, content in upload:
-            names.append(safe_name(name, len(names)))
-            size += len(content)
-            if len(names) > limits.job_images:
+            order.names.append(safe_name(name, len(order.names)))
+            order.size_bytes += len(content)
+            if len(order.names) > limits.job_images:
                 raise Refusal(413, f"A job may have {limits.job_images} images: send them in parts.")
-            if size > limits.job_bytes:
+            if order.size_bytes > limits.job_bytes:
                 raise Refusal(413, f"The images of a job may have {limits.job_bytes} bytes: send them in parts.")
-            yield names[-1], content
+            yield order.names[-1], content
 
-    digest = service.predictor.bundle.digest
-    fingerprint = fingerprint_of([variant, least], checked())
-    if not names:
+    order.fingerprint = fingerprint_of([order.variant, order.min_score], checked())
+    if not order.names:
         raise Refusal(422, "There is no image in the request: send files `images`, or a .zip with images in it.")
-    queue.check_room(size)
-    order = Order(names, size, fingerprint, key, variant, least, request_id)
+    queue.check_room(order.size_bytes)
     job_id, new = answering(lambda: queue.accept(order, ((n, c) for n, (_, c) in enumerate(upload)), digest))
     if new:
         service.metrics.jobs.inc()
-        log("job accepted", job=job_id, images=len(names), bytes=size)
+        log("job accepted", job=job_id, images=len(order.names), bytes=order.size_bytes)
     return _describe(queue, job_id)

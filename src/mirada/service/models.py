@@ -102,7 +102,7 @@ def unpack(files: Mapping[str, bytes], var_dir: Path) -> Bundle:
     """Write a model's files below `var_dir`, whole or not at all, and open the copy.
 
     Raises:
-        MiradaError: a name is not one of a model's files.
+        MiradaError: a name is not one of a model's files, or the disk is full.
     """
     if wrong := [name for name in files if not _FILE.fullmatch(name)]:
         raise MiradaError(f"{wrong[0]!r} is no name of a model's file: quantize the model again.")
@@ -111,14 +111,14 @@ def unpack(files: Mapping[str, bytes], var_dir: Path) -> Bundle:
     if not folder.is_dir():
         models.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=models))
-        for name, content in files.items():
-            (part / name).write_bytes(content)
         try:
+            for name, content in files.items():
+                (part / name).write_bytes(content)
             part.rename(folder)
-        except OSError:  # another process was faster
+        except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
-            if not folder.is_dir():
-                raise
+            if not folder.is_dir():  # else another process was faster
+                raise MiradaError(f"{folder} can't be written ({error.strerror}): make room on its disk.") from error
     return open_bundle(folder, digest)
 
 

@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ class Service:
         self.threads = config.threads or available_threads()
         self._executor = ThreadPoolExecutor(self.threads, "predict")
         self._predictor: Predictor | None = None
-        self._in_hand = 0
+        self._in_hand = self._uploads = 0
         self._loading = threading.Lock()
         self._stop = threading.Event()
         self._seen = fingerprint(config)
@@ -114,6 +115,21 @@ class Service:
             return await asyncio.wait_for(asyncio.shield(future), limits.predict_s)
         except TimeoutError:
             raise Refusal(503, f"The prediction took more than {limits.predict_s:g} s.", 5) from None
+
+    @contextmanager
+    def uploading(self) -> Iterator[None]:
+        """Take a job's images in; only so many jobs at a time, as each may fill the memory.
+
+        Raises:
+            Refusal: 429 where too many are being taken in.
+        """
+        if self._uploads >= self.config.limits.uploads:
+            raise Refusal(429, "Other jobs are being taken in: send this one again after a moment.", 1)
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._in_hand -= 1
