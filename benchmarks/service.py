@@ -99,7 +99,7 @@ def measure_interpreter(arguments: argparse.Namespace, images: list[bytes]) -> f
 
         def invoke(at: int) -> None:
             model.set_image(pixels[at % len(pixels)])
-            model._interpreter.invoke()
+            model.invoke()
 
         invoke(0)
         return invoke

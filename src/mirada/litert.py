@@ -103,7 +103,7 @@ class Model:
             Output name -> (1, H, W, channels) float32; quantized outputs are dequantized.
         """
         self.set_image(image)
-        self._interpreter.invoke()
+        self.invoke()
         return self.read()
 
     def set_image(self, image: np.ndarray) -> None:
@@ -111,6 +111,10 @@ class Model:
         if self._input["dtype"] == np.float32:
             image = image.astype(np.float32) * np.float32(self.card.input_scale) + np.float32(self.card.input_offset)
         self._interpreter.set_tensor(self._input["index"], image[None])
+
+    def invoke(self) -> None:
+        """Run the image set last; other threads go on meanwhile."""
+        self._interpreter.invoke()
 
     def read(self) -> dict[str, np.ndarray]:
         """The outputs of the last inference, as `predict` gives them."""

@@ -73,7 +73,7 @@ class ServeConfig:
         None  # what is used where a request names none; null: best, else the smallest int8, else the first
     )
     min_score: float = 0.25
-    threads: int = 0  # predictions at a time in the API; 0: one a processor
+    threads: int = 0  # inferences at a time in the API; 0: one a processor
     watch_s: float = 2.0  # so often the folders are looked at for a newer model; 0: never
     stop_s: float = 30.0  # so long what runs may take to finish when the service ends
     var_dir: str = "var"

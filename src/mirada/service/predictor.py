@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,19 @@ class Found:
 
 
 class Predictor:
-    """A model's variants, each opened once a thread, at its first use there."""
+    """A model's variants, each opened once a thread, at its first use there.
 
-    def __init__(self, bundle: Bundle, limits: LimitsConfig) -> None:
+    Args:
+        bundle: the model.
+        limits: of an image.
+        inferences: so many may run at a time; other threads decode and encode meanwhile. None: as many as there are threads.
+    """
+
+    def __init__(
+        self, bundle: Bundle, limits: LimitsConfig, inferences: AbstractContextManager[Any] | None = None
+    ) -> None:
         self.bundle, self.limits = bundle, limits
+        self._inferences = inferences or nullcontext()
         self._local = threading.local()
 
     def open_variant(self, name: str) -> Model:
@@ -89,14 +99,18 @@ class Predictor:
             )
         except (MiradaError, MemoryError) as error:
             raise unreadable() from error
+        model.set_image(pixels)
         decoded = time.perf_counter()
-        outputs = model.predict(pixels)
-        ran = time.perf_counter()
+        with self._inferences:
+            begun = time.perf_counter()
+            model.invoke()
+            ran = time.perf_counter()
+        outputs = model.read()
         # What scores less can't push out what scores more, so nothing changes but the time.
         floor = EvaluateConfig(score_floor=max(min_score, _DEFAULTS.score_floor))
         content = describe(get_task(card.task).decode(outputs, card, floor), card, placement, size, min_score)
         ended = time.perf_counter()
-        spans = {"decode": decoded - started, "model": ran - decoded, "postprocess": ended - ran}
+        spans = {"decode": decoded - started, "model": ran - begun, "postprocess": ended - ran}
         timings = {name: round(1000 * s, 3) for name, s in (spans | {"total": ended - started}).items()}
         return Found(*size, content, timings)
 

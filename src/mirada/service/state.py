@@ -32,7 +32,9 @@ class Service:
         self.config, self.queue, self.metrics = config, queue, Metrics()
         self.stopping = False  # streams end then
         self.threads = config.threads or available_threads()
-        self._executor = ThreadPoolExecutor(self.threads, "predict")
+        # One more than inferences: it decodes the next image while they run.
+        self._executor = ThreadPoolExecutor(self.threads + 1, "predict")
+        self._inferences = threading.Semaphore(self.threads)
         self._predictor: Predictor | None = None
         self._in_hand = self._uploads = 0
         self._loading = threading.Lock()
@@ -52,7 +54,7 @@ class Service:
             try:
                 self._seen = fingerprint(self.config)
                 bundle = load_model(self.config, fresh)
-                predictor = Predictor(bundle, self.config.limits)
+                predictor = Predictor(bundle, self.config.limits, self._inferences)
                 self._warm_up(predictor, bundle.default_variant(self.config.variant))
                 if self.queue is not None:
                     self.queue.store.put_model(bundle)
@@ -68,13 +70,13 @@ class Service:
 
     def _warm_up(self, predictor: Predictor, variant: str) -> None:
         """Open the default variant in every thread, so that no request pays for it."""
-        barrier = threading.Barrier(self.threads)
+        barrier = threading.Barrier(self.threads + 1)
 
         def open_variant() -> None:
             predictor.open_variant(variant)
             barrier.wait(30)  # else one thread would take all turns
 
-        opened: list[Future[None]] = [self._executor.submit(open_variant) for _ in range(self.threads)]
+        opened: list[Future[None]] = [self._executor.submit(open_variant) for _ in range(self.threads + 1)]
         try:
             for future in opened:
                 future.result(60)
