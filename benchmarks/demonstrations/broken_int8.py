@@ -6,7 +6,7 @@ Takes a trained model and makes one channel a thousand times as large, and the w
 small: the float network says what it said. In int8 a tensor has one scale, so this channel leaves all others of its tensor
 few of the 256 levels. The ladder of `quantize` then climbs its rungs that need no training. It prints, on validation images:
 float32, plain int8 before and after the change, the layer that `layers.csv` blames, and what the ladder ends with. Takes
-about five minutes on two cores.
+about three minutes on two cores.
 """
 
 from __future__ import annotations
