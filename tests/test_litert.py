@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from mirada.errors import MiradaError
 from mirada.images import decode
 from mirada.litert import Model, float_operators, peak_memory_mb
 from mirada.prediction import decode_detections
+from mirada.quiet import quiet_libraries
 from tests.squares import draw_example
 
 
@@ -75,6 +77,17 @@ def test_memory_is_that_of_a_process_of_its_own(folder):
 def test_loading_prints_nothing(folder, card, capfd):
     Model(folder / "float32.tflite", card)
     assert capfd.readouterr() == ("", "")
+
+
+def test_silence_of_several_threads_ends_with_the_last(capfd):
+    first, second = quiet_libraries(), quiet_libraries()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    os.write(2, b"not heard")
+    second.__exit__(None, None, None)
+    os.write(2, b"heard")
+    assert capfd.readouterr() == ("", "heard")
 
 
 def test_a_missing_file_names_the_command(tmp_path, card):

@@ -112,6 +112,21 @@ def image_size(source: Path | bytes, transpose: bool = False) -> tuple[int, int]
         raise MiradaError(f"{name} cannot be decoded ({error}): save it again or remove it.") from error
 
 
+def pixels_to_decode(data: bytes) -> int:
+    """Pixels that decoding makes room for, from the header alone: the image's, or those of a TIFF's tile, which may be more.
+
+    Raises:
+        MiradaError: the header is broken.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            tags = getattr(image, "tag_v2", {})
+            tile = int(tags.get(322, 0)) * int(tags.get(323, 0))  # TileWidth, TileLength
+            return max(image.width * image.height, tile)
+    except (*_UNREADABLE, TypeError) as error:
+        raise MiradaError(f"the image cannot be decoded ({error}): save it again or remove it.") from error
+
+
 def fit_image(
     image: Image.Image,
     input_size: int,

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import re
 import shutil
 import socket
@@ -150,6 +151,7 @@ def test_other_origins_and_names_are_turned_away(client: httpx.Client) -> None:
         {"Host": "evil.example"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
     ):
         assert predict(client, **headers).status_code == 403, headers
@@ -277,6 +279,22 @@ def test_a_newer_model_comes_in_without_a_request_lost(
         assert set(codes) == {200} and before in digests
         assert predict(client).json()["model"]["digest"] != before
         assert 'mirada_model_reloads_total{outcome="failed"}' in client.get("/metrics").text
+
+
+def test_the_watch_outlives_what_nobody_thought_of(
+    serve_config: ServeConfig, squares_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(squares_folder / "model", folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("mirada.service.state.load_model", lambda *_: (tmp_path / "nothing").stat())
+        with running(
+            create_app(replace(serve_config, model_dir=str(folder), variants_dir=str(folder))), False
+        ) as client:
+            assert client.get("/readyz").status_code == 503
+            patch.undo()
+            os.utime(folder / "variants.json")
+            wait_for(lambda: client.get("/readyz").status_code == 200, 15)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

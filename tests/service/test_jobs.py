@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mirada.annotations import RawImage, list_voc, read_voc
+from mirada.service.results import to_voc
 from tests.servers import until
 from tests.service.conftest import LiveService
 from tests.squares import draw_example
@@ -115,6 +116,15 @@ def test_results_come_in_formats_that_others_read(live_service: LiveService, tmp
     boxes = {image.source: image.boxes for image in read if isinstance(image, RawImage)}
     assert [box.label for box in boxes["plain.png"]] == [found["label"] for found in wanted[0]]
     assert boxes["plain.png"][0].x1 == wanted[0][0]["box"][0]
+
+
+def test_no_two_annotations_have_one_name() -> None:
+    names = ["a-2.png", "a.png", "a.jpg", "A.gif"]
+    found = {n: {"width": 1, "height": 1, "detections": []} for n in range(4)}
+    with zipfile.ZipFile(
+        io.BytesIO(to_voc([{"n": n, "name": name} for n, name in enumerate(names)], found))
+    ) as archive:
+        assert archive.namelist() == ["a-2.xml", "a.xml", "a-2-2.xml", "A-3.xml"]
 
 
 def test_events_tell_of_each_image_once(live_service: LiveService) -> None:

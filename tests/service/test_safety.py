@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from mirada.config import LimitsConfig
 from mirada.service.problems import Refusal
@@ -252,6 +252,25 @@ def test_a_header_alone_decides_about_size() -> None:
     with pytest.raises(Refusal) as refused:
         check_image(png(100_000, 100_000), LimitsConfig())
     assert refused.value.status == 413
+
+
+def test_pixels_are_counted_before_any_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG's orientation may stand after its pixels, a TIFF's tile may be larger than the image."""
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    tags = [(256, 4, 9), (257, 4, 9), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
+    tags += [(322, 4, 20_000), (323, 4, 20_000), (324, 4, 8), (325, 4, 1)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    tiled = b"II*\x00" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    for data in (png(9000, 9000, bytes(27_001 * 9000)), tiled):
+        with pytest.raises(Refusal, match="50000000 pixels"):
+            check_image(data, LimitsConfig())
+
+
+def test_a_list_of_very_many_entries_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pack({f"{n}.png": b"" for n in range(101)})
+    monkeypatch.setattr(zipfile, "ZipFile", lambda file: pytest.fail("read"))
+    with pytest.raises(Refusal, match="10 images"):
+        list(read_zip(data, LimitsConfig(job_images=10)))
 
 
 def test_only_names_of_this_machine_are_answered_to_by_default() -> None:

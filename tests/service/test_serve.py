@@ -72,6 +72,12 @@ def test_a_second_start_says_that_one_is_running(live_service: LiveService, squa
     assert f"127.0.0.1:{port} can't be had" in said and "port=8001" in said
 
 
+def test_every_request_is_in_the_log(live_service: LiveService) -> None:
+    """Also after the model was opened in several threads at once, each of which silences its libraries."""
+    httpx.get(f"{live_service.url}/healthz", headers={"X-Request-ID": "find-me"})
+    until(lambda: '"request_id": "find-me"' in live_service.log(), 10)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="children follow a killed parent on Linux only")
 def test_a_worker_elsewhere_needs_nothing_but_the_url(squares_folder: Path, tmp_path: Path) -> None:
     """A Redis of one's own, a service without workers, one worker with an empty folder; then all is killed."""

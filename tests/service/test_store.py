@@ -12,7 +12,7 @@ import pytest
 
 from mirada.config import QueueConfig, ServeConfig, WorkerConfig
 from mirada.service.app import create_app
-from mirada.service.models import copy_model
+from mirada.service.models import copy_model, find_copy
 from mirada.service.problems import Refusal
 from mirada.service.redis_server import RedisServer, socket_path
 from mirada.service.state import Service
@@ -171,6 +171,20 @@ def test_models_that_nothing_uses_go(store: Store, squares_folder: Path, tmp_pat
     accept(store, digest="used")
     store.sweep(bundle)
     assert [bool(store.model_files(digest)) for digest in ("old", "used", bundle.digest)] == [False, True, True]
+
+
+def test_a_copy_that_a_power_cut_left_is_made_anew(squares_folder: Path, tmp_path: Path) -> None:
+    model = squares_folder / "model"
+    bundle = copy_model(model, model, tmp_path)
+    (bundle.folder / "variants.json").write_bytes(b"")
+    assert find_copy(bundle.digest, tmp_path) is None
+    assert copy_model(model, model, tmp_path).variants == bundle.variants
+    found = find_copy(bundle.digest, tmp_path)
+    assert (
+        found is not None
+        and found.files() == bundle.files()
+        and list(bundle.folder.parent.iterdir()) == [bundle.folder]
+    )
 
 
 def test_a_full_queue_and_a_full_disk_are_said_at_the_door(

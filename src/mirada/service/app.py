@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, HTMLResponse
 
 from mirada.config import ServeConfig
-from mirada.errors import MiradaError
 from mirada.service import jobs, predict
 from mirada.service.guard import Guard
 from mirada.service.problems import add_handlers
@@ -82,8 +81,7 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
 
 def _start(service: Service) -> None:
     """Load the model, then watch for newer ones; the API answers meanwhile, and says that it is not ready."""
-    with suppress(MiradaError):  # logged; the folders are watched
-        service.load(fresh=False)  # the supervisor has asked
+    service.try_to_load(fresh=False)  # the supervisor has asked the registry
     if service.config.watch_s:
         service.watch()
 

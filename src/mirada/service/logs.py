@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -34,10 +35,12 @@ class JsonFormatter(logging.Formatter):
 def set_up_logs(process: str) -> None:
     """Send all logs of this process to stderr as JSON.
 
+    Descriptor 2 leads nowhere for the moment in which a thread opens a model (`mirada.quiet`): logs have one of their own.
+
     Args:
         process: its name, in each line: 'api' or 'worker'.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8"))
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.WARNING

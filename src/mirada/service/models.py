@@ -108,18 +108,31 @@ def unpack(files: Mapping[str, bytes], var_dir: Path) -> Bundle:
         raise MiradaError(f"{wrong[0]!r} is no name of a model's file: quantize the model again.")
     models, digest = var_dir / "models", digest_of(files)
     folder = models / digest[:16]
-    if not folder.is_dir():
-        models.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=models))
+    if not _is_whole(folder, digest):
+        part: Path | None = None
         try:
+            models.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix=".part-", dir=models))
             for name, content in files.items():
                 (part / name).write_bytes(content)
+            shutil.rmtree(folder, ignore_errors=True)  # what a power cut left
             part.rename(folder)
         except OSError as error:
-            shutil.rmtree(part, ignore_errors=True)
+            if part is not None:
+                shutil.rmtree(part, ignore_errors=True)
             if not folder.is_dir():  # else another process was faster
-                raise MiradaError(f"{folder} can't be written ({error.strerror}): make room on its disk.") from error
+                raise MiradaError(
+                    f"{folder} can't be written ({error.strerror}): make room on its disk, or give var_dir another one."
+                ) from error
     return open_bundle(folder, digest)
+
+
+def _is_whole(folder: Path, digest: str) -> bool:
+    """Whether a copy is there with all that it had."""
+    try:
+        return digest_of({path.name: path.read_bytes() for path in folder.iterdir()}) == digest
+    except OSError:
+        return False
 
 
 def open_bundle(folder: Path, digest: str) -> Bundle:
@@ -130,9 +143,9 @@ def open_bundle(folder: Path, digest: str) -> Bundle:
 
 
 def find_copy(digest: str, var_dir: Path) -> Bundle | None:
-    """The copy of a digest, where there is one."""
+    """The copy of a digest, where there is one that is whole."""
     folder = var_dir / "models" / digest[:16]
-    return open_bundle(folder, digest) if folder.is_dir() else None
+    return open_bundle(folder, digest) if _is_whole(folder, digest) else None
 
 
 def remove_old_copies(var_dir: Path, used: str) -> None:

@@ -87,7 +87,8 @@ def to_voc(images: Images, results: Results) -> bytes:
             if found is None:
                 continue
             stem = safe_stem(image["name"])
-            stem = f"{stem}-{image['n']}" if stem.lower() in taken else stem
+            while stem.lower() in taken:
+                stem = f"{stem}-{image['n']}"
             taken.add(stem.lower())
             archive.writestr(f"{stem}.xml", _voc_xml(image["name"], found))
     return buffer.getvalue()

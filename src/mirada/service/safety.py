@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 
 from mirada.config import LimitsConfig
 from mirada.errors import MiradaError
-from mirada.images import image_size
+from mirada.images import image_size, pixels_to_decode
 from mirada.service.problems import Refusal
 
 _MAGIC = (
@@ -31,6 +31,8 @@ _MAGIC = (
 ACCEPTED = "JPEG, PNG, WebP, BMP, GIF or TIFF"
 _ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
 _ARCHIVES = (*_ARCHIVE, b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"(\xb5/\xfd")
+_ENTRY = b"PK\x01\x02"  # begins each entry of a .zip's list
+_ENTRIES = 10  # times the images of a job: folders and what is passed over are listed, too
 _MAX_NAME = 200
 _MAX_SCANS = 100  # of a progressive JPEG: each one makes the decoder pass over all pixels, and costs a few bytes only
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -49,7 +51,7 @@ def is_archive(data: bytes) -> bool:
 
 
 def check_image(data: bytes, limits: LimitsConfig) -> tuple[int, int]:
-    """Width and height as displayed, from the header; nothing is decoded.
+    """Width and height as displayed; nothing is decoded that has more pixels than it may.
 
     Raises:
         Refusal: 413 where it is too large in bytes or pixels, 415 for another format, 422 where the header is broken.
@@ -63,14 +65,13 @@ def check_image(data: bytes, limits: LimitsConfig) -> tuple[int, int]:
     if form == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS:
         raise Refusal(413, f"The JPEG has more than {_MAX_SCANS} scans: save it again without them.")
     try:
-        width, height = image_size(data, transpose=True)
+        if pixels_to_decode(data) > limits.image_pixels:  # first: a PNG is decoded to look for its orientation
+            raise _too_many_pixels(limits)
+        return image_size(data, transpose=True)
     except MiradaError as error:
         if "decompression bomb" in str(error):
             raise _too_many_pixels(limits) from error
         raise unreadable() from error
-    if width * height > limits.image_pixels:
-        raise _too_many_pixels(limits)
-    return width, height
 
 
 def unreadable() -> Refusal:
@@ -109,6 +110,8 @@ def read_zip(data: io.BufferedIOBase | bytes, limits: LimitsConfig) -> Iterator[
         Refusal: 413 where it holds too many files or bytes or unpacks to too many times its size; 422 where it is damaged,
             encrypted, holds another archive or a link, or a name leads out of the folder it would be unpacked in.
     """
+    if isinstance(data, bytes) and data.count(_ENTRY) > _ENTRIES * limits.job_images:
+        raise _too_many_entries(limits)  # before a list of millions is read
     try:
         with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:
             entries = [entry for entry in archive.infolist() if not _passed_over(entry)]
@@ -129,6 +132,10 @@ def read_zip(data: io.BufferedIOBase | bytes, limits: LimitsConfig) -> Iterator[
         raise Refusal(422, "The archive can't be read, perhaps it was cut short: make the .zip again.") from error
 
 
+def _too_many_entries(limits: LimitsConfig) -> Refusal:
+    return Refusal(413, f"A job may have {limits.job_images} images: send the archive in parts.")
+
+
 def _passed_over(entry: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(entry.filename).parts
     return entry.is_dir() or any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
@@ -136,7 +143,7 @@ def _passed_over(entry: zipfile.ZipInfo) -> bool:
 
 def _check_entries(entries: list[zipfile.ZipInfo], limits: LimitsConfig) -> None:
     if len(entries) > limits.job_images:
-        raise Refusal(413, f"A job may have {limits.job_images} images: send the archive in parts.")
+        raise _too_many_entries(limits)
     if sum(entry.file_size for entry in entries) > limits.job_bytes:
         raise Refusal(413, f"An archive may hold {limits.job_bytes} bytes: send its images in parts.")
     for entry in entries:

@@ -68,6 +68,15 @@ class Service:
             log("model loaded", model=bundle.name, digest=bundle.digest, variants=list(bundle.variants))
             return bundle
 
+    def try_to_load(self, fresh: bool = True) -> None:
+        """As `load`; where that can't be done, the log tells why and the thread that asks goes on."""
+        try:
+            self.load(fresh)
+        except MiradaError:
+            pass  # logged
+        except Exception:
+            log("model not loaded", 40, exc_info=True)
+
     def _warm_up(self, predictor: Predictor, variant: str) -> None:
         """Open the default variant in every thread, so that no request pays for it."""
         barrier = threading.Barrier(self.threads + 1)
@@ -148,10 +157,7 @@ class Service:
             time.sleep(min(self.config.watch_s, 1.0))
             if fingerprint(self.config) != now:
                 continue  # a stage is still writing
-            try:
-                self.load()
-            except MiradaError:
-                continue  # logged; the present model goes on
+            self.try_to_load()
 
     def keep_queue(self) -> None:
         """What the queue needs now and then, until `stop`; to be run in a thread."""
