@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +37,14 @@ def anywhere() -> Surroundings:
 
 @contextmanager
 def dask(*command: str, cwd: Path, ready: str) -> Iterator[tuple[str, psutil.Process]]:
-    """A scheduler or worker of its own, until the block ends; yields what its log says of its address, and its process."""
+    """A scheduler or worker of its own, until the block ends; yields what its log says of its address, and its process.
+
+    A scheduler needs no Mirada, so it is not told where that lies.
+    """
+    environment = {**ENVIRONMENT, "PYTHONPATH": ENVIRONMENT["PYTHONPATH"] if command[0] == "worker" else ""}
     with (cwd / f"{command[0]}.log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *command], cwd=cwd, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "dask", *command], cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             for _ in range(300):
@@ -191,6 +196,27 @@ def test_a_scheduler_that_cannot_be_reached(tmp_path: Path) -> None:
     assert re.fullmatch(
         r"error: The Dask scheduler at tcp://127\.0\.0\.1:\d+ can't be reached \(.*\): start it with .*\n",
         result.stderr,
+    )
+
+
+def test_what_answers_is_no_scheduler() -> None:
+    """Left alone, Dask's half-made client holds up the end of the process for 10 s, with a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError), server.accept()[0] as connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20)
+                connection.recv(4096)
+
+        threading.Thread(target=answer, daemon=True).start()
+        program = "import sys; from mirada.dask_cluster import *; open_dask(sys.argv[1], 1, None).__enter__()"
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        started = time.monotonic()
+        command = [sys.executable, "-c", program, address]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert time.monotonic() - started < 8
+    assert done.stderr.splitlines()[-1].startswith(
+        f"mirada.errors.MiradaError: The Dask scheduler at {address} can't be reached (what answers there does not speak"
     )
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -127,6 +127,16 @@ def _run(payload: bytes, wanted: Surroundings) -> Any:
     return function(*arguments)
 
 
+class _Call:
+    """A call of `_run` that is made by unpickling it: the scheduler gets bytes, and needs no Mirada."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _run, self._arguments
+
+
 class DaskExecutor(WorkerExecutor):
     """`Client.get_executor()`, whose failures are told in a sentence."""
 
@@ -151,7 +161,7 @@ class DaskExecutor(WorkerExecutor):
         """Hand over a call. It is pickled here, as Dask would search lists and tuples of ours for tasks of its own."""
         assert not keywords
         payload = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
-        future: Future[Any] = self._executor.submit(_run, payload, self._wanted)
+        future: Future[Any] = self._executor.submit(pickle.loads, pickle.dumps(_Call(payload, self._wanted)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -233,10 +243,15 @@ def open_dask(address: str | None, workers: int, wanted: Surroundings) -> Iterat
 
 
 def _connect(client: Any, address: str) -> Any:
+    connected = client.__new__(client)
     try:
-        connected = client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        connected.__init__(address, timeout=CONNECT_S, set_as_default=False)
+    except Exception as error:  # what answers there may be anything, and Dask reads its first bytes as lengths
+        with suppress(Exception):
+            connected.close(timeout=1)  # half made: left alone, it would hold up the end of this process for 10 s
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        if isinstance(error, MemoryError):
+            reason = "what answers there does not speak as Dask does"
         raise MiradaError(
             f"The Dask scheduler at {address} can't be reached ({reason}): start it with `dask scheduler` or correct "
             "executor.address."
@@ -254,8 +269,9 @@ def _connect(client: Any, address: str) -> Any:
 def _introduce(client: Any, wanted: Surroundings, name: str) -> DaskExecutor:
     """Say who works and where to watch it."""
     executor = DaskExecutor(client, wanted, name)
+    workers = f"{executor.workers} worker{'s' * (executor.workers > 1)}"
     print(
-        f"{_capital(name)} has {executor.workers} workers; dashboard: {client.dashboard_link}",
+        f"{_capital(name)} has {workers}; dashboard: {client.dashboard_link}",
         file=sys.stderr,
         flush=True,
     )
