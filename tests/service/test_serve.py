@@ -41,6 +41,21 @@ def test_a_damaged_variant_is_refused(squares_folder: Path, tmp_path: Path) -> N
     (tmp_path / "model" / "int8.tflite").write_bytes(b"no model")
     said = refusal(serve(tmp_path, f"model_dir={tmp_path}/model", f"variants_dir={tmp_path}/model"))
     assert "int8.tflite is corrupt" in said
+    (tmp_path / "model" / "variants.json").write_text('{"variants": []}')
+    said = refusal(serve(tmp_path, f"model_dir={tmp_path}/model", f"variants_dir={tmp_path}/model"))
+    assert "variants.json names no variant" in said
+
+
+def test_a_variant_that_the_model_lacks_is_refused(squares_folder: Path, tmp_path: Path) -> None:
+    settings = [f"{key}={value}" for key, value in model_settings(squares_folder).items()]
+    said = refusal(serve(tmp_path, *settings, "variant=int9"))
+    assert "no variant=int9: choose one of float32, int8" in said
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refusal(serve(tmp_path, f"var_dir={tmp_path}/file"))
+    assert f"{tmp_path}/file can't be written (File exists)" in said and "another var_dir" in said
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def copy_model(card_dir: Path, variants_dir: Path, var_dir: Path) -> Bundle:
         files |= {name: (variants_dir / name).read_bytes() for name in names}
     except FileNotFoundError as error:
         raise MiradaError(f"{error.filename} is missing: run the quantize stage again.") from error
+    if not names:
+        raise MiradaError(f"{list_file} names no variant: run the quantize stage again.")
     for name, digest in names.items():
         if hashlib.sha256(files[name]).hexdigest() != digest:
             raise MiradaError(
@@ -163,15 +165,18 @@ def load_model(config: ServeConfig, fresh: bool = True) -> Bundle:
         fresh: ask the registry again, where the model comes from one.
 
     Raises:
-        MiradaError: there is none yet, a file is damaged, or the registry does not have it.
+        MiradaError: there is none yet, a file is damaged, the registry does not have it, or it lacks the wanted variant.
     """
     var_dir = Path(config.var_dir)
     if config.registered is not None:
         from mirada.service.champion import load_champion
 
-        return load_champion(config.registered, var_dir, fresh)
-    bundle = copy_model(Path(config.model_dir), Path(config.variants_dir), var_dir)
-    bundle.figures = read_figures(Path(config.metrics))
+        bundle = load_champion(config.registered, var_dir, fresh)
+    else:
+        bundle = copy_model(Path(config.model_dir), Path(config.variants_dir), var_dir)
+        bundle.figures = read_figures(Path(config.metrics))
+    if config.variant is not None and config.variant not in bundle.variants:
+        raise MiradaError(f"The model has no variant={config.variant}: choose one of {', '.join(bundle.variants)}.")
     return bundle
 
 

@@ -30,11 +30,18 @@ def run(config: ServeConfig) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        MiradaError: there is no model yet, the port is taken, or a service runs already with the same files.
+        MiradaError: there is no model yet, the port is taken, the folder can't be written, or a service runs already with
+            the same files.
     """
     var_dir = Path(config.var_dir).absolute()
-    var_dir.mkdir(parents=True, exist_ok=True)
-    lock = _lock(var_dir)
+    try:
+        var_dir.mkdir(parents=True, exist_ok=True)
+        file = (var_dir / "serve.lock").open("a+")
+    except OSError as error:
+        raise MiradaError(
+            f"{var_dir} can't be written ({error.strerror}): give the service another var_dir."
+        ) from error
+    lock = _lock(file, var_dir)
     load_model(config)  # what is missing is said here, before anything starts
     with _listen(config) as listening:
         url = f"http://{_shown(config.host)}:{listening.getsockname()[1]}"
@@ -94,13 +101,12 @@ def _children(config: ServeConfig, queue_url: str, var_dir: Path, listening: soc
     return [Child("api", api, pass_fds=[handle], env=env), *workers]
 
 
-def _lock(var_dir: Path) -> IO[str]:
+def _lock(file: IO[str], var_dir: Path) -> IO[str]:
     """Hold the folder; the lock ends with this process, however it ends.
 
     Raises:
         MiradaError: another service holds it.
     """
-    file = (var_dir / "serve.lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
