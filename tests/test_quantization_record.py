@@ -19,7 +19,7 @@ def test_nothing_is_said_where_nothing_was_left(tmp_path):
 
 
 def test_the_rung_that_became_best_is_marked(tmp_path):
-    ladder = {"best": "int8", "rungs": [RUNG, RUNG | {"rung": "qat", "float_layers": []}]}
+    ladder = {"best": "int8", "met": True, "rungs": [RUNG, RUNG | {"rung": "qat", "float_layers": []}]}
     (tmp_path / "ladder.json").write_text(json.dumps(ladder))
     (tmp_path / "layers.json").write_text(json.dumps({"int8": ["stem adds 3 %."]}))
     (tmp_path / "layers.png").write_bytes(b"picture")
@@ -27,6 +27,8 @@ def test_the_rung_that_became_best_is_marked(tmp_path):
     rows = record.ladder_table().rows
     assert rows[0] == ["int8 ✓", "128 images", "0.500", "−0.012 [−0.020, +0.010]", "3.40", "4.3", "1.2", "2"]
     assert (rows[1][0], rows[1][-1]) == ("qat", "0")
+    record.ladder["met"] = False
+    assert record.ladder_table().rows[0][0] == "int8 (best)"
     assert record.sentences == {"int8": ["stem adds 3 %."]} and record.plot == b"picture"
 
 

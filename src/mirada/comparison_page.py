@@ -13,7 +13,7 @@ import numpy as np
 from mirada.comparison import Group, Row, RunRecord, differing, separation, short
 from mirada.drawing import line_colour, new_figure, style_axes, to_png
 from mirada.pareto import plot_pareto
-from mirada.tasks.base import REFERENCE, ms_text
+from mirada.tasks.base import REFERENCE, ms_text, signed_text
 
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
 _PANELS = 4  # settings that are plotted
@@ -133,13 +133,8 @@ def _text(value: float | None, digits: int) -> str:
 def _drop(row: Row, interval: bool) -> str:
     if row.variant in ("", REFERENCE) or "drop" not in row.figures:
         return "–"
-    drop, low, high = (_signed(row.figures.get(key, math.nan)) for key in ("drop", "drop_low", "drop_high"))
+    drop, low, high = (signed_text(row.figures.get(key, math.nan)) for key in ("drop", "drop_low", "drop_high"))
     return f"{drop} [{low}, {high}]" if interval else drop
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if text[1:] == "0.000" else text
 
 
 def origins_of(group: Group) -> tuple[list[str], list[list[str]]]:

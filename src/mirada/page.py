@@ -17,7 +17,7 @@ from mirada.drawing import plot_curves
 from mirada.pareto import plot_pareto, points_of, smallest_variant
 from mirada.quantization_record import QuantizationRecord
 from mirada.tasks import Task
-from mirada.tasks.base import REFERENCE, Column, Table, ms_text
+from mirada.tasks.base import REFERENCE, Column, Table, ms_text, signed_text
 from mirada.training_record import TrainingRecord, compare_published, published_table
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -119,14 +119,9 @@ def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int, task: 
     else:
         result = f"{small} reaches {row[metric]:.3f} {metric_name}, float32 {base[metric]:.3f},"
     return (
-        f"{result} at {size:.2f} × the size and {speed:.2f} × the time. The drop is {_signed(row['drop'])}, with a 95 % "
-        f"interval from {_signed(row['drop_low'])} to {_signed(row['drop_high'])} over {images} images."
+        f"{result} at {size:.2f} × the size and {speed:.2f} × the time. The drop is {signed_text(row['drop'])}, with a 95 % "
+        f"interval from {signed_text(row['drop_low'])} to {signed_text(row['drop_high'])} over {images} images."
     )
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if text[1:] == "0.000" else text
 
 
 def _tiles(figures: Mapping[str, Mapping[str, float]], name: str, task: Task) -> list[dict[str, str]]:
@@ -169,7 +164,7 @@ def _accuracy_table(figures: Mapping[str, Mapping[str, float]], task: Task) -> T
     heads = [[column.heading for column in columns] for columns in (before, after)]
     rows = []
     for name, row in figures.items():
-        interval = f"{_signed(row['drop'])} [{_signed(row['drop_low'])}, {_signed(row['drop_high'])}]"
+        interval = f"{signed_text(row['drop'])} [{signed_text(row['drop_low'])}, {signed_text(row['drop_high'])}]"
         cells = [name, *(show_figure(row, column) for column in before), "–" if name == REFERENCE else interval]
         rows.append(cells + [show_figure(row, column) for column in after])
     return Table(["variant", *heads[0], "drop [95 % interval]", *heads[1]], rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mirada.errors import MiradaError
 from mirada.records import sha256_of
-from mirada.tasks.base import REFERENCE, Table, ms_text
+from mirada.tasks.base import REFERENCE, Table, ms_text, signed_text
 
 
 @dataclass
@@ -31,12 +31,13 @@ class QuantizationRecord:
         if not self.ladder:
             return None
         head = ["rung", "how", "on val", "drop [95 % interval]", "size MB", "p50 ms", "minutes", "layers in float"]
+        mark = "✓" if self.ladder["met"] else "(best)"
         rows = [
             [
-                f"{rung['rung']} ✓" if rung["rung"] == self.ladder["best"] else rung["rung"],
+                f"{rung['rung']} {mark}" if rung["rung"] == self.ladder["best"] else rung["rung"],
                 rung["what"],
                 f"{rung['value']:.3f}",
-                f"{rung['drop']:+.3f} [{rung['drop_low']:+.3f}, {rung['drop_high']:+.3f}]".replace("-", "−"),
+                "{} [{}, {}]".format(*(signed_text(rung[key]) for key in ("drop", "drop_low", "drop_high"))),
                 f"{rung['size_bytes'] / 1e6:.2f}",
                 ms_text(rung["latency_ms_p50"]),
                 f"{rung['minutes']:.1f}",

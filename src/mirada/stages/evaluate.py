@@ -33,7 +33,7 @@ from mirada.records import Dataset, Example
 from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
 from mirada.stored_data import open_dataset
 from mirada.tasks import Task, get_task
-from mirada.tasks.base import REFERENCE, ms_text
+from mirada.tasks.base import REFERENCE, ms_text, signed_text
 from mirada.training_record import check_published, compare_published, read_training
 
 _LOADS = 5  # times a model is loaded; the median counts
@@ -361,7 +361,7 @@ def _print(figures: Mapping[str, Mapping[str, float]], task: Task, page: Path) -
     head = ("variant", *(column.heading for column in task.main_columns), "drop [95 %]", "MB", "p50 ms", "p95 ms")
     table = Table(*head, title="evaluate", box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name, row in figures.items():
-        drop = f"{row['drop']:+.3f} [{row['drop_low']:+.3f}, {row['drop_high']:+.3f}]"
+        drop = "{} [{}, {}]".format(*(signed_text(row[key]) for key in ("drop", "drop_low", "drop_high")))
         table.add_row(
             name,
             *(f"{row[column.key]:.{column.digits}f}" if column.key in row else "–" for column in task.main_columns),

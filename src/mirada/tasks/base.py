@@ -40,6 +40,12 @@ def ms_text(milliseconds: float | None) -> str:
     return f"{milliseconds:.1f}" if milliseconds >= 0.95 else f"{milliseconds:.2g}"
 
 
+def signed_text(value: float) -> str:
+    """A difference for a table, with its sign: +0.012, −0.003; 0.000 has none."""
+    text = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if text[1:] == "0.000" else text
+
+
 @dataclass
 class Table:
     """Headings and rows of text, the first column naming the row."""
