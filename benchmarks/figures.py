@@ -192,6 +192,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, as a type of argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a benchmark; a mistake, such as data that are not there, is told in one sentence."""
+    from mirada.errors import MiradaError
+
+    try:
+        main()
+    except MiradaError as error:
+        sys.exit(f"error: {error}")
+
+
 def make_parser(text: str, rounds: int) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks have.
 
@@ -200,7 +217,7 @@ def make_parser(text: str, rounds: int) -> argparse.ArgumentParser:
         rounds: the default number of rounds.
     """
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=rounds, help="how often every way is measured")
+    parser.add_argument("--rounds", type=positive, default=rounds, help="how often every way is measured")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON and the picture")
     parser.add_argument("--no-mlflow", action="store_true", help="record no run")
     return parser

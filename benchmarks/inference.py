@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import Figure, Panel, Spread, figure, machine, make_parser, report, spread, take_turns
+from figures import Figure, Panel, Spread, figure, machine, make_parser, positive, report, spread, start, take_turns
 from photographs import draw, encode
 from PIL import Image
 
@@ -184,9 +184,9 @@ def main() -> None:
     parser = make_parser(__doc__ or "", rounds=10)
     parser.add_argument("--models", type=Path, default=PROJECT / "models", help="folder of train/ and quantize/")
     parser.add_argument("--data", type=Path, default=PROJECT / "data/processed", help="the processed data set of these")
-    parser.add_argument("--runs", type=int, default=200, help="inferences of each variant")
-    parser.add_argument("--images", type=int, default=50)
-    parser.add_argument("--input-size", type=int, default=320, help="without models")
+    parser.add_argument("--runs", type=positive, default=200, help="inferences of each variant")
+    parser.add_argument("--images", type=positive, default=50)
+    parser.add_argument("--input-size", type=positive, default=320, help="without models")
     arguments = parser.parse_args()
     started, computer = time.perf_counter(), machine()
     with tempfile.TemporaryDirectory(prefix="mirada-benchmark-") as folder:
@@ -208,4 +208,4 @@ def shown(arguments: argparse.Namespace, subject: Subject) -> argparse.Namespace
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

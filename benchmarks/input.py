@@ -27,7 +27,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, Panel, figure, machine, make_parser, ratio, report, seconds_of, spread, take_turns
+from figures import (
+    Figure,
+    Panel,
+    figure,
+    machine,
+    make_parser,
+    positive,
+    ratio,
+    report,
+    seconds_of,
+    spread,
+    start,
+    take_turns,
+)
 
 from mirada.config import (
     AugmentConfig,
@@ -172,10 +185,13 @@ def main() -> None:
     parser = make_parser(__doc__ or "", rounds=4)
     parser.add_argument("--data", type=Path, help="a processed data set for detection; default: drawn shapes")
     parser.add_argument(
-        "--images", type=int, default=320, help="how many images an epoch has, by default as many as with data=trees"
+        "--images",
+        type=positive,
+        default=320,
+        help="how many images an epoch has, by default as many as with data=trees",
     )
-    parser.add_argument("--input-size", type=int, default=320)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--input-size", type=positive, default=320)
+    parser.add_argument("--batch-size", type=positive, default=8)
     parser.add_argument("--model", choices=("lite0", "tiny"), default="lite0")
     parser.add_argument("--knobs", action="store_true", help="also measure each knob of the pipeline alone")
     arguments = parser.parse_args()
@@ -234,4 +250,4 @@ def judge(steps: Any, batches: Any, records: Any) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

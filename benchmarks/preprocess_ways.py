@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from figures import Figure, Panel, figure, machine, make_parser, ratio, report, seconds_of, take_turns
+from figures import Figure, Panel, figure, machine, make_parser, positive, ratio, report, seconds_of, take_turns
 from photographs import MEGAPIXELS, write_photographs
 from PIL import Image
 
@@ -127,10 +128,10 @@ def judge(speeds: dict[str, list[float]]) -> list[Figure]:
 def main(text: str) -> None:
     parser = make_parser(text, rounds=3)
     parser.add_argument("--raw", type=Path, help="a VOC folder of JPEGs; default: drawn ones")
-    parser.add_argument("--images", type=int, default=360, help="how many to draw")
+    parser.add_argument("--images", type=positive, default=360, help="how many to draw")
     parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS, help="sizes of drawn images")
-    parser.add_argument("--input-size", type=int, default=320)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--input-size", type=positive, default=320)
+    parser.add_argument("--workers", type=positive, default=2)
     arguments = parser.parse_args()
     started, computer = time.perf_counter(), machine()
     with tempfile.TemporaryDirectory(prefix="mirada-benchmark-") as name:
@@ -138,7 +139,9 @@ def main(text: str) -> None:
         raw_dir = arguments.raw or folder / "raw"
         if arguments.raw is None:
             write_photographs(raw_dir, arguments.images, tuple(arguments.megapixels))
-        images = len(list_pairs(raw_dir))
+        images = len(list_pairs(raw_dir)) if raw_dir.is_dir() else 0
+        if not images:
+            sys.exit(f"error: {raw_dir} holds no image with its XML: name a VOC folder, or leave --raw out.")
         size = sum(pair[0].stat().st_size for pair in list_pairs(raw_dir))
         print(f"{images} images, {size / images / 1e6:.2f} MB each, {os.cpu_count()} cores")
         ours(raw_dir, folder / "out", arguments.input_size, 1)  # files into the page cache, the workers' server started

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import Panel, figure, machine, make_parser, ratio, report, seconds_of, take_turns
+from figures import Panel, figure, machine, make_parser, positive, ratio, report, seconds_of, start, take_turns
 from input import make_trainer, prepare
 
 from mirada.config import ModelConfig
@@ -71,9 +71,9 @@ def gradients_alone(trainer: Any, arrays: tuple[np.ndarray, np.ndarray]) -> Call
 
 def main() -> None:
     parser = make_parser(__doc__ or "", rounds=4)
-    parser.add_argument("--images", type=int, default=160, help="how many images an epoch has")
-    parser.add_argument("--input-size", type=int, default=224)
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--images", type=positive, default=160, help="how many images an epoch has")
+    parser.add_argument("--input-size", type=positive, default=224)
+    parser.add_argument("--batch-size", type=positive, default=16)
     parser.add_argument("--model", choices=("lite0", "tiny"), default="lite0")
     arguments = parser.parse_args()
     started, computer = time.perf_counter(), machine()
@@ -107,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

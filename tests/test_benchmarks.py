@@ -108,3 +108,17 @@ def test_the_table_without_results_says_what_to_do(tmp_path: Path) -> None:
     done = run("table.py", "--results", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path} holds no result: run make bench first.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["preprocess.py", "--rounds", "0"], "argument --rounds: must be a whole number from 1 on, got '0'\n"),
+        (["preprocess.py", "--raw", "nowhere"], "error: nowhere holds no image with its XML: name a VOC folder, or"),
+        (["input.py", "--data", "nowhere"], "error: nowhere/dataset.json is missing: run the preprocess stage"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, command: list[str], message: str) -> None:
+    done = run(*command, "--results", str(tmp_path / "results"), "--no-mlflow")
+    assert done.returncode != 0 and not (tmp_path / "results").exists()
+    assert message in done.stderr and "Traceback" not in done.stderr

@@ -344,6 +344,7 @@ def test_commands_from_bucket_to_bucket_to_model(s3: Any, endpoint: str, tmp_pat
     def run(script: str, *arguments: str) -> str:
         result = run_script(tmp_path, script, *arguments, AWS_ENDPOINT_URL=endpoint)
         assert result.returncode == 0, result.stderr
+        assert "botocore" not in result.stdout + result.stderr
         return result.stdout
 
     data = ("data=voc", "data.path=s3://photos/photos")

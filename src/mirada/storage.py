@@ -7,6 +7,7 @@ machine: what is read from a store lies in the cache meanwhile, and what goes th
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -64,6 +65,8 @@ class Store:
         """
         self.full_url = url.rstrip("/")
         self.url = without_password(self.full_url)  # as it is shown
+        for name in ("aiobotocore", "botocore"):  # they tell where they found credentials and endpoint
+            logging.getLogger(name).setLevel(logging.WARNING)
         with self._told("reached"):
             import fsspec
 

@@ -63,6 +63,8 @@ def test_an_epoch_is_whole_steps(config):
         MiradaError, match="16 training images, fewer than batch_size=8 times accumulate=3: .* 5 or less"
     ):
         train.run(replace(config, accumulate=3))
+    with pytest.raises(MiradaError, match="fewer than batch_size=8 times accumulate=17: set accumulate to 2 or less"):
+        train.run(replace(config, accumulate=17))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -146,10 +146,10 @@ def _check(config: TrainConfig, dataset: Dataset, cluster: Cluster | None = None
     images, taken = dataset.splits["train"]["images"], config.batch_size * config.accumulate
     if images < taken:
         what = f"batch_size={config.batch_size}" + f" times accumulate={config.accumulate}" * (config.accumulate > 1)
-        raise MiradaError(
-            f"{config.data_dir} has {images} training images, fewer than {what}: set batch_size to "
-            f"{images // config.accumulate} or less."
-        )
+        fewer = f"batch_size to {images // config.accumulate}"
+        if images < config.accumulate:
+            fewer = f"accumulate to {max(1, images // config.batch_size)}"
+        raise MiradaError(f"{config.data_dir} has {images} training images, fewer than {what}: set {fewer} or less.")
     if cluster and config.batch_size % (cluster.workers * max(config.gpus, 1)):
         raise MiradaError(
             f"batch_size is the global batch and must be a multiple of gpus={config.gpus} times the {cluster.workers} "
