@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,6 +216,20 @@ def test_while_redis_is_away_predictions_go_on(serve_config: ServeConfig, tmp_pa
         assert (ready.status_code, ready.json()["detail"]) == (503, {"model": "loaded", "queue": "down"})
         refused = client.get("/v1/jobs")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+
+
+def test_a_silent_redis_holds_up_no_prediction(serve_config: ServeConfig, squares_folder: Path) -> None:
+    """Many ask for jobs and wait; an upload that is too long for the memory needs a thread, and has one."""
+    with ThreadPoolExecutor(60) as people, socket.create_server(("127.0.0.1", 0)) as silent:
+        queue = QueueConfig(url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        with running(create_app(replace(serve_config, queue=queue)), ready=False) as client:
+            waiting = [people.submit(client.get, f"/v1/jobs/{n:032x}") for n in range(60)]
+            time.sleep(1)
+            image = draw_example(3).image
+            answer = client.post("/v1/predict", files={"image": image + bytes(1_500_000)}, timeout=10)
+            assert answer.status_code in (200, 503), "503 while the model is not loaded"
+            assert not any(future.done() for future in waiting)
+            silent.close()
 
 
 def _predict(client: httpx.Client) -> httpx.Response:

@@ -93,9 +93,11 @@ def _add_probes(app: FastAPI, service: Service) -> None:
         return {"status": "ok"}
 
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health}})
-    def readyz(response: Response) -> dict[str, Any]:
+    async def readyz(response: Response) -> dict[str, Any]:
         """Whether predictions and jobs are taken."""
-        queue = "absent" if service.queue is None else "up" if service.queue.store.is_up() else "down"
+        queue = "absent"
+        if service.queue is not None:
+            queue = "up" if await service.queue.ask(service.queue.store.is_up) else "down"
         detail = {"model": "loaded" if service.ready else "absent", "queue": queue}
         ready = service.ready and queue != "down"
         response.status_code = 200 if ready else 503

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from mirada.service import results
@@ -80,13 +80,17 @@ def routes(service: Service) -> APIRouter:
         least = service.config.min_score if min_score is None else min_score
         key, request_id = digest_key(idempotency_key or ""), str(request.scope["request_id"])
         order = Order([], 0, "", key, name, least, request_id)
+
+        async def accept(*upload: Any) -> dict[str, Any]:
+            return await _queue(service).ask(partial(_accept, service, *upload))
+
         with service.uploading():
             if media_type(request) == "multipart/form-data":
                 async with open_form(request, service.config.limits.job_images) as form:
-                    job = await run_in_threadpool(_accept, service, _Upload(service, form), order, bundle.digest)
+                    job = await accept(_Upload(service, form), order, bundle.digest)
             elif media_type(request) in _ARCHIVES:
                 body = await read_body(request)
-                job = await run_in_threadpool(_accept, service, _Upload(service, body), order, bundle.digest)
+                job = await accept(_Upload(service, body), order, bundle.digest)
             else:
                 raise Refusal(
                     415, "Send the images as files `images` of a form, or a .zip as `archive` or as the body."
@@ -102,23 +106,21 @@ def routes(service: Service) -> APIRouter:
 
 def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.get("", response_model=JobList, responses=refusals(503))
-    def jobs() -> dict[str, Any]:
+    async def jobs() -> dict[str, Any]:
         """The newest 200 jobs."""
-        queue = _queue(service)
-        rows = answering(lambda: [queue.store.fields(job_id) for job_id in queue.store.job_ids()])
-        return {"jobs": [describe_job(fields, queue.model_name(fields["model"])) for fields in rows if fields]}
+        return {"jobs": await _queue(service).ask(partial(_list, _queue(service)))}
 
     @router.get("/{job_id}", response_model=JobWithImages, responses=refusals(404, 503))
-    def job(job_id: JobId) -> dict[str, Any]:
+    async def job(job_id: JobId) -> dict[str, Any]:
         """A job and each of its images."""
-        return _describe(_queue(service), job_id)
+        return await _queue(service).ask(partial(_describe, _queue(service), job_id))
 
     @router.delete("/{job_id}", response_model=JobWithImages, responses=refusals(404, 503))
-    def cancel(job_id: JobId) -> dict[str, Any]:
+    async def cancel(job_id: JobId) -> dict[str, Any]:
         """Cancel what has not run; what ran keeps its results."""
         queue = _queue(service)
-        answering(lambda: queue.store.cancel(job_id))
-        return _describe(queue, job_id)
+        await queue.ask(lambda: answering(lambda: queue.store.cancel(job_id)))
+        return await queue.ask(partial(_describe, queue, job_id))
 
 
 def _add_events(router: APIRouter, service: Service) -> None:
@@ -130,7 +132,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
     async def events(job_id: JobId) -> EventSourceResponse:
         """Server-sent events: `progress` when images were finished, `end` when the job has ended."""
         queue = _queue(service)
-        await run_in_threadpool(_fields, queue, job_id)
+        await queue.ask(partial(_fields, queue, job_id))
         return EventSourceResponse(_events(service, queue, job_id), ping=15)
 
 
@@ -139,7 +141,7 @@ async def _events(service: Service, queue: Queue, job_id: str) -> AsyncIterator[
     cursor, first = 0, True
     while not service.stopping:
         try:
-            fields, changed = await run_in_threadpool(_look, queue, job_id, cursor)
+            fields, changed = await queue.ask(partial(_look, queue, job_id, cursor))
         except Refusal as refusal:
             if refusal.status == 404:
                 return
@@ -167,22 +169,13 @@ def _add_results(router: APIRouter, service: Service) -> None:
         responses={200: {"content": {"application/json": {}, **_CONTENT}}, **refusals(404, 503)},
         response_class=Response,
     )
-    def get_results(
+    async def get_results(
         job_id: JobId,
         form: Annotated[Literal["json", "coco", "csv", "voc"], Query(alias="format")] = "json",
     ) -> Response:
         """What was found so far, to take away: JSON, COCO JSON, CSV, or PASCAL VOC XML in a .zip."""
         queue = _queue(service)
-        job = _describe(queue, job_id)
-        found = answering(lambda: queue.store.results(job_id))
-        card = answering(lambda: queue.card(job["model"]["digest"]))
-        images = job["images"]
-        content = {
-            "json": lambda: results.to_json(job, images, found, card.labels, card.task),
-            "coco": lambda: results.to_coco(images, found, card.labels),
-            "csv": lambda: results.to_csv(images, found),
-            "voc": lambda: results.to_voc(images, found),
-        }[form]()
+        content = await queue.ask(partial(_results, queue, job_id, form))
         headers = {"Content-Disposition": f'attachment; filename="job-{job_id[:8]}.{_ENDINGS[form]}"'}
         return Response(content, 200, headers, _TYPES[form])
 
@@ -194,13 +187,26 @@ def _add_results(router: APIRouter, service: Service) -> None:
     async def picture(job_id: JobId, number: ImageNumber, thumbnail: bool = False) -> Response:
         """An image with its boxes."""
         queue = _queue(service)
-        state, stored, labels = await run_in_threadpool(_stored_image, queue, job_id, number)
+        state, stored, labels = await queue.ask(partial(_stored_image, queue, job_id, number))
         if stored is None:
             raise Refusal(409, f"The image has no result: it is {state}.")
         side = THUMBNAIL_SIDE if thumbnail else MAX_SIDE
         image, found = stored
         drawn = await service.compute(lambda: draw_found(image, found["detections"], labels, side=side))
         return Response(drawn, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _results(queue: Queue, job_id: str, form: str) -> bytes:
+    job = _describe(queue, job_id)
+    found = answering(lambda: queue.store.results(job_id))
+    card = answering(lambda: queue.card(job["model"]["digest"]))
+    images = job["images"]
+    return {
+        "json": lambda: results.to_json(job, images, found, card.labels, card.task),
+        "coco": lambda: results.to_coco(images, found, card.labels),
+        "csv": lambda: results.to_csv(images, found),
+        "voc": lambda: results.to_voc(images, found),
+    }[form]()
 
 
 def _stored_image(queue: Queue, job_id: str, number: int) -> tuple[str, Any, list[str]]:
@@ -224,6 +230,11 @@ def _fields(queue: Queue, job_id: str) -> dict[str, str]:
     if fields is None:
         raise Refusal(404, "There is no such job: it was never there, or it has expired.")
     return fields
+
+
+def _list(queue: Queue) -> list[dict[str, Any]]:
+    rows = answering(lambda: [queue.store.fields(job_id) for job_id in queue.store.job_ids()])
+    return [describe_job(fields, queue.model_name(fields["model"])) for fields in rows if fields]
 
 
 def _describe(queue: Queue, job_id: str) -> dict[str, Any]:

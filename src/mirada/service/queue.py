@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
+from typing import TypeVar
 
 from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
@@ -19,6 +23,9 @@ from mirada.service.problems import Refusal
 from mirada.service.store import Order, Store
 from mirada.service.tasks import Resender, make_celery, send
 
+T = TypeVar("T")
+
+_THREADS = 40  # requests that may ask the store at a time
 _LOOK_S = 1.0
 _SWEEP_S = 10.0
 
@@ -38,7 +45,12 @@ class Queue:
         self._config, self._var_dir, self._disk = config, var_dir, disk
         self._resender = Resender(self._celery, self.store)
         self._bundles: dict[str, Bundle] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, "queue")
         self._stop = threading.Event()
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Do something with the store for a request, in the queue's own threads: a silent Redis holds up no prediction."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work)
 
     def check_room(self, size_bytes: int) -> None:
         """Refuse a job that the disk has no room for.
@@ -112,5 +124,6 @@ class Queue:
                 log("failed", 40, exc_info=True)
 
     def stop(self) -> None:
-        """End `keep`."""
+        """End `keep` and what waits for a thread."""
         self._stop.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
