@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -216,6 +217,14 @@ def test_while_redis_is_away_predictions_go_on(serve_config: ServeConfig, tmp_pa
         assert (ready.status_code, ready.json()["detail"]) == (503, {"model": "loaded", "queue": "down"})
         refused = client.get("/v1/jobs")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+
+
+def test_the_certificate_of_a_queue_is_checked() -> None:
+    for url, wanted in (
+        ("rediss://a/0", {"ssl_cert_reqs": ssl.CERT_REQUIRED}),
+        ("rediss://a/0?ssl_ca_certs=/x.pem", {"ssl_ca_certs": "/x.pem"}),  # it is required then by default
+    ):
+        assert make_celery(QueueConfig(), url).connection_for_write().ssl == wanted
 
 
 def test_a_silent_redis_holds_up_no_prediction(serve_config: ServeConfig, squares_folder: Path) -> None:

@@ -6,6 +6,7 @@ results are kept once (`scripts.FINISH`), and `resend` sends again what has none
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 
 from celery import Celery
@@ -22,6 +23,8 @@ def make_celery(config: QueueConfig, url: str) -> Celery:
     """Celery's application."""
     app = Celery("mirada", broker=url.replace("unix://", "redis+socket://", 1), set_as_current=False)
     app.conf.update(
+        # By default Celery takes any certificate. A URL with parameters of its own (?ssl_ca_certs=…) is heard all the same.
+        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else False,
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
