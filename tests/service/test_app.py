@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import io
@@ -18,13 +19,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 
 from mirada.config import ServeConfig
+from mirada.service.api import hurried
 from mirada.service.app import create_app
 from mirada.service.predictor import Predictor
 from tests.service.conftest import PROJECT, running
@@ -176,6 +180,32 @@ def test_a_slow_client_is_not_waited_for(serve_config: ServeConfig) -> None:
             raw.settimeout(20)
             assert raw.recv(20).startswith(b"HTTP/1.1 408")
             assert time.monotonic() - started < 15
+
+
+def test_who_never_ends_the_headers_is_hung_up_on() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.6)  # an answer may take longer than the headers
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        options = uvicorn.Config(app, log_config=None, lifespan="off", http=hurried(0.3))
+        server = uvicorn.Server(options)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            for begun in (b"", b"GET / HTTP/1.1\r\nHost: a", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+                with socket.create_connection(listening.getsockname(), 10) as raw:
+                    raw.sendall(begun)
+                    if begun.endswith(b"\r\n\r\n"):
+                        assert raw.recv(1000).startswith(b"HTTP/1.1 204")
+                        raw.sendall(b"GET / HTTP/1.1\r\nHo")  # on the same connection
+                    started = time.monotonic()
+                    assert raw.recv(1000) == b""
+                    assert time.monotonic() - started < 3
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def test_what_waits_is_bounded(serve_config: ServeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ class LimitsConfig:
     job_images: int = 1000
     job_bytes: int = 256_000_000  # of one request, and of what an archive holds
     zip_ratio: float = 100.0  # unpacked to packed bytes of an entry
-    body_s: float = 60.0  # so long a client may take to send a request
+    body_s: float = 60.0  # so long a client may take to send the headers of a request, and its body
     predict_s: float = 30.0  # so long a prediction may take, waiting included
     uploads: int = 8  # jobs that are being taken in at a time; the next one is told to come back
     waiting: int = 128  # predictions that may wait for a thread; the next one is told to come back

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from pathlib import Path
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mirada.config import ServeConfig
 from mirada.service.app import create_app
@@ -22,6 +25,35 @@ class _Server(uvicorn.Server):
         """Asked to stop."""
         self.config.app.state.service.stopping = True  # type: ignore[union-attr]
         super().handle_exit(sig, frame)
+
+
+def hurried(seconds: float) -> type[H11Protocol]:
+    """Uvicorn's HTTP, which hangs up on who takes longer for a request's headers; the guard sees what comes after them."""
+
+    class Hurried(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._timer = self.loop.call_later(seconds, transport.close)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.their_state is not h11.IDLE:
+                self._stop_timer()
+            elif self._timer is None:  # the next request of a connection has begun
+                self._timer = self.loop.call_later(seconds, self.transport.close)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._stop_timer()
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return Hurried
 
 
 def serve(config: ServeConfig, listening: socket.socket, private: bool) -> None:
@@ -40,6 +72,7 @@ def serve(config: ServeConfig, listening: socket.socket, private: bool) -> None:
         server_header=False,
         proxy_headers=False,
         lifespan="on",
+        http=hurried(config.limits.body_s),
         timeout_keep_alive=20,
         timeout_graceful_shutdown=max(1, int(config.stop_s)),
         h11_max_incomplete_event_size=64 * 1024,
