@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from mirada.config import QueueConfig, ServeConfig, WorkerConfig
+from mirada.errors import MiradaError
 from mirada.service.app import create_app
 from mirada.service.models import copy_model, find_copy
 from mirada.service.problems import Refusal
@@ -243,6 +244,20 @@ def test_a_silent_redis_holds_up_no_prediction(serve_config: ServeConfig, square
 
 def _predict(client: httpx.Client) -> httpx.Response:
     return client.post("/v1/predict", files={"image": draw_example(3).image})
+
+
+def test_no_two_redises_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = RedisServer(tmp_path), RedisServer(tmp_path)
+    first.start()
+    try:
+        first._lock.close()  # as when its service was killed
+        monkeypatch.setattr("mirada.service.redis_server._END_S", 0.2)
+        with pytest.raises(MiradaError, match="An earlier Redis in .* has not ended"):
+            second.start()
+    finally:
+        first.stop()
+    second.start()
+    second.stop()
 
 
 def test_a_socket_has_a_short_path(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ is full it ends instead of answering for what it could not keep.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -21,6 +22,7 @@ from mirada.service.children import Child
 
 _MAX_SOCKET = 100  # bytes of a socket's path, which the system bounds at 104 or 108
 _START_S = 120.0  # it reads its file first
+_END_S = 30.0  # so long the Redis of a service that was killed may take to end
 
 
 def redis_program() -> str:
@@ -76,7 +78,15 @@ class RedisServer:
         settings = folder / "redis.conf"
         settings.write_text(self._settings())
         self._log = (folder / "redis.log").open("ab")
-        self.child = Child("redis", [redis_program(), str(settings)], orphan_signal=signal.SIGTERM, output=self._log)
+        # Redis holds the lock together with this process: two on the same file would spoil it.
+        self._lock = (folder / "redis.lock").open("a")
+        self.child = Child(
+            "redis",
+            [redis_program(), str(settings)],
+            orphan_signal=signal.SIGTERM,
+            output=self._log,
+            pass_fds=[self._lock.fileno()],
+        )
 
     def _settings(self) -> str:
         lines = [
@@ -91,8 +101,9 @@ class RedisServer:
         """Start it and wait until it has read its file.
 
         Raises:
-            MiradaError: it does not start.
+            MiradaError: it does not start, or that of a service that was killed does not end.
         """
+        self._await_lock()
         self.child.start()
         client, end = redis.Redis(unix_socket_path=str(self.socket)), time.monotonic() + _START_S
         while True:
@@ -106,9 +117,21 @@ class RedisServer:
                 raise MiradaError(f"Redis does not start: read {self.folder / 'redis.log'}.")
             time.sleep(0.05)
 
+    def _await_lock(self) -> None:
+        end = time.monotonic() + _END_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                if time.monotonic() > end:
+                    raise MiradaError(f"An earlier Redis in {self.folder} has not ended: end its process.") from error
+            time.sleep(0.05)
+
     def stop(self) -> None:
         """End it; its file is whole."""
         self.child.tell(signal.SIGTERM)
         self.child.wait(time.monotonic() + 20)
         self._log.close()
+        self._lock.close()
         self.socket.unlink(missing_ok=True)
