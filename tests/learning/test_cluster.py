@@ -24,6 +24,7 @@ from mirada.learning.dataset import TrainingInput
 from mirada.learning.devices import Devices, choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
+from mirada.peers import Cluster
 from mirada.stages import train
 
 from .conftest import write_dataset
@@ -124,6 +125,16 @@ def test_workers_that_were_told_different_things_are_refused(train_config, squar
         MiradaError, match="the chief finds epoch 0, another one 1: output_dir must be a folder that all"
     ):
         trainer.restore()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "batch_size", "of"),
+    [(0, 3, r"the 2 workers of TF_CONFIG, got 3\."), (2, 6, r"gpus=2 times the 2 workers of TF_CONFIG, got 6\.")],
+)
+def test_a_batch_that_workers_cannot_share_is_refused(gpus, batch_size, of, train_config, squares):
+    config = replace(train_config, gpus=gpus, batch_size=batch_size)
+    with pytest.raises(MiradaError, match=rf"^batch_size is the global batch and must be a multiple of {of}$"):
+        train._check(config, squares, Cluster(("a:1", "b:1"), 0))
 
 
 @pytest.mark.parametrize("settings", [InputConfig(), InputConfig(cache=False, vectorize=False)])

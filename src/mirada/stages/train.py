@@ -151,9 +151,10 @@ def _check(config: TrainConfig, dataset: Dataset, cluster: Cluster | None = None
             fewer = f"accumulate to {max(1, images // config.batch_size)}"
         raise MiradaError(f"{config.data_dir} has {images} training images, fewer than {what}: set {fewer} or less.")
     if cluster and config.batch_size % (cluster.workers * max(config.gpus, 1)):
+        each = f"gpus={config.gpus} times " * (config.gpus > 1)
         raise MiradaError(
-            f"batch_size is the global batch and must be a multiple of gpus={config.gpus} times the {cluster.workers} "
-            f"workers of TF_CONFIG, got {config.batch_size}."
+            f"batch_size is the global batch and must be a multiple of {each}the {cluster.workers} workers of TF_CONFIG, "
+            f"got {config.batch_size}."
         )
     if cluster and (config.compare_epochs or sweep.in_recorded_sweep()):
         what = "compare_epochs times the input" if config.compare_epochs else "a sweep trains in processes"
