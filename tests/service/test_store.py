@@ -200,6 +200,8 @@ def test_a_full_queue_and_a_full_disk_are_said_at_the_door(
         assert client.post("/v1/jobs", files=files).status_code == 202
         answer = client.post("/v1/jobs", files=files)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+        never = client.post("/v1/jobs", files=files * 2)
+        assert never.status_code == 413 and never.json()["detail"].startswith("A job may have 10 images")
         assert client.get("/v1/jobs").json()["jobs"][0]["counts"]["total"] == 6
     queue.min_free_bytes = 10**18
     with running(create_app(replace(serve_config, queue=queue), disk=tmp_path)) as client:

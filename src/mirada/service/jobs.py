@@ -286,16 +286,18 @@ def _accept(service: Service, upload: _Upload, order: Order, digest: str) -> dic
         order: what is asked for; what the images tell is filled in.
         digest: of the model to use.
     """
-    queue, limits = _queue(service), service.config.limits
+    queue, limits, room = _queue(service), service.config.limits, service.config.queue
+    # What an empty queue has no room for will never be taken: no 429.
+    most_images, most_bytes = min(limits.job_images, room.max_images), min(limits.job_bytes, room.max_bytes)
 
     def checked() -> Iterator[tuple[str, bytes]]:
         for name, content in upload:
             order.names.append(safe_name(name, len(order.names)))
             order.size_bytes += len(content)
-            if len(order.names) > limits.job_images:
-                raise Refusal(413, f"A job may have {limits.job_images} images: send them in parts.")
-            if order.size_bytes > limits.job_bytes:
-                raise Refusal(413, f"The images of a job may have {limits.job_bytes} bytes: send them in parts.")
+            if len(order.names) > most_images:
+                raise Refusal(413, f"A job may have {most_images} images: send them in parts.")
+            if order.size_bytes > most_bytes:
+                raise Refusal(413, f"The images of a job may have {most_bytes} bytes: send them in parts.")
             yield order.names[-1], content
 
     order.fingerprint = fingerprint_of([order.variant, order.min_score], checked())

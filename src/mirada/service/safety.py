@@ -12,6 +12,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 
 from mirada.config import LimitsConfig
@@ -165,6 +166,8 @@ def known_hosts(host: str, hosts: list[str]) -> set[str] | None:
     """
     if hosts:
         return {name.lower() for name in hosts}
-    if host in ("127.0.0.1", "localhost", "::1"):
-        return {"127.0.0.1", "localhost", "[::1]"}
-    return None
+    try:
+        own = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        own = False  # a name
+    return {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host} if own else None
