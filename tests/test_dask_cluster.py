@@ -168,7 +168,16 @@ def test_a_scheduler_without_workers(tmp_path: Path) -> None:
         pass
 
 
-def test_a_scheduler_that_goes_away(tmp_path: Path) -> None:
+def test_a_lost_connection_ends_the_work(address: str) -> None:
+    """Dask leaves a chunk whose result it was fetching for ever as it is."""
+    with open_dask(address, 1, anywhere()) as executor:
+        executor.look_after()
+        executor._connection = None
+        with pytest.raises(MiradaError, match=r"^The cluster at tcp://\S+ went away in the middle of the work"):
+            executor.look_after()
+
+
+def test_a_scheduler_that_goes_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         pytest.raises(MiradaError, match=r"^The cluster at tcp://\S+ went away in the middle of the work: start it"),
         dask("scheduler", *SCHEDULER, cwd=tmp_path, ready=ADDRESS) as (address, scheduler),
@@ -179,6 +188,7 @@ def test_a_scheduler_that_goes_away(tmp_path: Path) -> None:
         next(results)
         scheduler.kill()
         list(results)
+    assert not {record.name for record in caplog.records} & {"distributed.client", "tornado.application"}
 
 
 def test_a_scheduler_that_cannot_be_reached(tmp_path: Path) -> None:

@@ -149,7 +149,9 @@ class DaskExecutor(WorkerExecutor):
             name: how messages call the cluster.
         """
         self._client, self._wanted, self._name = client, wanted, name
+        self._gone = f"{_capital(name)} went away in the middle of the work: start it again, then run this again."
         self._executor = client.get_executor(pure=False)  # equal arguments are two tasks all the same
+        self._connection = client.scheduler_comm
         self._seen_at = time.monotonic()
 
     @property
@@ -169,13 +171,14 @@ class DaskExecutor(WorkerExecutor):
         self._executor.shutdown(wait=wait and not cancel_futures)
 
     def look_after(self) -> None:
-        """End the work when the cluster has had no worker for a while: what is under way would wait for ever.
+        """End the work when what is under way would wait for ever.
 
         Raises:
-            MiradaError: in that case.
+            MiradaError: the cluster has had no worker for a while; or the connection to the scheduler was lost: with it
+                went all chunks, and Dask cancels all but those whose results it was fetching.
         """
-        if self._client.status != "running":
-            return  # the scheduler is away; if it stays away, all futures are cancelled
+        if self._client.status != "running" or self._client.scheduler_comm is not self._connection:
+            raise MiradaError(self._gone)
         if self._client.nthreads():
             self._seen_at = time.monotonic()
         elif time.monotonic() - self._seen_at > WORKERLESS_S:
@@ -194,7 +197,7 @@ class DaskExecutor(WorkerExecutor):
                 "memory."
             )
         if isinstance(error, concurrent.futures.CancelledError):
-            return f"{_capital(self._name)} went away in the middle of the work: start it again, then run this again."
+            return self._gone
         if isinstance(error, ImportError):
             return (
                 f"A worker of {self._name} can't import what it needs ({error}): install Mirada there as here, or start the "
@@ -224,6 +227,8 @@ def open_dask(address: str | None, workers: int, wanted: Surroundings) -> Iterat
     except ImportError as error:
         raise MiradaError(f"executor=dask needs Dask ({error}): pip install 'mirada[dask]'.") from error
     logging.getLogger("distributed").setLevel(logging.WARNING)  # else it tells of every connection
+    for logger in ("distributed.client", "tornado.application"):  # their tracebacks are told in a sentence here
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     if address is not None:
         with _connect(Client, address) as client:
             yield _introduce(client, wanted, f"the cluster at {address}")
