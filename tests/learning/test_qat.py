@@ -25,7 +25,7 @@ from mirada.learning.rounding import Range, RoundedLayer, input_range, round_wei
 from mirada.learning.schemes import preflight, require_schemes
 from mirada.learning.training import Trainer
 from mirada.litert import Model, float_operators
-from mirada.records import Dataset
+from mirada.records import Dataset, load_dataset
 from mirada.stages import check_qat, quantize, train
 from mirada.tasks import get_task
 
@@ -277,7 +277,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
     """The published network on easy data: what float32 tells and where it puts the box, int8 does as well."""
     steps = {"epochs": 40, "batch_size": 4, "images": 16, "val_every": 40, "clip_norm": 0.0, "learning_rate": 3e-3}
     config = trained(tmp_path, "localization", STUDY1, ema_decay=0.9, **steps)
-    settle_batch_norms(Path(config.model_dir) / "model.keras", quantize.load_dataset(config.data_dir))
+    settle_batch_norms(Path(config.model_dir) / "model.keras", load_dataset(config.data_dir))
     quantize.run(config)
     entries = json.loads((tmp_path / "quantize/variants.json").read_text())["variants"]
     tuning_figures = entries[1]["tuning"]
@@ -287,7 +287,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
         rows = list(csv.DictReader(file))
     assert {row["variant"] for row in rows} == {"qat"} and all(float(row["hurt"]) < 0.5 for row in rows)
     assert not list((tmp_path / "quantize").glob("*.part"))
-    card, dataset = load_card(config.model_dir), quantize.load_dataset(config.data_dir)
+    card, dataset = load_card(config.model_dir), load_dataset(config.data_dir)
     task, examples = get_task("localization"), [*dataset.examples("val"), *dataset.examples("train")]
     figures, answers = {}, {}
     for name in ("float32", "qat"):
@@ -304,7 +304,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
 def test_two_replicas_tune_to_the_loss_of_one(tmp_path):
     """Each replica's ranges follow its own half of the batch, so the losses differ a little: by at most 1 % here."""
     config = trained(tmp_path, "classification", TINY)
-    dataset, card = quantize.load_dataset(config.data_dir), load_card(config.model_dir)
+    dataset, card = load_dataset(config.data_dir), load_card(config.model_dir)
     model = load_model(Path(config.model_dir) / "model.keras")
     images = (
         np.stack([decode(example.image, 3) for example in dataset.examples("train")]).astype(np.float32) / 127.5 - 1
@@ -321,7 +321,7 @@ def test_two_replicas_tune_to_the_loss_of_one(tmp_path):
 
 def test_the_calibrated_network_is_kept_where_training_makes_it_worse(tmp_path, monkeypatch):
     config = trained(tmp_path, "classification", TINY)
-    dataset, card = quantize.load_dataset(config.data_dir), load_card(config.model_dir)
+    dataset, card = load_dataset(config.data_dir), load_card(config.model_dir)
     model = load_model(Path(config.model_dir) / "model.keras")
     values = iter([0.9, 0.5, 0.8])
     monkeypatch.setattr(Trainer, "validate", lambda self: {"val_accuracy": next(values)})

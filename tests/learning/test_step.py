@@ -14,6 +14,7 @@ from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
 from mirada.litert import float_operators
+from mirada.records import load_dataset
 from mirada.stages import train
 
 from .conftest import write_dataset
@@ -27,7 +28,7 @@ def config(train_config, tmp_path):
 
 
 def make_trainer(config: TrainConfig, build=None) -> Trainer:
-    dataset = train.load_dataset(config.data_dir)
+    dataset = load_dataset(config.data_dir)
     return Trainer(config, dataset, choose_devices(config.gpus), train._card(config, dataset), build)
 
 
