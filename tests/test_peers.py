@@ -10,20 +10,13 @@ import pytest
 
 from mirada.errors import MiradaError
 from mirada.peers import Cluster, Watch, helper_overrides, meet, read_cluster, refuse_cluster
+from tests.servers import free_ports
 
 WORKERS = {"worker": ["a:1", "b:2"]}
 
 
 def tf_config(cluster, **task):
     return {"TF_CONFIG": json.dumps({"cluster": cluster} | ({"task": task} if task else {}))}
-
-
-def free_ports(count):
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def test_a_worker_knows_the_others_and_itself():

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,20 +25,16 @@ from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
 from mirada.peers import Cluster
 from mirada.stages import train
+from tests.servers import free_ports
 
 from .conftest import write_dataset
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def free_ports() -> list[int]:
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        return [first.getsockname()[1], second.getsockname()[1]]
-
-
 def start(folder: Path, *arguments: str, each: tuple[list[str], list[str]] = ([], [])) -> list[subprocess.Popen[str]]:
     """The chief and a helper, each in a folder of its own."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports()]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     processes = []
     (folder / "tmp").mkdir(exist_ok=True)
     for index in (0, 1):

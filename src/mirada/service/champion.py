@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.errors import MiradaError
+from mirada.service.children import own_environment
 from mirada.service.models import Bundle, copy_model, find_copy
 
 _FETCH_S = 300.0
@@ -38,12 +38,8 @@ def load_champion(uri: str, var_dir: Path, fresh: bool) -> Bundle:
         return kept
     with tempfile.TemporaryDirectory(prefix="mirada-") as folder:
         command = [sys.executable, "-m", "mirada.service.champion", uri, folder]
-        source = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=_FETCH_S, env=os.environ | {"PYTHONPATH": paths}
-            )
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_S, env=own_environment())
         except subprocess.TimeoutExpired as error:
             raise MiradaError(f"{uri} was not fetched within {_FETCH_S:g} s: check MLFLOW_TRACKING_URI.") from error
         if done.returncode != 0:

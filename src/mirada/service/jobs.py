@@ -19,14 +19,13 @@ from mirada.service.predict import MinScore, Variant
 from mirada.service.problems import Refusal
 from mirada.service.queue import Queue
 from mirada.service.safety import is_archive, read_zip, safe_name, too_large
-from mirada.service.schemas import JobList, JobWithImages, refusals
+from mirada.service.schemas import BINARY, PICTURES, JobList, JobWithImages, refusals
 from mirada.service.state import Service
 from mirada.service.store import Order, answering, describe_job, digest_key, fingerprint_of
 from mirada.service.uploads import media_type, open_form, read_body
 
 _POLL_S = 0.25
 _ARCHIVES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
-_FILES: dict[str, Any] = {"type": "string", "format": "binary"}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -34,10 +33,10 @@ _BODY = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "properties": {"images": {"type": "array", "items": _FILES}, "archive": _FILES},
+                    "properties": {"images": {"type": "array", "items": BINARY}, "archive": BINARY},
                 }
             },
-            "application/zip": {"schema": _FILES},
+            "application/zip": {"schema": BINARY},
         },
     }
 }
@@ -54,8 +53,7 @@ _TYPES = {
     "voc": "application/zip",
 }
 _ENDINGS = {"json": "json", "coco": "coco.json", "csv": "csv", "voc": "voc.zip"}
-_CONTENT: dict[str, Any] = {kind: {"schema": _FILES} for kind in ("text/csv", "application/zip")}
-_PICTURES: dict[str, Any] = {f"image/{kind}": {"schema": _FILES} for kind in ("jpeg", "png")}
+_CONTENT: dict[str, Any] = {kind: {"schema": BINARY} for kind in ("text/csv", "application/zip")}
 
 
 def routes(service: Service) -> APIRouter:
@@ -73,10 +71,10 @@ def routes(service: Service) -> APIRouter:
         idempotency_key: IdempotencyKey = None,
     ) -> dict[str, Any]:
         """Take many images: a form's files `images`, or one `archive` (.zip), which may be the body itself."""
-        bundle = service.predictor.bundle
+        predictor = service.predictor
+        bundle = predictor.bundle
         name = variant or bundle.default_variant(service.config.variant)
-        if name not in bundle.variants:
-            raise Refusal(422, f"There is no variant of that name: choose one of {', '.join(bundle.variants)}.")
+        predictor.check_variant(name)
         least = service.config.min_score if min_score is None else min_score
         key, request_id = digest_key(idempotency_key or ""), str(request.scope["request_id"])
         order = Order([], 0, "", key, name, least, request_id)
@@ -181,7 +179,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
 
     @router.get(
         "/{job_id}/images/{number}",
-        responses={200: {"content": _PICTURES}, **refusals(404, 409, 429, 503)},
+        responses={200: {"content": PICTURES}, **refusals(404, 409, 429, 503)},
         response_class=Response,
     )
     async def picture(job_id: JobId, number: ImageNumber, thumbnail: bool = False) -> Response:

@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,17 @@ def find_copy(digest: str, var_dir: Path) -> Bundle | None:
     """The copy of a digest, where there is one that is whole."""
     folder = var_dir / "models" / digest[:16]
     return open_bundle(folder, digest) if _is_whole(folder, digest) else None
+
+
+def find_model(digest: str, var_dir: Path, fetch: Callable[[], Mapping[str, bytes]]) -> Bundle | None:
+    """The copy of a digest, made of the files that `fetch` gives where there is none yet; None where it gives none.
+
+    Raises:
+        MiradaError: as `unpack`.
+    """
+    if (bundle := find_copy(digest, var_dir)) is None and (files := fetch()):
+        bundle = unpack(files, var_dir)
+    return bundle
 
 
 def remove_old_copies(var_dir: Path, used: str) -> None:

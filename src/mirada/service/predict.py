@@ -13,7 +13,7 @@ from mirada.errors import MiradaError
 from mirada.service.pictures import draw_found
 from mirada.service.predictor import Found, Predictor
 from mirada.service.problems import Refusal
-from mirada.service.schemas import ModelList, Prediction, refusals
+from mirada.service.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
 from mirada.service.state import Service
 from mirada.service.uploads import read_image
 from mirada.tasks import get_task
@@ -26,18 +26,15 @@ IMAGE_BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["image"],
-                    "properties": {"image": {"type": "string", "format": "binary"}},
+                    "properties": {"image": BINARY},
                 }
             },
             **{
-                kind: {"schema": {"type": "string", "format": "binary"}}
+                kind: {"schema": BINARY}
                 for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
             },
         },
     }
-}
-_PICTURES: dict[str, Any] = {
-    f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("jpeg", "png")
 }
 _SHOWN = ("drop", "drop_low", "drop_high", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "load_ms")
 Variant = Annotated[str | None, Query(max_length=40, description="float32, int8, best, …: see /v1/models.")]
@@ -53,7 +50,7 @@ def routes(service: Service) -> APIRouter:
     @router.post(
         "/predict",
         response_model=Prediction,
-        responses={200: {"content": _PICTURES}, **refusals(415, 429, 503)},
+        responses={200: {"content": PICTURES}, **refusals(415, 429, 503)},
         openapi_extra=IMAGE_BODY,
     )
     async def predict(

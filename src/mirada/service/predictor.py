@@ -59,8 +59,8 @@ class Predictor:
         self._inferences = inferences or nullcontext()
         self._local = threading.local()
 
-    def open_variant(self, name: str) -> Model:
-        """The variant, open in this thread.
+    def check_variant(self, name: str) -> None:
+        """Refuse a variant that the model lacks.
 
         Raises:
             Refusal: 422, there is none of that name.
@@ -68,6 +68,14 @@ class Predictor:
         if name not in self.bundle.variants:
             known = ", ".join(self.bundle.variants)
             raise Refusal(422, f"There is no variant of that name: choose one of {known}.")
+
+    def open_variant(self, name: str) -> Model:
+        """The variant, open in this thread.
+
+        Raises:
+            Refusal: 422, there is none of that name.
+        """
+        self.check_variant(name)
         opened: dict[str, Model] = self._local.__dict__.setdefault("models", {})
         if name not in opened:
             opened[name] = Model(self.bundle.variants[name], self.bundle.card)

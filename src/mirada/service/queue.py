@@ -18,7 +18,7 @@ from mirada.card import Card
 from mirada.config import QueueConfig
 from mirada.service.logs import log
 from mirada.service.metrics import Metrics
-from mirada.service.models import Bundle, find_copy, unpack
+from mirada.service.models import Bundle, find_model
 from mirada.service.problems import Refusal
 from mirada.service.store import Order, Store
 from mirada.service.tasks import Resender, make_celery, send
@@ -91,12 +91,9 @@ class Queue:
 
     def _bundle(self, digest: str) -> Bundle:
         if digest not in self._bundles:
-            bundle = find_copy(digest, self._var_dir)
+            bundle = find_model(digest, self._var_dir, lambda: self.store.model_files(digest))
             if bundle is None:
-                files = self.store.model_files(digest)
-                if not files:
-                    raise Refusal(503, "The job's model is not here any more.")
-                bundle = unpack(files, self._var_dir)
+                raise Refusal(503, "The job's model is not here any more.")
             self._bundles[digest] = bundle
         return self._bundles[digest]
 

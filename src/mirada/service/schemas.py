@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+PICTURES: dict[str, Any] = {f"image/{kind}": {"schema": BINARY} for kind in ("jpeg", "png")}
 State = Literal["queued", "running", "done", "cancelled"]
 ImageState = Literal["waiting", "done", "failed", "cancelled"]
 

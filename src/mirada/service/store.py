@@ -306,14 +306,14 @@ def answering(work: Callable[[], T]) -> T:
         raise Refusal(503, "The queue does not answer: try again in a moment.", 2) from error
 
 
-def patiently(work: Callable[[], T], seconds: float, going_on: Callable[[], bool] = lambda: True) -> T:
+def patiently(work: Callable[[], T], seconds: float) -> T:
     """Do something with the store, again and again while Redis is away or can't write."""
     end = time.monotonic() + seconds
     while True:
         try:
             return work()
         except RedisError:
-            if time.monotonic() > end or not going_on():
+            if time.monotonic() > end:
                 raise
             time.sleep(0.2)
 

@@ -16,14 +16,13 @@ from typing import IO
 
 from mirada.config import ServeConfig, WorkerConfig
 from mirada.errors import MiradaError
-from mirada.service.children import Child
+from mirada.service.children import Child, own_environment
 from mirada.service.logs import log, set_up_logs
 from mirada.service.models import load_model
 from mirada.service.redis_server import RedisServer
 from mirada.service.settings import save_settings
 
 _LOOK_S = 0.1
-SOURCE = Path(__file__).resolve().parents[2]
 
 
 def run(config: ServeConfig) -> None:
@@ -92,8 +91,7 @@ def _children(config: ServeConfig, queue_url: str, var_dir: Path, listening: soc
     private = config.queue.url is None
     save_settings(replace(config, var_dir=str(var_dir), queue=queue), api_file)
     save_settings(WorkerConfig(str(var_dir), queue, config.limits), worker_file)
-    paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    env = own_environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     python, handle = [sys.executable, "-m"], listening.fileno()
     api = [*python, "mirada.service.api", str(api_file), str(handle), "private" if private else "shared"]
     worker = [*python, "mirada.service.worker", str(worker_file)]

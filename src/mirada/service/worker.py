@@ -15,7 +15,7 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from mirada.config import WorkerConfig
 from mirada.errors import MiradaError
 from mirada.service.logs import log, set_up_logs
-from mirada.service.models import find_copy, unpack
+from mirada.service.models import find_model
 from mirada.service.predictor import Predictor
 from mirada.service.problems import Refusal
 from mirada.service.settings import load_settings
@@ -81,13 +81,13 @@ class JobWorker:
     def _predictor(self, digest: str) -> Predictor:
         """The model of a job, from this machine's copies or from the store."""
         if digest not in self._predictors:
-            var_dir = Path(self._config.var_dir)
-            bundle = find_copy(digest, var_dir)
+            bundle = find_model(
+                digest,
+                Path(self._config.var_dir),
+                lambda: patiently(lambda: self._store.model_files(digest), _PATIENCE_S),
+            )
             if bundle is None:
-                files = patiently(lambda: self._store.model_files(digest), _PATIENCE_S)
-                if not files:
-                    raise MiradaError(f"The queue has no model {digest[:16]}: its service puts it back when it runs.")
-                bundle = unpack(files, var_dir)
+                raise MiradaError(f"The queue has no model {digest[:16]}: its service puts it back when it runs.")
             while len(self._predictors) >= _KEPT_MODELS:
                 del self._predictors[next(iter(self._predictors))]
             self._predictors[digest] = Predictor(bundle, self._config.limits)
