@@ -39,7 +39,9 @@ def test_examples_run(page: str, language: str, text: str, live_service: LiveSer
     command = ["bash", "-euo", "pipefail", "-c", text] if language == "sh" else [sys.executable, "-c", text]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
-    if language == "python":
+    if language == "python" and "/v1/jobs" not in text:
+        assert re.search(r"^\w+ 0\.\d+ \[\d", done.stdout, re.M)
+    elif language == "python":
         assert "done {'total': 2, 'done': 2, 'failed': 0, 'cancelled': 0}" in done.stdout
     elif "$job" in text:
         assert (tmp_path / "found.csv").read_text().startswith("n,name,state") and "event: end" in done.stdout
@@ -48,4 +50,5 @@ def test_examples_run(page: str, language: str, text: str, live_service: LiveSer
 
 
 def test_there_are_examples() -> None:
-    assert {language for page, language, _ in BLOCKS if page == "docs/service.md"} == {"sh", "python"}
+    pages = ("README.md", "docs/service.md")
+    assert {block[:2] for block in BLOCKS} == {(page, language) for page in pages for language in ("sh", "python")}
