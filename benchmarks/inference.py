@@ -49,9 +49,9 @@ class Subject:
 
 def find_subject(models: Path, data_dir: Path, folder: Path, images: int, input_size: int) -> Subject:
     """The models and test images of a run, or stand-ins in `folder`."""
-    from mirada.card import load_card
-    from mirada.images import decode
-    from mirada.records import load_dataset
+    from mirada.data.images import decode
+    from mirada.data.records import load_dataset
+    from mirada.inference.card import load_card
 
     variants = {name: models / "quantize" / f"{name}.tflite" for name in VARIANTS}
     variants = {name: path for name, path in variants.items() if path.is_file()}
@@ -72,11 +72,11 @@ def draw_images(count: int, side: int) -> list[np.ndarray]:
 
 def make_untrained(folder: Path, images: Sequence[np.ndarray], input_size: int) -> tuple[Any, dict[str, Path]]:
     """A detector of the default size with weights of chance, in every variant."""
-    from mirada.card import Card
     from mirada.config import ModelConfig
-    from mirada.learning.conversion import convert
+    from mirada.inference.card import Card
     from mirada.learning.models import build_model
-    from mirada.learning.qat import build_qat, calibrate, to_convertible
+    from mirada.learning.quantization.conversion import convert
+    from mirada.learning.quantization.qat import build_qat, calibrate, to_convertible
     from mirada.learning.tasks import learning_task
 
     config, learning, labels = ModelConfig(name="lite0", weights=None), learning_task("detection"), ["object"]
@@ -99,7 +99,7 @@ def make_untrained(folder: Path, images: Sequence[np.ndarray], input_size: int) 
 
 def latencies(subject: Subject, runs: int, threads: int) -> dict[str, list[float]]:
     """Milliseconds of each inference alone, of all variants in turns."""
-    from mirada.litert import Model, measure_latencies
+    from mirada.inference.litert import Model, measure_latencies
 
     models = {name: Model(path, subject.card, threads) for name, path in subject.variants.items()}
     found = measure_latencies(models, subject.images[0], runs, warmup=10)
@@ -110,9 +110,9 @@ def surroundings(subject: Subject) -> dict[str, Callable[[int], float]]:
     """What happens around an inference of int8; each way gives milliseconds an image."""
     from simplejpeg import decode_jpeg
 
-    from mirada.images import encode as encode_input
-    from mirada.images import fit_image, load_input, open_image
-    from mirada.litert import Model
+    from mirada.data.images import encode as encode_input
+    from mirada.data.images import fit_image, load_input, open_image
+    from mirada.inference.litert import Model
     from mirada.tasks import get_task
 
     card, task = subject.card, get_task(subject.card.task)

@@ -68,7 +68,7 @@ def prepare(folder: Path, images: int, input_size: int, task: str = "detection")
         input_size: of the network.
         task: 'detection', or 'classification' with one object an image.
     """
-    from mirada.shapes import draw_shapes, write_voc
+    from mirada.data.shapes import draw_shapes, write_voc
     from mirada.stages import preprocess
 
     raw_dir = folder / "raw"
@@ -105,9 +105,9 @@ class Held:
 
 def make_trainer(data_dir: Path, model: ModelConfig, batch_size: int) -> Any:
     """The trainer of the train stage, as its defaults are; no layer of the network stands still."""
+    from mirada.data.records import load_dataset
     from mirada.learning.devices import choose_devices
     from mirada.learning.training import Trainer
-    from mirada.records import load_dataset
     from mirada.stages.train import _card
 
     config = TrainConfig(
@@ -140,8 +140,8 @@ def steps_of(trainer: Any) -> dict[str, Callable[[int], float]]:
 
 def batches_alone(data_dir: Path, batch_size: int, settings: InputConfig) -> Callable[[int], float]:
     """Batches without a network, in images a second."""
+    from mirada.data.records import load_dataset
     from mirada.learning.dataset import TrainingInput
-    from mirada.records import load_dataset
 
     source = TrainingInput(load_dataset(data_dir), AugmentConfig(), batch_size, 0, 0, settings)
 
@@ -158,9 +158,9 @@ def records_alone(data_dir: Path) -> dict[str, Callable[[int], float]]:
     """Records without batches, in records a second; the files are in the page cache."""
     import tensorflow as tf
 
-    from mirada.images import decode
+    from mirada.data.images import decode
+    from mirada.data.records import load_dataset
     from mirada.learning.dataset import _options, parse, read_records
-    from mirada.records import load_dataset
 
     dataset = load_dataset(data_dir)
     count, size = dataset.splits["train"]["images"], dataset.input_size

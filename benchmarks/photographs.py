@@ -21,8 +21,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from mirada.records import Box  # noqa: E402
-from mirada.shapes import write_voc  # noqa: E402
+from mirada.data.records import Box  # noqa: E402
+from mirada.data.shapes import write_voc  # noqa: E402
 
 MEGAPIXELS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 _GRAIN = 6.0  # standard deviation of a sensor's noise, in levels of 255

@@ -19,8 +19,8 @@ from figures import Figure, Panel, figure, machine, make_parser, positive, ratio
 from photographs import MEGAPIXELS, write_photographs
 from PIL import Image
 
-from mirada.annotations import list_voc
 from mirada.config import DataConfig, PreprocessConfig, SplitConfig
+from mirada.data.annotations import list_voc
 
 Pair = tuple[Path, Path]
 

@@ -51,7 +51,7 @@ class Load:
 
 def read_images(data_dir: Path, count: int) -> list[bytes]:
     """Files of the test split."""
-    from mirada.records import load_dataset
+    from mirada.data.records import load_dataset
 
     images = []
     for example in load_dataset(data_dir).examples("test"):
@@ -86,9 +86,9 @@ def run_threads(work: Callable[[int], Callable[[int], object]], threads: int, se
 
 def measure_interpreter(arguments: argparse.Namespace, images: list[bytes]) -> float:
     """LiteRT alone."""
-    from mirada.card import load_card
-    from mirada.images import decode
-    from mirada.litert import Model
+    from mirada.data.images import decode
+    from mirada.inference.card import load_card
+    from mirada.inference.litert import Model
 
     card = load_card(arguments.models / "train")
     pixels = [decode(image, card.channels) for image in images]
@@ -110,8 +110,8 @@ def measure_interpreter(arguments: argparse.Namespace, images: list[bytes]) -> f
 def measure_functions(arguments: argparse.Namespace, images: list[bytes], folder: Path) -> float:
     """What the service does to an image, without HTTP."""
     from mirada.config import LimitsConfig
-    from mirada.service.models import copy_model
-    from mirada.service.predictor import Predictor
+    from mirada.service.model.bundle import copy_model
+    from mirada.service.model.predictor import Predictor
 
     bundle = copy_model(arguments.models / "train", arguments.models / "quantize", folder)
 

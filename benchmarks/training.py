@@ -24,8 +24,8 @@ from mirada.config import ModelConfig
 
 def load_arrays(data_dir: Path, scale: float, offset: float) -> tuple[np.ndarray, np.ndarray]:
     """The training split: (N, S, S, 3) float32, scaled, and (N,) labels."""
-    from mirada.images import decode
-    from mirada.records import load_dataset
+    from mirada.data.images import decode
+    from mirada.data.records import load_dataset
 
     examples = list(load_dataset(data_dir).examples("train"))
     pixels = np.stack([decode(example.image) for example in examples]).astype(np.float32) * scale + offset

@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
-from mirada.objectives import check_experiment, value_of
-from mirada.peers import refuse_cluster
 from mirada.stages import experiment
+from mirada.sweeps.search.objectives import check_experiment, value_of
+from mirada.workers.peers import refuse_cluster
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="experiment")

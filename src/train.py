@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
-from mirada.peers import helper_overrides
+from mirada.workers.peers import helper_overrides
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mirada.card import Card, save_card
-from mirada.images import encode
-from mirada.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.data.images import encode
+from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.inference.card import Card, save_card
 from tests.squares import COLOURS, SIDE, SQUARE
 
 LABELS = {"localization": ["red", "blue"], "classification": ["dim", "bright"]}
@@ -120,8 +120,8 @@ def hand_made(task: str) -> Any:
 
 def write_variants(folder: Path, dataset: Dataset) -> None:
     """Card, float32, int8 and a qat that is int8 under another name, and what the train stage leaves, in one folder."""
-    from mirada.images import decode
-    from mirada.learning.conversion import convert
+    from mirada.data.images import decode
+    from mirada.learning.quantization.conversion import convert
 
     folder.mkdir(parents=True, exist_ok=True)
     images = [decode(example.image, dataset.channels) for example in dataset.examples("train")]

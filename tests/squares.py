@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mirada.card import Card, save_card
-from mirada.images import encode
-from mirada.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.data.images import encode
+from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.inference.card import Card, save_card
 
 SIDE, SQUARE = 64, 24
 COLOURS = ((250, 10, 10), (10, 10, 250))
@@ -104,8 +104,8 @@ def matched_filter() -> Any:
 
 def write_variants(folder: Path, dataset: Dataset, names: tuple[str, ...] = ("float32", "int8")) -> None:
     """Card, `.tflite` files and `variants.json`, as the stages train and quantize leave them, in one folder."""
-    from mirada.images import decode
-    from mirada.learning.conversion import convert
+    from mirada.data.images import decode
+    from mirada.learning.quantization.conversion import convert
 
     folder.mkdir(parents=True, exist_ok=True)
     model, variants = matched_filter(), []

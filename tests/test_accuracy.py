@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mirada.accuracy import (
+from mirada.tasks.accuracy import (
     FALSE_POSITIVE_RATES,
     best_threshold,
     calibration_error,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mirada.annotations import RawImage, Rejected, VocPair, list_voc, read_voc
-from mirada.records import Box
+from mirada.data.annotations import RawImage, Rejected, VocPair, list_voc, read_voc
+from mirada.data.records import Box
 
 CAT = ("cat", 10, 20, 30, 40)
 CAT_BOX = Box(10, 20, 30, 40, "cat")

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from mirada.boxes import box_areas, clip_boxes, coverage_matrix, iou_matrix, suppress, xywh_to_xyxy, xyxy_to_xywh
+from mirada.inference.boxes import (
+    box_areas,
+    clip_boxes,
+    coverage_matrix,
+    iou_matrix,
+    suppress,
+    xywh_to_xyxy,
+    xyxy_to_xywh,
+)
 
 
 def test_iou_of_known_boxes():

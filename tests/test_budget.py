@@ -3,9 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mirada.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, write_ladder
 from mirada.config import QuantizeConfig
 from mirada.errors import MiradaError
+from mirada.quantization.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, write_ladder
 from tests.singles import make_card, write_singles
 
 DROPS = {"int8": 0.5, "mean": 0.02, "selective": 0.01, "qat": 0.0}

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from mirada.calibration import calibration_images, choose_balanced, choose_hardest, choose_random
+from mirada.quantization.calibration import calibration_images, choose_balanced, choose_hardest, choose_random
 from tests.singles import make_card, write_singles
 
 

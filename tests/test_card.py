@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from mirada.card import load_card, save_card
 from mirada.errors import MiradaError
+from mirada.inference.card import load_card, save_card
 from tests.test_tasks import BOX_CARD, CARD, MAP_CARD
 
 

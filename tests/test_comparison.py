@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from mirada.comparison import RunRecord, differing, group_runs, read_record, separation
-from mirada.comparison_page import csv_of, origins_of, plots_of, render_comparison, table_of
+from mirada.comparison.groups import RunRecord, differing, group_runs, read_record, separation
+from mirada.comparison.page import csv_of, origins_of, plots_of, render_comparison, table_of
 from mirada.errors import MiradaError
 
 COSTS = {"float32": (12e6, 20.0), "int8": (3e6, 11.0)}

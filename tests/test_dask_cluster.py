@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mirada import dask_cluster
-from mirada.dask_cluster import Surroundings, describe_surroundings, open_dask
+from mirada.data.shapes import draw_shapes, write_voc
 from mirada.errors import MiradaError
-from mirada.executors import map_bounded
-from mirada.shapes import draw_shapes, write_voc
+from mirada.workers import dask_cluster
+from mirada.workers.dask_cluster import Surroundings, describe_surroundings, open_dask
+from mirada.workers.executors import map_bounded
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "DASK_DISTRIBUTED__DASHBOARD__LINK": ""}
@@ -219,7 +219,7 @@ def test_what_answers_is_no_scheduler() -> None:
                 connection.recv(4096)
 
         threading.Thread(target=answer, daemon=True).start()
-        program = "import sys; from mirada.dask_cluster import *; open_dask(sys.argv[1], 1, None).__enter__()"
+        program = "import sys; from mirada.workers.dask_cluster import *; open_dask(sys.argv[1], 1, None).__enter__()"
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         started = time.monotonic()
         command = [sys.executable, "-c", program, address]

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirada.drawing import (
+from mirada.data.records import Example
+from mirada.inference.prediction import Detections
+from mirada.tasks.pictures import (
     IGNORED,
     MISSED,
     RIGHT,
@@ -17,8 +19,6 @@ from mirada.drawing import (
     plot_curves,
     side_by_side,
 )
-from mirada.prediction import Detections
-from mirada.records import Example
 
 GREY = np.full((100, 100, 3), 60, np.uint8)
 TRUTH = Example(

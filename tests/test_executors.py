@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mirada import executors
 from mirada.errors import MiradaError
-from mirada.executors import make_executor, map_bounded
+from mirada.workers import executors
+from mirada.workers.executors import make_executor, map_bounded
 
 
 def double(number: int) -> int:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mirada import fingerprint
 from mirada.config import ModelConfig, TrainConfig
+from mirada.sweeps import fingerprint
 
 CONFIG = TrainConfig(model=ModelConfig(name="tiny", backbone="tiny", weights=None), data_dir="a", output_dir="b")
 INPUTS = {"data": "digest"}

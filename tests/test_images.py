@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirada import images
+from mirada.data import images
 from mirada.errors import MiradaError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.journal import ATTEMPTS, METRICS_AT_ONCE, Entry, Journal, waiting
+from mirada.tracking.journal import ATTEMPTS, METRICS_AT_ONCE, Entry, Journal, waiting
 
 URI = "http://server:5000"
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mirada.annotations import RawImage, Rejected
 from mirada.config import DataConfig, TableConfig
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.formats.labels import LabelledImage, list_class_folders, list_table, read_labelled
+from mirada.data.records import Box
 from mirada.errors import MiradaError
-from mirada.labels import LabelledImage, list_class_folders, list_table, read_labelled
-from mirada.records import Box
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -21,8 +21,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 import mirada.config  # noqa: F401, Hydra learns the schemas
-from mirada import cores, parallel_jobs
-from mirada.parallel_jobs import ParallelJobs
+from mirada.sweeps import parallel_jobs
+from mirada.sweeps.parallel_jobs import ParallelJobs
+from mirada.workers import cores
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCES = PROJECT / "src"
@@ -56,7 +57,7 @@ def test_cores_are_shared_out_evenly(things: list[int], jobs: int, shares: list[
 @linux
 def test_processes_that_live_at_the_same_time_have_different_shares_and_a_share_is_free_again() -> None:
     code = (
-        "import sys; from mirada.cores import available_cores, take_share\n"
+        "import sys; from mirada.workers.cores import available_cores, take_share\n"
         "cores = available_cores()\n"
         "for _ in range(2): print(take_share(sys.argv[1], 2, cores), flush=True)\n"
         "sys.stdin.readline()"

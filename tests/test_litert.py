@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.card import Card, load_card
+from mirada.data.images import decode
 from mirada.errors import MiradaError
-from mirada.images import decode
-from mirada.litert import Model, float_operators, peak_memory_mb
-from mirada.prediction import decode_detections
+from mirada.inference.card import Card, load_card
+from mirada.inference.litert import Model, float_operators, peak_memory_mb
+from mirada.inference.prediction import decode_detections
 from mirada.quiet import quiet_libraries
 from tests.squares import draw_example
 

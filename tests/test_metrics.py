@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mirada.metrics import bootstrap_drop, evaluate_detections, image_f1, map50_of_samples
-from mirada.prediction import Detections
-from mirada.records import Example
+from mirada.data.records import Example
+from mirada.inference.prediction import Detections
+from mirada.tasks.average_precision import bootstrap_drop, evaluate_detections, image_f1, map50_of_samples
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
 

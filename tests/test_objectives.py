@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mirada import objectives
 from mirada.errors import MiradaError
 from mirada.stages import evaluate
+from mirada.sweeps.search import objectives
 
 VARIANTS = ("float32", "int8")
 

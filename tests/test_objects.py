@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from mirada.annotations import RawImage, Rejected
 from mirada.config import DataConfig
-from mirada.objects import crops, merge_copies, single_out
-from mirada.records import Box
-from mirada.tiles import Region
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.objects import crops, merge_copies, single_out
+from mirada.data.records import Box
+from mirada.data.tiles import Region
 
 
 def raw(*boxes: Box, source: str = "a.jpg", split: str | None = None) -> RawImage:

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mirada.operator_times import OperatorTimes, _alone, schema, time_operators
-from mirada.operators import Opened
+from mirada.quantization.operator_times import OperatorTimes, _alone, schema, time_operators
+from mirada.quantization.operators import Opened
 
 
 def alone(content: bytes) -> list[bytes]:

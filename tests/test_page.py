@@ -1,7 +1,7 @@
 import pytest
 
-from mirada.page import key_sentence
-from mirada.pareto import smallest_variant
+from mirada.evaluation.page import key_sentence
+from mirada.evaluation.pareto import smallest_variant
 from mirada.tasks import get_task
 
 DETECTION = get_task("detection")

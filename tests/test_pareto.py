@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirada.pareto import Point, front_of, pareto_front, plot_pareto, points_of, tradeoff_table
+from mirada.evaluation.pareto import Point, front_of, pareto_front, plot_pareto, points_of, tradeoff_table
 
 
 def test_a_row_is_beaten_by_one_that_is_as_good_everywhere_and_better_once():

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.peers import Cluster, Watch, helper_overrides, meet, read_cluster, refuse_cluster
+from mirada.workers.peers import Cluster, Watch, helper_overrides, meet, read_cluster, refuse_cluster
 from tests.servers import free_ports
 
 WORKERS = {"worker": ["a:1", "b:2"]}

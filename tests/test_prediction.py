@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mirada.card import Card
-from mirada.prediction import decode_detections
+from mirada.inference.card import Card
+from mirada.inference.prediction import decode_detections
 
 
 def make_card(classes: int = 1) -> Card:

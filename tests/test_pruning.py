@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.pruning import Pruned, Watch, median_to_reach, read_curves, read_history, watch
+from mirada.sweeps.search.pruning import Pruned, Watch, median_to_reach, read_curves, read_history, watch
 
 OTHERS = [{1: 0.1, 2: 0.5}, {1: 0.3, 2: 0.2}, {1: 0.2, 2: 0.4}]  # the best by epoch 2: 0.5, 0.3, 0.4
 

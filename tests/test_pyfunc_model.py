@@ -3,10 +3,10 @@ import base64
 import numpy as np
 import pytest
 
-from mirada.card import Card
+from mirada.data.images import decode, encode
 from mirada.errors import MiradaError
-from mirada.images import decode, encode
-from mirada.prediction import Classification, Detections, Localization
+from mirada.inference.card import Card
+from mirada.inference.prediction import Classification, Detections, Localization
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 
@@ -19,7 +19,7 @@ PLACEMENT = (0.5, 0.5, 0.0, 25.0, 0.0, 0.0)  # an image of 200 x 100 pixels in a
 
 @pytest.fixture(scope="module")
 def served():
-    from mirada import pyfunc_model
+    from mirada.export import pyfunc_model
 
     return pyfunc_model
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada import records
+from mirada.data import records
 from mirada.errors import MiradaError
 
 

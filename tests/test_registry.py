@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from mirada import tracking
-from mirada.card import load_card
 from mirada.config import EvaluateConfig, TrackingConfig
+from mirada.data.images import decode, encode
+from mirada.data.records import load_dataset
 from mirada.errors import MiradaError
-from mirada.images import decode, encode
-from mirada.records import load_dataset
-from mirada.registry import (
+from mirada.export.registry import (
     REQUIREMENTS,
     SOURCE,
     check_limits,
@@ -24,6 +23,7 @@ from mirada.registry import (
     modules_of,
     register_model,
 )
+from mirada.inference.card import load_card
 
 FIGURES = {"map50": 0.55, "drop": 0.02, "size_bytes": 3_368_032.0, "latency_ms_p95": 12.5}
 
@@ -132,7 +132,7 @@ def test_a_registered_model_answers_without_tensorflow_and_the_champion_stays_or
 
 
 def _result(card, path, dataset, config):
-    from mirada.litert import Model
+    from mirada.inference.litert import Model
     from mirada.tasks import get_task
 
     task, model, truths = get_task(card.task), Model(path, card), list(dataset.examples("test"))

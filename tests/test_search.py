@@ -16,9 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from PIL import Image
 
-from mirada import search
 from mirada.errors import MiradaError
-from mirada.search_plot import plot_search
+from mirada.sweeps.search import study as search
+from mirada.sweeps.search.plot import plot_search
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
@@ -178,7 +178,7 @@ def test_the_plot_is_a_picture(directions: list[str]) -> None:
 APP = """
 import hydra
 from hydra.core.config_store import ConfigStore
-from mirada import pruning
+from mirada.sweeps.search import pruning
 from mirada.cli import launch
 
 @hydra.main(version_base="1.3", config_path=None, config_name="app")

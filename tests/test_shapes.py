@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mirada.annotations import VocPair, read_voc
-from mirada.records import Box
-from mirada.shapes import LABELS, draw_shapes, write_voc
+from mirada.data.annotations import VocPair, read_voc
+from mirada.data.records import Box
+from mirada.data.shapes import LABELS, draw_shapes, write_voc
 
 
 @pytest.mark.parametrize("index", range(6))

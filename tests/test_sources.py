@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
-from mirada import sources
 from mirada.config import SourceConfig
+from mirada.data import sources
 from mirada.errors import MiradaError
 
 FILES = {"train/a.jpg": b"photo" * 500, "train/a b.xml": b"<annotation/>" * 50, "notes.txt": b""}

@@ -3,11 +3,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mirada import splits
 from mirada.config import SplitConfig
+from mirada.data import splits
+from mirada.data.records import Box
+from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
-from mirada.records import Box
-from mirada.tiles import Region, boxes_in, grid
 
 
 def images(count: int, rare: int = 0) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.stage_store import StageStore, unlink_shared
+from mirada.sweeps.stage_store import StageStore, unlink_shared
 
 OUTPUTS = ("raw", "raw.json")
 

@@ -18,11 +18,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from mirada.config import DataConfig, FetchConfig, PreprocessConfig, SourceConfig, SplitConfig
+from mirada.data.shapes import draw_shapes, write_voc
+from mirada.data.stored_data import open_dataset, publish_dataset
 from mirada.errors import MiradaError
-from mirada.shapes import draw_shapes, write_voc
 from mirada.stages import fetch, preprocess
 from mirada.storage import Store, is_url, without_password
-from mirada.stored_data import open_dataset, publish_dataset
 
 ROOT = Path(__file__).parents[1]
 KEYS = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from mirada import sweep_runs
 from mirada.config import TrackingConfig
+from mirada.sweeps import runs as sweep_runs
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings

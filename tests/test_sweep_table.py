@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from mirada.sweep_plot import plot_sweep
-from mirada.sweep_report import report
-from mirada.sweep_table import (
+from mirada.sweeps.plot import plot_sweep
+from mirada.sweeps.report import report
+from mirada.sweeps.table import (
     DONE,
     FAILED,
     PRUNED,

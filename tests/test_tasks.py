@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mirada.card import Card
 from mirada.config import TASKS as CONFIGURED
+from mirada.data.records import Example
 from mirada.errors import MiradaError
-from mirada.prediction import Classification, Localization
-from mirada.records import Example
+from mirada.inference.card import Card
+from mirada.inference.prediction import Classification, Localization
 from mirada.tasks import TASKS, get_task
 from mirada.tasks.base import ms_text
 

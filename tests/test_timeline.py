@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mirada.timeline import COMPUTING, WAITING, StepTimes, draw_timeline, steady_steps
+from mirada.learning.timeline import COMPUTING, WAITING, StepTimes, draw_timeline, steady_steps
 
 
 def steps(count, wait, work):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mirada import tracking
-from mirada.card import Card
 from mirada.config import ModelConfig, TrackingConfig, TrainConfig
+from mirada.inference.card import Card
 
 PROJECT = Path(__file__).resolve().parents[1]
 

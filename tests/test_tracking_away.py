@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from mirada import tracking, tracking_delivery
+from mirada import tracking
 from mirada.config import SyncConfig, TrackingConfig
 from mirada.errors import MiradaError
 from mirada.stages import sync
-from mirada.tracking_store import StoreAway
+from mirada.tracking import delivery as tracking_delivery
+from mirada.tracking.store import StoreAway
 from tests.servers import MlflowServer, free_port, postgres, postgres_binaries
 from tests.test_tracking import card
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.tracking_store import StoreAway, check, is_absence, shown, with_driver
+from mirada.tracking.store import StoreAway, check, is_absence, shown, with_driver
 from tests.servers import free_port
 
 

@@ -2,8 +2,8 @@ import pytest
 
 from mirada.config import PublishedConfig
 from mirada.errors import MiradaError
+from mirada.evaluation.training_record import check_published, compare_published, published_table, read_training
 from mirada.tasks import get_task
-from mirada.training_record import check_published, compare_published, published_table, read_training
 
 TIMING = """input,epoch,seconds,images_per_s,wait_share,cpu_percent,peak_memory_mb,gpu_percent,gpu_memory_mb
 naive,1,50,14,0.31,101,900,,

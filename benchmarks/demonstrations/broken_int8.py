@@ -52,7 +52,7 @@ def linear_pair(model: Any) -> tuple[Any, Any, Any]:
     """A convolution, itself or the batch normalization after it, and the convolution that alone reads that."""
     import tf_keras as keras
 
-    from mirada.learning.schemes import Graph, activation_of, folds
+    from mirada.learning.quantization.schemes import Graph, activation_of, folds
 
     graph = Graph(model)
     for layer in graph.layers:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-    from mirada.search import Settings, Trial
+    from mirada.sweeps.search.study import Settings, Trial
 
 
 @dataclass
@@ -73,7 +73,7 @@ class OptunaSweeper(Sweeper):
         """
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        from mirada import search
+        from mirada.sweeps.search import study as search
 
         search.require_optuna()
         settings = self._settings()
@@ -97,7 +97,7 @@ class OptunaSweeper(Sweeper):
         return returns
 
     def _settings(self) -> "Settings":
-        from mirada.search import Settings
+        from mirada.sweeps.search.study import Settings
 
         given = dict(self._given)
         given["directions"] = None if given["directions"] is None else list(given["directions"])
@@ -116,7 +116,7 @@ class OptunaSweeper(Sweeper):
         start: int,
         count: int,
     ) -> Sequence[JobReturn]:
-        from mirada.search import overrides_of
+        from mirada.sweeps.search.study import overrides_of
 
         trials = [study.ask(space) for _ in range(count)]
         batch = [overrides_of(trial.params, fixed) for trial in trials]
@@ -130,8 +130,8 @@ def _tell(study: "optuna.Study", trial: "optuna.Trial", job: JobReturn) -> None:
     """Give a trial the end that its job had, and say it."""
     from optuna.trial import TrialState
 
-    from mirada.pruning import Pruned
-    from mirada.search import read_value, trial_of
+    from mirada.sweeps.search.pruning import Pruned
+    from mirada.sweeps.search.study import read_value, trial_of
 
     values, why, state = None, "", TrialState.FAIL
     if job.status is JobStatus.COMPLETED:
@@ -152,7 +152,7 @@ def _tell(study: "optuna.Study", trial: "optuna.Trial", job: JobReturn) -> None:
 
 
 def _sentence(trial: "Trial") -> str:
-    from mirada.search import text_of
+    from mirada.sweeps.search.study import text_of
 
     chosen = " ".join(f"{key}={text_of(value, 4)}" for key, value in trial.params.items())
     end = ", ".join(f"{value:.4g}" for value in trial.values) if trial.state == "complete" else trial.state
@@ -185,8 +185,8 @@ def _check_experiments(configs: Sequence[DictConfig]) -> list[str]:
         raise MiradaError(f"{name} gives no figure to search by: search with src/train.py or src/experiment.py.")
     if name != "experiment":
         return []
-    from mirada.objectives import check_experiment, check_split
     from mirada.stages.experiment import compose_stages
+    from mirada.sweeps.search.objectives import check_experiment, check_split
 
     for config in configs:
         objectives = [str(objective) for objective in config.objectives]
@@ -200,7 +200,7 @@ def _check_experiments(configs: Sequence[DictConfig]) -> list[str]:
 
 def _directions(settings: "Settings", config: DictConfig, objectives: Sequence[str]) -> list[str]:
     from mirada.errors import MiradaError
-    from mirada.objectives import check_directions
+    from mirada.sweeps.search.objectives import check_directions
 
     directions = check_directions(settings.directions, objectives)
     if config.hydra.job.config_name in ("train", "experiment") and not objectives and directions != ["maximize"]:
@@ -218,13 +218,13 @@ class _Report:
         self.folder, self.study, self.directions, self.names = folder, study, directions, names
 
     def trials(self) -> "list[Trial]":
-        from mirada.search import trial_of
+        from mirada.sweeps.search.study import trial_of
 
         return [trial_of(trial) for trial in self.study.trials]
 
     def write(self) -> None:
         """Write the table and the results as they are by now."""
-        from mirada.search import as_csv, optimization_results, table
+        from mirada.sweeps.search.study import as_csv, optimization_results, table
 
         trials = self.trials()
         (self.folder / "search.csv").write_text(as_csv(*table(trials, self.directions, self.names)), encoding="utf-8")
@@ -238,8 +238,8 @@ class _Report:
             MiradaError: no trial finished.
         """
         from mirada.errors import MiradaError
-        from mirada.search import best_trials
-        from mirada.search_plot import plot_search
+        from mirada.sweeps.search.plot import plot_search
+        from mirada.sweeps.search.study import best_trials
 
         trials = self.trials()
         self._print()
@@ -254,8 +254,8 @@ class _Report:
         from rich.console import Console
         from rich.table import Table
 
-        from mirada.comparison import short
-        from mirada.search import table
+        from mirada.comparison.groups import short
+        from mirada.sweeps.search.study import table
 
         head, rows = table(self.trials(), self.directions, self.names, digits=4)
         shown = Table(box=SIMPLE)
@@ -269,7 +269,7 @@ class _Report:
         console.print(shown)
 
     def _track(self) -> None:
-        from mirada.search import best_trials, text_of
+        from mirada.sweeps.search.study import best_trials, text_of
         from mirada.tracking import PARENT
 
         parent = os.environ.get(PARENT)

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mirada.errors import MiradaError
-from mirada.pruning import Pruned
+from mirada.sweeps.search.pruning import Pruned
 
 PLUGINS = {
     "hydra/launcher/joblib": "hydra-joblib-launcher",

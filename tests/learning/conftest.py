@@ -9,9 +9,9 @@ import pytest
 
 import mirada.learning  # noqa: F401 - sets Keras 2 up before a test module imports TensorFlow
 from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
-from mirada.images import encode
+from mirada.data.images import encode
+from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
 from mirada.learning.devices import choose_devices
-from mirada.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
 
 SIDE = 64
 choose_devices(2)  # logical devices are made once in a process, before anything runs on one

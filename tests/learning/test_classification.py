@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mirada.config import TrainConfig
+from mirada.data.records import Dataset
 from mirada.learning.tasks.classification import ClassificationLoss
-from mirada.records import Dataset
 
 
 def dataset(per_class: dict[str, int]) -> Dataset:

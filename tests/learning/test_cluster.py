@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.card import load_card
 from mirada.config import InputConfig
 from mirada.errors import MiradaError
+from mirada.inference.card import load_card
 from mirada.learning.dataset import TrainingInput
 from mirada.learning.devices import Devices, choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
-from mirada.peers import Cluster
 from mirada.stages import train
+from mirada.workers.peers import Cluster
 from tests.servers import free_ports
 
 from .conftest import write_dataset

@@ -2,8 +2,8 @@ import numpy as np
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
-from mirada.learning import conversion
-from mirada.learning.compaction import share_vectors
+from mirada.learning.quantization import conversion
+from mirada.learning.quantization.compaction import share_vectors
 
 
 def run(content, image):

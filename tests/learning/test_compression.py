@@ -19,10 +19,10 @@ from mirada.config import (
     TrainConfig,
 )
 from mirada.errors import MiradaError
-from mirada.learning.compression import ClusteredQuantizer, choose_levels, compressed_layers, kept_weights
+from mirada.inference.litert import float_operators
 from mirada.learning.models import build_model, load_model
-from mirada.litert import float_operators
-from mirada.operators import Opened
+from mirada.learning.quantization.compression import ClusteredQuantizer, choose_levels, compressed_layers, kept_weights
+from mirada.quantization.operators import Opened
 from mirada.stages import quantize, train
 
 from .conftest import write_dataset

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mirada.config import AugmentConfig, InputConfig
-from mirada.images import decode
+from mirada.data.images import decode
 from mirada.learning.dataset import TrainingInput, share_out
 from mirada.learning.devices import choose_devices
 

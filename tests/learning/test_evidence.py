@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from mirada.card import Card
-from mirada.evidence import LEVELS, SATURATED, WIDE, layer_evidence, sentences, worst_layers, write_evidence
-from mirada.layer_plot import plot_layers
-from mirada.learning.ranges import Observed
+from mirada.inference.card import Card
+from mirada.learning.quantization.ranges import Observed
+from mirada.quantization.evidence import (
+    LEVELS,
+    SATURATED,
+    WIDE,
+    layer_evidence,
+    sentences,
+    worst_layers,
+    write_evidence,
+)
+from mirada.quantization.layer_plot import plot_layers
 
 WHITE = np.full((32, 32, 1), 255, np.uint8)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from mirada.budget import Ladder
-from mirada.card import load_card, save_card
 from mirada.config import QuantizeConfig, TrackingConfig
+from mirada.data.images import decode
+from mirada.data.records import load_dataset
 from mirada.errors import MiradaError
-from mirada.images import decode
-from mirada.litert import Model
-from mirada.records import load_dataset
+from mirada.inference.card import load_card, save_card
+from mirada.inference.litert import Model
+from mirada.quantization.budget import Ladder
 from mirada.stages import quantize
 from tests.singles import SIDE, make_card, write_singles
 from tests.squares import SQUARE

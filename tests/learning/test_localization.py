@@ -38,7 +38,7 @@ def test_cells_that_count_alike_give_the_mean():
 
 
 def test_training_and_decoding_hear_the_same_vote():
-    from mirada.card import Card
+    from mirada.inference.card import Card
     from mirada.tasks import get_task
 
     scores, classes, distances = maps([1, 2, 0, -1], CLASSES)

@@ -13,19 +13,19 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from mirada.card import Card, load_card
 from mirada.config import CheckQatConfig, ModelConfig, QatConfig, QuantizeConfig, TrackingConfig
+from mirada.data.images import decode
+from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
-from mirada.images import decode
-from mirada.learning import qat, tuning
-from mirada.learning.conversion import convert
+from mirada.inference.card import Card, load_card
+from mirada.inference.litert import Model, float_operators
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import build_model, input_scaling, load_model
-from mirada.learning.rounding import Range, RoundedLayer, input_range, round_weights
-from mirada.learning.schemes import preflight, require_schemes
+from mirada.learning.quantization import qat, tuning
+from mirada.learning.quantization.conversion import convert
+from mirada.learning.quantization.rounding import Range, RoundedLayer, input_range, round_weights
+from mirada.learning.quantization.schemes import preflight, require_schemes
 from mirada.learning.training import Trainer
-from mirada.litert import Model, float_operators
-from mirada.records import Dataset, load_dataset
 from mirada.stages import check_qat, quantize, train
 from mirada.tasks import get_task
 

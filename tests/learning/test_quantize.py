@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.calibration import calibration_images, choose_random
 from mirada.config import QuantizeConfig, TrackingConfig
+from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
-from mirada.records import Dataset, load_dataset
+from mirada.quantization.calibration import calibration_images, choose_random
 from mirada.stages import quantize, train
 
 from .conftest import write_dataset
@@ -53,7 +53,7 @@ def test_every_variant_is_listed_with_its_size_and_digest(trained, capsys):
 
 
 def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(trained, tmp_path, monkeypatch):
-    from mirada.learning import variants
+    from mirada.learning.quantization import variants
 
     real = variants.convert
     monkeypatch.setattr(variants, "convert", lambda model, name, images, **scaling: real(model, "float32", images))

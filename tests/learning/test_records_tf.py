@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada import images, records
+from mirada.data import images, records
 
 pytestmark = pytest.mark.slow
 

@@ -8,13 +8,13 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import InputConfig, TrainConfig
+from mirada.data.records import load_dataset
 from mirada.errors import MiradaError
-from mirada.learning.conversion import convert
+from mirada.inference.litert import float_operators
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
+from mirada.learning.quantization.conversion import convert
 from mirada.learning.training import Trainer
-from mirada.litert import float_operators
-from mirada.records import load_dataset
 from mirada.stages import train
 
 from .conftest import write_dataset

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mirada import pruning
-from mirada.card import load_card
 from mirada.config import InputConfig, ModelConfig
 from mirada.errors import MiradaError
-from mirada.learning.conversion import convert
+from mirada.inference.card import load_card
+from mirada.inference.litert import Model, float_operators
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
+from mirada.learning.quantization.conversion import convert
 from mirada.learning.training import Trainer
-from mirada.litert import Model, float_operators
 from mirada.stages import train
+from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
 
 from .conftest import make_example, write_dataset

@@ -30,7 +30,7 @@ from PIL import Image
 from mirada.config import ServeConfig
 from mirada.service.api import hurried
 from mirada.service.app import create_app
-from mirada.service.predictor import Predictor
+from mirada.service.model.predictor import Predictor
 from tests.service.conftest import PROJECT, running
 from tests.squares import draw_example
 

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from mirada import tracking
-from mirada.card import load_card
 from mirada.config import ServeConfig, TrackingConfig
 from mirada.errors import MiradaError
-from mirada.registry import register_model
+from mirada.export.registry import register_model
+from mirada.inference.card import load_card
 from mirada.service.app import create_app
-from mirada.service.models import load_model
+from mirada.service.model.bundle import load_model
 from tests.service.conftest import running
 from tests.squares import draw_example
 

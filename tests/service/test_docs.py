@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.images import decode, encode
+from mirada.data.images import decode, encode
 from tests.service.conftest import PROJECT, LiveService
 from tests.squares import draw_example
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from rich.progress import Progress
 
-from mirada.card import load_card
 from mirada.config import EvaluateConfig
-from mirada.quantization_record import load_variants
-from mirada.records import load_dataset
+from mirada.data.records import load_dataset
+from mirada.evaluation.quantization_record import load_variants
+from mirada.inference.card import load_card
 from mirada.stages.evaluate import predict_split
 
 

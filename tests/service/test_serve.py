@@ -96,7 +96,7 @@ def test_every_request_is_in_the_log(live_service: LiveService) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="children follow a killed parent on Linux only")
 def test_a_worker_elsewhere_needs_nothing_but_the_url(squares_folder: Path, tmp_path: Path) -> None:
     """A Redis of one's own, a service without workers, one worker with an empty folder; then all is killed."""
-    from mirada.service.redis_server import redis_program
+    from mirada.service.queue.redis_server import redis_program
 
     port = free_port()
     server = subprocess.Popen(

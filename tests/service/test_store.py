@@ -16,12 +16,12 @@ import pytest
 from mirada.config import QueueConfig, ServeConfig, WorkerConfig
 from mirada.errors import MiradaError
 from mirada.service.app import create_app
-from mirada.service.models import copy_model, find_copy
+from mirada.service.model.bundle import copy_model, find_copy
 from mirada.service.problems import Refusal
-from mirada.service.redis_server import RedisServer, socket_path
+from mirada.service.queue.redis_server import RedisServer, socket_path
+from mirada.service.queue.store import Order, Store, describe_job
+from mirada.service.queue.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.state import Service
-from mirada.service.store import Order, Store, describe_job
-from mirada.service.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.worker import MOST_ATTEMPTS, JobWorker
 from tests.service.conftest import running
 from tests.squares import draw_example
@@ -253,7 +253,7 @@ def test_no_two_redises_write_one_file(tmp_path: Path, monkeypatch: pytest.Monke
     first.start()
     try:
         first._lock.close()  # as when its service was killed
-        monkeypatch.setattr("mirada.service.redis_server._END_S", 0.2)
+        monkeypatch.setattr("mirada.service.queue.redis_server._END_S", 0.2)
         with pytest.raises(MiradaError, match="An earlier Redis in .* has not ended"):
             second.start()
     finally:

@@ -8,10 +8,10 @@ from importlib.metadata import version
 
 import pytest
 
-from mirada.card import load_card, save_card
 from mirada.config import EvaluateConfig, TrackingConfig
+from mirada.data.records import load_dataset, save_dataset
 from mirada.errors import MiradaError
-from mirada.records import load_dataset, save_dataset
+from mirada.inference.card import load_card, save_card
 from mirada.stages import evaluate
 
 FIGURES = {

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from mirada.card import load_card, save_card
 from mirada.config import EvaluateConfig, PublishedConfig, TrackingConfig
+from mirada.data.records import load_dataset, save_dataset
 from mirada.errors import MiradaError
-from mirada.records import load_dataset, save_dataset
+from mirada.inference.card import load_card, save_card
 from mirada.stages import evaluate
 from tests.singles import write_singles, write_variants
 

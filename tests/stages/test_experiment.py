@@ -11,9 +11,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from mirada.card import Card, save_card
 from mirada.config import parse
 from mirada.errors import MiradaError
+from mirada.inference.card import Card, save_card
 from mirada.stages import experiment
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

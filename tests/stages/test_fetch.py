@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mirada import sources
-from mirada.annotations import list_voc
 from mirada.config import DataConfig, FetchConfig, SourceConfig
+from mirada.data import sources
+from mirada.data.annotations import list_voc
 from mirada.errors import MiradaError
 from mirada.stages import fetch
 
@@ -210,7 +210,7 @@ def test_source_and_output_must_not_lie_in_each_other(tmp_path, photos, inside):
 
 SLOW = """
 import sys, time
-from mirada import sources
+from mirada.data import sources
 from mirada.config import DataConfig, FetchConfig, SourceConfig
 from mirada.stages import fetch
 drawn = sources.draw_images

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from mirada import images, records
 from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TableConfig, TileConfig
+from mirada.data import images, records
+from mirada.data.records import Box
+from mirada.data.shapes import draw_shapes, write_voc
 from mirada.errors import MiradaError
-from mirada.records import Box
-from mirada.shapes import draw_shapes, write_voc
 from mirada.stages import preprocess
 
 ROOT = Path(__file__).parents[2]

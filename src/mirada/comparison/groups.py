@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mirada.errors import MiradaError
-from mirada.pareto import Point, front_of, points_of, smallest_variant
+from mirada.evaluation.pareto import Point, front_of, points_of, smallest_variant
 from mirada.tasks import get_task
 
 LOWER_IS_BETTER = ("drop", "size", "latency", "load", "peak", "log_loss", "ece", "mse", "rmse")

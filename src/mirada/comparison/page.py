@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mirada.comparison import Group, Row, RunRecord, differing, separation, short
-from mirada.drawing import line_colour, new_figure, style_axes, to_png
-from mirada.pareto import plot_pareto
+from mirada.comparison.groups import Group, Row, RunRecord, differing, separation, short
+from mirada.evaluation.pareto import plot_pareto
 from mirada.tasks.base import REFERENCE, ms_text, signed_text
+from mirada.tasks.pictures import line_colour, new_figure, style_axes, to_png
 
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
 _PANELS = 4  # settings that are plotted

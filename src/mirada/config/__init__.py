@@ -138,9 +138,9 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="experiment_schema", node=_experiment_schema())
     callbacks = {
-        "sweep_run": {"_target_": "mirada.sweep.SweepRun"},  # the first: at a job's end it is asked last
+        "sweep_run": {"_target_": "mirada.sweeps.callback.SweepRun"},  # the first: at a job's end it is asked last
         "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
-        "parallel_jobs": {"_target_": "mirada.parallel_jobs.ParallelJobs"},
+        "parallel_jobs": {"_target_": "mirada.sweeps.parallel_jobs.ParallelJobs"},
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     store.store(name="check_qat_schema", node=CheckQatConfig)

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mirada import images
-from mirada.annotations import RawImage, Rejected
 from mirada.config import DataConfig
+from mirada.data import images
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.formats import FORMATS
+from mirada.data.objects import crops
+from mirada.data.records import Example, frame, serialize
+from mirada.data.splits import by_area
+from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
-from mirada.formats import FORMATS
-from mirada.objects import crops
-from mirada.records import Example, frame, serialize
-from mirada.splits import by_area
-from mirada.tiles import Region, boxes_in, grid
 
 
 @dataclass(frozen=True)

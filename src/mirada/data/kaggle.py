@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mirada.data.sources import list_folder
 from mirada.errors import MiradaError
-from mirada.sources import list_folder
 
 HOW_TO_SIGN_IN = (
     "make an API token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token, or set "

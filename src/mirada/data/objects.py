@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mirada.annotations import RawImage, Rejected
 from mirada.config import DataConfig
-from mirada.records import Box
-from mirada.tiles import Region
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.records import Box
+from mirada.data.tiles import Region
 
 SHOWN = 0.1  # share of another object that a window may show
 

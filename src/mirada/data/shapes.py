@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mirada.records import Box
+from mirada.data.records import Box
 
 LABELS = ("circle", "square", "triangle")
 _TRIES = 20

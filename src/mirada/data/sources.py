@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Literal
 
 from mirada.config import SourceConfig
+from mirada.data.records import sha256_of
 from mirada.errors import MiradaError
-from mirada.records import sha256_of
 from mirada.storage import Store, StoredFile
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
@@ -309,7 +309,7 @@ def _zip_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
 
 def draw_images(source: SourceConfig, folder: Path, report: Report) -> None:
     """Draw images with VOC XML beside them; equal settings give equal bytes."""
-    from mirada.shapes import draw_shapes, write_voc
+    from mirada.data.shapes import draw_shapes, write_voc
 
     for index in range(source.images):
         image, boxes = draw_shapes(index, source.classes, source.objects, source.size, source.seed)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from mirada.config import SplitConfig
+from mirada.data.tiles import Region
 from mirada.errors import MiradaError
-from mirada.tiles import Region
 
 Labelled = Mapping[str, Iterable[str]]  # image -> the labels of its objects
 

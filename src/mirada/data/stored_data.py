@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mirada.data.records import Dataset, load_dataset, sha256_of
+from mirada.data.shards import DATA_SET_FILE
 from mirada.errors import MiradaError
-from mirada.records import Dataset, load_dataset, sha256_of
-from mirada.shards import DATA_SET_FILE
 from mirada.storage import Store, StoredFile, cache_dir, digest_listing, is_url
 
 _KEY_DIGITS = 20  # of a sha256 in a folder's name

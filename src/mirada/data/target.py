@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from mirada.data.shards import clean_stale, partial_folder, publish
+from mirada.data.stored_data import publish_dataset
 from mirada.errors import MiradaError
-from mirada.shards import clean_stale, partial_folder, publish
 from mirada.storage import Store, cache_dir, is_url
-from mirada.stored_data import publish_dataset
 
 
 class Target(Protocol):

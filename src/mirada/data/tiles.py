@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mirada.records import Box
+from mirada.data.records import Box
 
 
 @dataclass(frozen=True, slots=True)

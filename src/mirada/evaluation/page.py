@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from mirada.config import PublishedConfig
-from mirada.drawing import plot_curves
-from mirada.pareto import plot_pareto, points_of, smallest_variant
-from mirada.quantization_record import QuantizationRecord
+from mirada.evaluation.pareto import plot_pareto, points_of, smallest_variant
+from mirada.evaluation.quantization_record import QuantizationRecord
+from mirada.evaluation.training_record import TrainingRecord, compare_published, published_table
 from mirada.tasks import Task
 from mirada.tasks.base import REFERENCE, Column, Table, ms_text, signed_text
-from mirada.training_record import TrainingRecord, compare_published, published_table
+from mirada.tasks.pictures import plot_curves
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 _MATRIX_CLASSES = 30  # a confusion matrix of more classes is left to the CSV file

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirada.drawing import ink_colour, line_colour, new_figure, to_png
 from mirada.tasks.base import REFERENCE
+from mirada.tasks.pictures import ink_colour, line_colour, new_figure, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mirada import tracking
-from mirada.card import Card
 from mirada.config import EvaluateConfig
-from mirada.cores import available_threads
-from mirada.records import Dataset
+from mirada.data.records import Dataset
+from mirada.evaluation.training_record import TrainingRecord
+from mirada.inference.card import Card
 from mirada.tasks import Task
-from mirada.training_record import TrainingRecord
+from mirada.workers.cores import available_threads
 
 
 def describe_protocol(config: EvaluateConfig, loads: int, task: Task) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirada.data.records import sha256_of
 from mirada.errors import MiradaError
-from mirada.records import sha256_of
 from mirada.tasks.base import REFERENCE, Table, ms_text, signed_text
 
 

@@ -17,11 +17,11 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from mirada.card import Card, load_card
+from mirada.data.images import Placement, encode, from_input, image_size, load_input
 from mirada.errors import MiradaError
-from mirada.images import Placement, encode, from_input, image_size, load_input
-from mirada.litert import Model
-from mirada.prediction import Classification, Detections, Localization
+from mirada.inference.card import Card, load_card
+from mirada.inference.litert import Model
+from mirada.inference.prediction import Classification, Detections, Localization
 from mirada.tasks import get_task
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]+={0,2}\s*")  # no image file looks like this

@@ -1,6 +1,6 @@
 """Whether a model is good enough, and its way into the MLflow Model Registry.
 
-A model is registered with all that it needs to be served without TensorFlow (`mirada.pyfunc_model`). The alias `champion`
+A model is registered with all that it needs to be served without TensorFlow (`mirada.export.pyfunc_model`). The alias `champion`
 moves to it when it is better than the champion on the very same images: both are measured on the split that was just
 evaluated, and the 95 % interval of their paired difference in the task's main metric has to lie wholly above zero.
 """
@@ -20,13 +20,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirada.card import Card, load_card, save_card
 from mirada.errors import MiradaError
+from mirada.inference.card import Card, load_card, save_card
 from mirada.tasks import get_task
 
 if TYPE_CHECKING:
     from mirada.config import EvaluateConfig
-    from mirada.records import Dataset
+    from mirada.data.records import Dataset
 
 SOURCE = Path(__file__).resolve().parent  # of the package
 REQUIREMENTS = ("ai-edge-litert", "google-crc32c", "numpy", "pandas", "pillow", "protobuf")
@@ -130,8 +130,8 @@ def compare_on_same_images(config: EvaluateConfig, dataset: Dataset, result: Any
         (the champion's card, its `.tflite`) -> the main metric's drop from the champion to the candidate. It raises
         MiradaError where the champion takes other images than these.
     """
-    from mirada.images import decode
-    from mirada.litert import Model
+    from mirada.data.images import decode
+    from mirada.inference.litert import Model
 
     def drop(card: Card, path: Path) -> Drop:
         wanted = {"task": dataset.task, "labels": dataset.classes, "input_size": dataset.input_size}

@@ -26,7 +26,7 @@ class Card:
         enhance: 'none' or 'equalize', done to the pixels (`images.load_input`).
         input_scale, input_offset: the float input tensor is `pixel * input_scale + input_offset`, pixel in 0..255.
         strides: pixels of the input to a cell of each output map, one entry a level; empty without maps.
-        outputs: part -> output names, one a level, as in the signature 'serving_default'; see `mirada.prediction` for
+        outputs: part -> output names, one a level, as in the signature 'serving_default'; see `mirada.inference.prediction` for
             what the parts of each task mean.
         threshold: classification with two classes: the second one's probability from which on it is chosen.
         dataset: name of the data; data_digest: digest of `dataset.json`.

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirada.card import Card
 from mirada.errors import MiradaError
+from mirada.inference.card import Card
 from mirada.quiet import quiet_libraries
 
 if TYPE_CHECKING:

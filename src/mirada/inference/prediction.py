@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.boxes import clip_boxes, suppress
+from mirada.inference.boxes import clip_boxes, suppress
 
 if TYPE_CHECKING:
-    from mirada.card import Card
+    from mirada.inference.card import Card
 
 CANDIDATES = 1000  # best cells that reach non-maximum suppression
 

@@ -12,7 +12,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import errors
 
 from mirada.errors import MiradaError
-from mirada.peers import Cluster, Watch
+from mirada.workers.peers import Cluster, Watch
 
 
 def make_strategy(cluster: Cluster, gpus: int) -> tf.distribute.MultiWorkerMirroredStrategy:

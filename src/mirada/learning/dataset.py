@@ -14,8 +14,8 @@ import psutil
 import tensorflow as tf
 
 from mirada.config import MOST_SHARDS_AT_ONCE, AugmentConfig, InputConfig
+from mirada.data.records import Dataset
 from mirada.learning.augment import MIN_VISIBLE, change_boxes, change_images, draw_changes
-from mirada.records import Dataset
 
 _CACHE_SHARE = 0.3  # of the free memory that cached images may take
 _SHUFFLED = 4096  # records among which the next one is drawn

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mirada.errors import MiradaError
 from mirada.learning.cluster import gather, make_strategy, watched
-from mirada.peers import Cluster
+from mirada.workers.peers import Cluster
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import tf_keras as keras
 
-from mirada.card import Card
 from mirada.config import InputConfig, TrainConfig
+from mirada.data.records import Dataset
+from mirada.inference.card import Card
 from mirada.learning.devices import Devices
+from mirada.learning.timeline import StepTimes, draw_timeline
 from mirada.learning.training import Trainer
-from mirada.records import Dataset
-from mirada.timeline import StepTimes, draw_timeline
 
 NAIVE = InputConfig(name="naive", interleave=1, parallel=False, cache=False, vectorize=False, prefetch=False)
 COLUMNS = (

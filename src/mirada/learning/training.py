@@ -20,19 +20,19 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from mirada.card import Card
 from mirada.config import TrainConfig
+from mirada.data.images import decode
+from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
-from mirada.images import decode
+from mirada.inference.card import Card
 from mirada.learning.dataset import TrainingInput, id_hash, share_out, to_input
 from mirada.learning.devices import Devices
 from mirada.learning.models import build_model
 from mirada.learning.step import Batch, TrainStep, adapt
 from mirada.learning.tasks import learning_task
-from mirada.records import Dataset, Example, digest_of
+from mirada.learning.timeline import StepTimes
 from mirada.tasks import get_task
-from mirada.timeline import StepTimes
-from mirada.usage import UsageMeter
+from mirada.workers.usage import UsageMeter
 
 _VALIDATION_BATCH = 8
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mirada.card import Card
+from mirada.data.images import decode
+from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
-from mirada.images import decode
-from mirada.litert import Model, measure_latencies
-from mirada.records import Dataset, Example
+from mirada.inference.card import Card
+from mirada.inference.litert import Model, measure_latencies
 from mirada.tasks import get_task
 
 _RESAMPLINGS = 300

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mirada.card import Card
-from mirada.images import decode
-from mirada.litert import Model
-from mirada.records import Dataset
+from mirada.data.images import decode
+from mirada.data.records import Dataset
+from mirada.inference.card import Card
+from mirada.inference.litert import Model
 from mirada.tasks import get_task
 
 POOL = 4  # times as many images are looked at to find the hardest

@@ -2,7 +2,7 @@
 
 The float network's values on some images are rounded to the int8 file's own grid, tensor by tensor, so that each layer is
 judged by itself; running the int8 file on the same images tells how much has come together until there. Times are those of
-`mirada.operator_times`.
+`mirada.quantization.operator_times`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mirada.card import Card
-from mirada.operators import MOVING, Opened, Operator, pair, to_input
+from mirada.inference.card import Card
+from mirada.quantization.operators import MOVING, Opened, Operator, pair, to_input
 
 FLOAT, HARMLESS = "stays float", "harmless"
 WIDE, SATURATED, LEVELS = "range too wide", "saturated", "few levels"

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mirada.card import Card
-from mirada.litert import SIGNATURE
+from mirada.inference.card import Card
+from mirada.inference.litert import SIGNATURE
 from mirada.quiet import quiet_libraries
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # between int8 and float, no layers of the network

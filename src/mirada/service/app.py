@@ -19,7 +19,7 @@ from mirada.config import ServeConfig
 from mirada.service import jobs, predict
 from mirada.service.guard import Guard
 from mirada.service.problems import add_handlers
-from mirada.service.queue import Queue
+from mirada.service.queue.queue import Queue
 from mirada.service.reference import render_reference
 from mirada.service.safety import known_hosts
 from mirada.service.schemas import Health, Problem

@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from mirada.drawing import annotate
-from mirada.images import open_image
+from mirada.data.images import open_image
+from mirada.tasks.pictures import annotate
 
 MAX_SIDE = 2048
 THUMBNAIL_SIDE = 256

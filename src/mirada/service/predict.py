@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from mirada.errors import MiradaError
+from mirada.service.model.predictor import Found, Predictor
 from mirada.service.pictures import draw_found
-from mirada.service.predictor import Found, Predictor
 from mirada.service.problems import Refusal
 from mirada.service.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
 from mirada.service.state import Service

@@ -16,8 +16,8 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 
 from mirada.config import LimitsConfig
+from mirada.data.images import image_size, pixels_to_decode
 from mirada.errors import MiradaError
-from mirada.images import image_size, pixels_to_decode
 from mirada.service.problems import Refusal
 
 _MAGIC = (

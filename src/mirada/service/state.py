@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mirada.config import ServeConfig
-from mirada.cores import available_threads
 from mirada.errors import MiradaError
 from mirada.service.logs import log
 from mirada.service.metrics import Metrics
-from mirada.service.models import Bundle, fingerprint, load_model, remove_old_copies
-from mirada.service.predictor import Predictor
+from mirada.service.model.bundle import Bundle, fingerprint, load_model, remove_old_copies
+from mirada.service.model.predictor import Predictor
 from mirada.service.problems import Refusal
-from mirada.service.queue import Queue
+from mirada.service.queue.queue import Queue
+from mirada.workers.cores import available_threads
 
 T = TypeVar("T")
 

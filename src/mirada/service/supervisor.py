@@ -18,8 +18,8 @@ from mirada.config import ServeConfig, WorkerConfig
 from mirada.errors import MiradaError
 from mirada.service.children import Child, own_environment
 from mirada.service.logs import log, set_up_logs
-from mirada.service.models import load_model
-from mirada.service.redis_server import RedisServer
+from mirada.service.model.bundle import load_model
+from mirada.service.queue.redis_server import RedisServer
 from mirada.service.settings import save_settings
 
 _LOOK_S = 0.1

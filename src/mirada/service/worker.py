@@ -15,12 +15,12 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from mirada.config import WorkerConfig
 from mirada.errors import MiradaError
 from mirada.service.logs import log, set_up_logs
-from mirada.service.models import find_model
-from mirada.service.predictor import Predictor
+from mirada.service.model.bundle import find_model
+from mirada.service.model.predictor import Predictor
 from mirada.service.problems import Refusal
+from mirada.service.queue.store import Store, patiently
+from mirada.service.queue.tasks import TASK, make_celery, send
 from mirada.service.settings import load_settings
-from mirada.service.store import Store, patiently
-from mirada.service.tasks import TASK, make_celery, send
 
 MOST_ATTEMPTS = 5  # an image at which workers died as often is given up
 _PATIENCE_S = 60.0  # so long Redis may be away in the middle of a task

@@ -21,7 +21,7 @@ def run(config: CheckQatConfig) -> None:
     if not path.is_file():
         raise MiradaError(f"path={path}: there is no such file; give a model saved as .keras.")
     from mirada.learning.models import load_model
-    from mirada.learning.schemes import preflight, require_schemes
+    from mirada.learning.quantization.schemes import preflight, require_schemes
 
     try:
         model = load_model(path)

@@ -14,8 +14,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mirada import tracking
-from mirada.comparison import Group, RunRecord, group_runs, read_record, separation
-from mirada.comparison_page import csv_of, plots_of, render_comparison, table_of
+from mirada.comparison.groups import Group, RunRecord, group_runs, read_record, separation
+from mirada.comparison.page import csv_of, plots_of, render_comparison, table_of
 from mirada.config import CompareConfig, TrackingConfig
 from mirada.errors import MiradaError
 

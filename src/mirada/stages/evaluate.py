@@ -18,23 +18,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mirada import tracking
-from mirada.card import Card, load_card
 from mirada.config import EvaluateConfig
-from mirada.cores import available_threads
-from mirada.drawing import side_by_side
+from mirada.data.images import decode
+from mirada.data.records import Dataset, Example
+from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.images import decode
-from mirada.litert import Model, gzip_size, measure_latencies, peak_memory_mb
-from mirada.page import Picture, Report, draw_plots, render_page
-from mirada.pareto import points_of, smallest_variant, tradeoff_table
-from mirada.provenance import describe_protocol, describe_provenance, provenance_tags
-from mirada.quantization_record import load_variants, read_quantization
-from mirada.records import Dataset, Example
-from mirada.registry import Breach, check_limits, compare_on_same_images, register_model
-from mirada.stored_data import open_dataset
+from mirada.evaluation.page import Picture, Report, draw_plots, render_page
+from mirada.evaluation.pareto import points_of, smallest_variant, tradeoff_table
+from mirada.evaluation.provenance import describe_protocol, describe_provenance, provenance_tags
+from mirada.evaluation.quantization_record import load_variants, read_quantization
+from mirada.evaluation.training_record import check_published, compare_published, read_training
+from mirada.export.registry import Breach, check_limits, compare_on_same_images, register_model
+from mirada.inference.card import Card, load_card
+from mirada.inference.litert import Model, gzip_size, measure_latencies, peak_memory_mb
 from mirada.tasks import Task, get_task
 from mirada.tasks.base import REFERENCE, ms_text, signed_text
-from mirada.training_record import check_published, compare_published, read_training
+from mirada.tasks.pictures import side_by_side
+from mirada.workers.cores import available_threads
 
 _LOADS = 5  # times a model is loaded; the median counts
 _DROP = ("drop", "drop_low", "drop_high")

@@ -198,8 +198,8 @@ def run(
     Returns:
         What evaluate returns.
     """
-    from mirada import sweep as notes
     from mirada.stages import sharing
+    from mirada.sweeps import callback as notes
 
     train = replace(configs["train"], force=force)
     key = sharing.job_key_of(configs)
@@ -224,16 +224,16 @@ def run(
 
 
 def _figures_of(found: Any) -> Figures:
-    from mirada.comparison import read_record
+    from mirada.comparison.groups import read_record
 
     return read_record(found.id, "", "FINISHED", found.params, found.metrics, found.tags).figures
 
 
 def _mark_finished(train: Any, key: str, output_dir: str, figures: Figures) -> None:
     """Tell the sweep what came of the job, and later sweeps that it is done."""
-    from mirada import sweep as notes
     from mirada import tracking
-    from mirada.card import load_card
+    from mirada.inference.card import load_card
+    from mirada.sweeps import callback as notes
 
     card = load_card(train.output_dir)
     notes.note(card.run_id, {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()})

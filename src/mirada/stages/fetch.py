@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mirada import kaggle, sources
-from mirada.annotations import IMAGE_SUFFIXES
 from mirada.config import DataConfig, FetchConfig
+from mirada.data import kaggle, sources
+from mirada.data.annotations import IMAGE_SUFFIXES
+from mirada.data.records import digest_of, sha256_of
 from mirada.errors import MiradaError
-from mirada.records import digest_of, sha256_of
 from mirada.storage import Store, StoredFile, digest_listing, is_url, without_password
 
 SOURCE_FILE = "SOURCE.json"

@@ -15,25 +15,32 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from mirada import records, sweep, tracking
-from mirada.annotations import RawImage, Rejected
+from mirada import tracking
 from mirada.config import PreprocessConfig
+from mirada.data import records
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.formats import FORMATS
+from mirada.data.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_image
+from mirada.data.objects import merge_copies, single_out
+from mirada.data.shards import Spool, write_shards
+from mirada.data.sources import list_folder
+from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.data.target import Target, disk_errors, open_target
 from mirada.errors import MiradaError
-from mirada.executors import WorkerExecutor, make_executor, map_bounded
-from mirada.fingerprint import job_key
-from mirada.formats import FORMATS
-from mirada.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_image
-from mirada.objects import merge_copies, single_out
-from mirada.progress import image_progress
-from mirada.shards import Spool, write_shards
-from mirada.sources import list_folder
-from mirada.splits import assign, check_classes, check_sizes, leaks, order_key
 from mirada.storage import is_url
-from mirada.target import Target, disk_errors, open_target
-from mirada.usage import UsageMeter
+from mirada.sweeps import callback as sweep
+from mirada.sweeps.fingerprint import job_key
+from mirada.terminal import image_progress
+from mirada.workers.executors import WorkerExecutor, make_executor, map_bounded
+from mirada.workers.usage import UsageMeter
 
 SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "digest")
-PRELOAD = ("mirada.inputs", "mirada.cli", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")  # imported once for all workers
+PRELOAD = (
+    "mirada.data.inputs",
+    "mirada.cli",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+)  # imported once for all workers
 
 
 class _Work:
@@ -89,7 +96,7 @@ def run(config: PreprocessConfig) -> None:
 def _raw_folder(config: PreprocessConfig) -> Path:
     """The raw folder, or a copy of it where it lies in a store."""
     if is_url(config.raw_dir):
-        from mirada.stored_data import copy_raw
+        from mirada.data.stored_data import copy_raw
 
         return copy_raw(config.raw_dir)
     raw_dir = Path(config.raw_dir)
@@ -133,7 +140,7 @@ def _make(config: PreprocessConfig, raw_dir: Path, known_by: list[Path], target:
 def _open_executor(config: PreprocessConfig, known_by: list[Path]) -> Iterator[WorkerExecutor]:
     """The workers that `config.executor` names."""
     if config.executor.name == "dask":
-        from mirada.dask_cluster import describe_surroundings, open_dask
+        from mirada.workers.dask_cluster import describe_surroundings, open_dask
 
         raw_dir = config.raw_dir if is_url(config.raw_dir) else str(Path(config.raw_dir).absolute())
         wanted = describe_surroundings(raw_dir, known_by)

@@ -18,22 +18,31 @@ from rich.console import Console
 from rich.table import Table
 
 from mirada import tracking
-from mirada.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, require_val, write_ladder
-from mirada.calibration import calibration_images, choose_balanced
-from mirada.card import Card, load_card
 from mirada.config import TUNED, QuantizeConfig
+from mirada.data.records import Dataset
+from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.evidence import LayerEvidence, layer_evidence, write_evidence
-from mirada.layer_plot import plot_layers
-from mirada.litert import float_operators, gzip_size
-from mirada.operator_times import time_operators
-from mirada.records import Dataset
-from mirada.stored_data import open_dataset
+from mirada.inference.card import Card, load_card
+from mirada.inference.litert import float_operators, gzip_size
+from mirada.quantization.budget import (
+    Candidate,
+    Ladder,
+    Rung,
+    Validation,
+    climb,
+    ladder_figures,
+    require_val,
+    write_ladder,
+)
+from mirada.quantization.calibration import calibration_images, choose_balanced
+from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
+from mirada.quantization.layer_plot import plot_layers
+from mirada.quantization.operator_times import time_operators
 from mirada.tasks import get_task
 from mirada.tasks.base import ms_text
 
 if TYPE_CHECKING:
-    from mirada.learning.variants import Conversions
+    from mirada.learning.quantization.variants import Conversions
 
 BEST = "best"  # the variant that keeps within the budget, whatever rung it came from
 _INT8 = ("int8", *TUNED)  # variants without a float operator
@@ -57,7 +66,7 @@ def run(config: QuantizeConfig) -> None:
         tracking.check(config.tracking)
     output_dir = _empty(Path(config.output_dir))
     started = time.perf_counter()
-    from mirada.learning.variants import Conversions
+    from mirada.learning.quantization.variants import Conversions
 
     made = Conversions(config, card, dataset, partial(_report, f"val_{get_task(card.task).main_metric}"))
     variants = [_convert(made, name, output_dir) for name in config.variants]
@@ -156,7 +165,7 @@ def _climb(
     made: Conversions, contents: dict[str, bytes], variants: list[dict[str, Any]], output_dir: Path
 ) -> tuple[Ladder, Candidate]:
     """Try what `config.ladder` allows, and write `ladder.json`."""
-    from mirada.learning.ladder import Candidates
+    from mirada.learning.quantization.ladder import Candidates
 
     config, float32 = made.config, output_dir / "float32.tflite"
     assert config.max_drop is not None

@@ -15,17 +15,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mirada import pruning, sweep_runs, tracking
-from mirada.card import load_card, save_card
+from mirada import tracking
 from mirada.config import TrainConfig
+from mirada.data.records import sha256_of
+from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.fingerprint import job_key
-from mirada.records import sha256_of
-from mirada.run_copy import read_names, read_record, write_metrics
-from mirada.stage_store import StageStore, unlink_shared
-from mirada.stored_data import open_dataset
-from mirada.sweep import job_name, job_tags, note, params_of
+from mirada.inference.card import load_card, save_card
+from mirada.sweeps import runs as sweep_runs
+from mirada.sweeps.callback import job_name, job_tags, note, params_of
+from mirada.sweeps.fingerprint import job_key
+from mirada.sweeps.search import pruning
+from mirada.sweeps.stage_store import StageStore, unlink_shared
 from mirada.tasks import get_task
+from mirada.tracking.run_copy import read_names, read_record, write_metrics
 
 OUTPUTS = {
     "fetch": ("raw",),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mirada import tracking, tracking_store
+from mirada import tracking
 from mirada.config import SyncConfig, TrackingConfig
 from mirada.errors import MiradaError
-from mirada.journal import Journal, Sent, waiting
-from mirada.tracking_delivery import MlflowStore
+from mirada.tracking import store as tracking_store
+from mirada.tracking.delivery import MlflowStore
+from mirada.tracking.journal import Journal, Sent, waiting
 
 
 def run(config: SyncConfig) -> int:

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada import pruning, sweep, tracking
-from mirada.card import Card, save_card
+from mirada import tracking
 from mirada.config import BACKBONES, TrainConfig
-from mirada.cores import available_threads
+from mirada.data.records import Dataset
+from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.fingerprint import job_key
-from mirada.peers import Cluster, meet, read_cluster
-from mirada.records import Dataset
-from mirada.stored_data import open_dataset
+from mirada.inference.card import Card, save_card
+from mirada.sweeps import callback as sweep
+from mirada.sweeps.fingerprint import job_key
+from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
+from mirada.workers.cores import available_threads
+from mirada.workers.peers import Cluster, meet, read_cluster
 
 if TYPE_CHECKING:
     from mirada.learning.devices import Devices

@@ -21,14 +21,15 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mirada import sweep_runs, tracking
+from mirada import tracking
 from mirada.cli import explain
 from mirada.config import PreprocessConfig, TrackingConfig, TrainConfig
 from mirada.errors import MiradaError
-from mirada.pruning import Pruned
 from mirada.storage import Store, is_url
-from mirada.sweep_runs import ERROR, JOB_KEY, OUTPUT_DIR, OVERRIDES, PROCESS, FinishedRun, find_finished
-from mirada.sweep_table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
+from mirada.sweeps import runs as sweep_runs
+from mirada.sweeps.runs import ERROR, JOB_KEY, OUTPUT_DIR, OVERRIDES, PROCESS, FinishedRun, find_finished
+from mirada.sweeps.search.pruning import Pruned
+from mirada.sweeps.table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
 
 __all__ = ["FinishedRun", "SweepRun", "finished_job", "find_finished", "job_name", "job_tags", "note", "read_jobs"]
 
@@ -213,7 +214,7 @@ class SweepRun(Callback):
         if sweep.stage == "experiment":
             _quietly(_compare, sweep, jobs, path.parent.parent)
         elif jobs:
-            from mirada.sweep_report import report
+            from mirada.sweeps.report import report
 
             files = report(jobs, sweep.stage, path.parent.parent)
         if sweep.parent is not None:

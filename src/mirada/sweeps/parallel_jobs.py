@@ -19,7 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from mirada.cores import available_cores, take_share
+from mirada.workers.cores import available_cores, take_share
 
 SOURCES = Path(__file__).resolve().parents[1]
 _WATCH = "mirada follows the sweep"

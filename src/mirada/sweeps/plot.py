@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mirada.comparison import short
-from mirada.drawing import ink_colour, line_colour, new_figure, style_axes, to_png
-from mirada.sweep_table import (
+from mirada.comparison.groups import short
+from mirada.sweeps.table import (
     EFFICIENCY,
     JobRecord,
     Measure,
@@ -20,6 +19,7 @@ from mirada.sweep_table import (
     text_of,
     with_efficiency,
 )
+from mirada.tasks.pictures import ink_colour, line_colour, new_figure, style_axes, to_png
 
 _LINES = 5  # lines of the plot over workers; more settings than these are told by the bars
 

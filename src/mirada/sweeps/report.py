@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from mirada.sweep_plot import plot_sweep
-from mirada.sweep_table import (
+from mirada.sweeps.plot import plot_sweep
+from mirada.sweeps.table import (
     VIEWS,
     JobRecord,
     View,

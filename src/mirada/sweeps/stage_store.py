@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mirada.records import sha256_of
+from mirada.data.records import sha256_of
 
 _FORMAT = 1
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mirada.comparison import RunRecord, differing, short
+from mirada.comparison.groups import RunRecord, differing, short
 
 DONE, SKIPPED, PRUNED, FAILED = "done", "skipped", "pruned", "failed"
 

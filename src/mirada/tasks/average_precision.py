@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.boxes import box_areas, coverage_matrix, iou_matrix, xyxy_to_xywh
-from mirada.prediction import Detections
-from mirada.records import Example
+from mirada.data.records import Example
+from mirada.inference.boxes import box_areas, coverage_matrix, iou_matrix, xyxy_to_xywh
+from mirada.inference.prediction import Detections
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO

@@ -13,9 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mirada.card import Card
     from mirada.config import EvaluateConfig
-    from mirada.records import Example
+    from mirada.data.records import Example
+    from mirada.inference.card import Card
 
 
 REFERENCE = "float32"  # the variant that all others are compared with

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.accuracy import (
+from mirada.data.records import Example
+from mirada.inference.prediction import Classification, decode_classification
+from mirada.tasks.accuracy import (
     FALSE_POSITIVE_RATES,
     ClassificationMetrics,
     best_threshold,
@@ -15,16 +17,14 @@ from mirada.accuracy import (
     paired_drop,
     threshold_at_recall,
 )
-from mirada.drawing import draw_label
-from mirada.prediction import Classification, decode_classification
-from mirada.records import Example
 from mirada.tasks.base import REFERENCE, Column, Curves, Legend, Table, Task
+from mirada.tasks.pictures import draw_label
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mirada.card import Card
     from mirada.config import EvaluateConfig
+    from mirada.inference.card import Card
 
 RIGHT_CSS, WRONG_CSS = "#26c485", "#ff2d3c"  # of `drawing`
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.drawing import draw_detections, draw_truth
-from mirada.metrics import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections, image_f1
-from mirada.prediction import Detections, decode_detections
-from mirada.records import Example
+from mirada.data.records import Example
+from mirada.inference.prediction import Detections, decode_detections
+from mirada.tasks.average_precision import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections, image_f1
 from mirada.tasks.base import REFERENCE, Column, Curves, Legend, Table, Task
+from mirada.tasks.pictures import draw_detections, draw_truth
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mirada.card import Card
     from mirada.config import EvaluateConfig
+    from mirada.inference.card import Card
 
 
 class Detecting(Task):

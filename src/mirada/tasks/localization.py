@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.accuracy import ClassificationMetrics, wilson_interval
-from mirada.boxes import pair_ious
-from mirada.drawing import draw_location
-from mirada.prediction import Localization, decode_localization
-from mirada.records import Example
+from mirada.data.records import Example
+from mirada.inference.boxes import pair_ious
+from mirada.inference.prediction import Localization, decode_localization
+from mirada.tasks.accuracy import ClassificationMetrics, wilson_interval
 from mirada.tasks.base import Column, Curves, Legend
 from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS, Classifying, evaluate_classes
+from mirada.tasks.pictures import draw_location
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mirada.card import Card
     from mirada.config import EvaluateConfig
+    from mirada.inference.card import Card
 
 MATCH_IOU = 0.5
 IOUS = np.linspace(0.0, 1.0, 101)

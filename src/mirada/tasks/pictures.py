@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mirada.metrics import match_image
-from mirada.prediction import Detections
-from mirada.records import Example
+from mirada.data.records import Example
+from mirada.inference.prediction import Detections
+from mirada.tasks.average_precision import match_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

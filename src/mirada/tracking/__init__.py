@@ -17,14 +17,15 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from mirada import system_metrics, tracking_store
-from mirada.card import Card
 from mirada.config import TrackingConfig
+from mirada.data.records import Dataset
 from mirada.errors import MiradaError
-from mirada.pruning import Pruned
-from mirada.records import Dataset
-from mirada.tracking_delivery import LAST_WAIT_S, Delivery
-from mirada.tracking_store import StoreAway, shown
+from mirada.inference.card import Card
+from mirada.sweeps.search.pruning import Pruned
+from mirada.tracking import store as tracking_store
+from mirada.tracking import system_metrics
+from mirada.tracking.delivery import LAST_WAIT_S, Delivery
+from mirada.tracking.store import StoreAway, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under

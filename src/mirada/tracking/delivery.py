@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mirada import tracking_store
 from mirada.errors import MiradaError
-from mirada.journal import Entry, Journal, Sent, reason_of
+from mirada.tracking import store as tracking_store
+from mirada.tracking.journal import Entry, Journal, Sent, reason_of
 
 RETRY_S = 20.0  # between attempts to reach a store that is away
 TRUST_S = 2.0  # so long after an answer the store is not asked again whether it is there

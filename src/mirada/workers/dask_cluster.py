@@ -22,10 +22,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mirada.data.stored_data import copy_raw
 from mirada.errors import MiradaError
-from mirada.executors import WorkerExecutor
 from mirada.storage import cache_dir, is_url
-from mirada.stored_data import copy_raw
+from mirada.workers.executors import WorkerExecutor
 
 MODULES = ("annotations", "formats", "images", "inputs", "labels", "objects", "records", "splits", "tiles")
 LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirada.annotations import RawImage, Rejected, list_voc, read_voc
 from mirada.config import DataConfig
-from mirada.labels import list_class_folders, list_table, read_labelled
+from mirada.data.annotations import RawImage, Rejected, list_voc, read_voc
+from mirada.data.formats.labels import list_class_folders, list_table, read_labelled
 
 
 @dataclass(frozen=True)

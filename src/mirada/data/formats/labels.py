@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mirada.annotations import ADVICE as VOC_ADVICE
-from mirada.annotations import IMAGE_SUFFIXES, SPLIT_FOLDERS, RawImage, Rejected, read_header, visible_files
 from mirada.config import TableConfig
+from mirada.data.annotations import ADVICE as VOC_ADVICE
+from mirada.data.annotations import IMAGE_SUFFIXES, SPLIT_FOLDERS, RawImage, Rejected, read_header, visible_files
+from mirada.data.records import Box
 from mirada.errors import MiradaError
-from mirada.records import Box
 
 ADVICE = VOC_ADVICE | {
     "no_class_folder": "it lies in no folder of a class: move it into <class>/ or train/<class>/, or remove it",

@@ -18,9 +18,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import QuantizeConfig
-from mirada.learning.qat import Compress
-from mirada.learning.rounding import LEVELS, SMALLEST, ChannelQuantizer, round_weights
-from mirada.learning.schemes import WEIGHTED, Graph
+from mirada.learning.quantization.qat import Compress
+from mirada.learning.quantization.rounding import LEVELS, SMALLEST, ChannelQuantizer, round_weights
+from mirada.learning.quantization.schemes import WEIGHTED, Graph
 
 _ROUNDS = 100  # of k-means, at most
 

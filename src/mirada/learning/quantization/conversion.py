@@ -2,7 +2,7 @@
 
 Post-training quantization as in https://ai.google.dev/edge/litert/models/post_training_quantization: float16 weights,
 dynamic range (int8 weights, float activations), and full integer with a uint8 input. A model trained with int8's rounding
-in place (`mirada.learning.qat`) brings its ranges along and becomes full integer too.
+in place (`mirada.learning.quantization.qat`) brings its ranges along and becomes full integer too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tf_keras as keras
 from tensorflow.lite.python.convert import mlir_quantize
 
 from mirada.errors import MiradaError
-from mirada.learning.compaction import share_vectors
+from mirada.learning.quantization.compaction import share_vectors
 from mirada.quiet import quiet_libraries
 
 

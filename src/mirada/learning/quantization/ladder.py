@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mirada.budget import Candidate, Ladder, Validation
-from mirada.calibration import POOL, calibration_images, choose_balanced, choose_hardest, choose_random
 from mirada.errors import MiradaError
-from mirada.evidence import layer_evidence
-from mirada.learning.ranges import RANGES, Observed
-from mirada.learning.schemes import preflight, require_schemes
-from mirada.learning.selective import Selection
-from mirada.learning.variants import Conversions
-from mirada.litert import Model
+from mirada.inference.litert import Model
+from mirada.learning.quantization.ranges import RANGES, Observed
+from mirada.learning.quantization.schemes import preflight, require_schemes
+from mirada.learning.quantization.selective import Selection
+from mirada.learning.quantization.variants import Conversions
+from mirada.quantization.budget import Candidate, Ladder, Validation
+from mirada.quantization.calibration import POOL, calibration_images, choose_balanced, choose_hardest, choose_random
+from mirada.quantization.evidence import layer_evidence
 
 _PROBES = 8  # images that the search for the worst operators looks at
 _MORE = 4  # times as many images for a rung with more of them

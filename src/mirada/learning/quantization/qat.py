@@ -16,9 +16,16 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from mirada.card import Card
-from mirada.learning.rounding import SMALLEST, ChannelQuantizer, KernelConfig, Range, RoundedLayer, input_range
-from mirada.learning.schemes import (
+from mirada.inference.card import Card
+from mirada.learning.quantization.rounding import (
+    SMALLEST,
+    ChannelQuantizer,
+    KernelConfig,
+    Range,
+    RoundedLayer,
+    input_range,
+)
+from mirada.learning.quantization.schemes import (
     AFFINE,
     FOLDED,
     THROUGH,

@@ -13,10 +13,10 @@ import numpy as np
 import tf_keras as keras
 from tensorflow.lite.python import schema_py_generated as schema
 
-from mirada.card import Card
-from mirada.learning.compaction import share_vectors
-from mirada.learning.conversion import convert_observed, quantize_observed
-from mirada.operators import Opened, to_input
+from mirada.inference.card import Card
+from mirada.learning.quantization.compaction import share_vectors
+from mirada.learning.quantization.conversion import convert_observed, quantize_observed
+from mirada.quantization.operators import Opened, to_input
 
 RANGES = ("extremes", "mean", "percentile")
 TAIL = 0.0005  # share of an image's values on either side that 'percentile' leaves out

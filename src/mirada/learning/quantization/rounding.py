@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from mirada.card import Card
+from mirada.inference.card import Card
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")  # the library's own use

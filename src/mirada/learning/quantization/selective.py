@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mirada.evidence import LEVELS, LayerEvidence, worst_layers
-from mirada.learning.ranges import Observed
-from mirada.litert import Model
-from mirada.operators import MOVING, Operator, to_input
+from mirada.inference.litert import Model
+from mirada.learning.quantization.ranges import Observed
+from mirada.quantization.evidence import LEVELS, LayerEvidence, worst_layers
+from mirada.quantization.operators import MOVING, Operator, to_input
 
 _WORST = 10  # operators that the search starts from
 _WORTH = 0.95  # the outputs' error must come down to this share of it for an operator to be worth its float weights

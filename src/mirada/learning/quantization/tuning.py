@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from mirada.card import Card
 from mirada.config import AugmentConfig, InputConfig, ModelConfig, QatConfig, TrackingConfig, TrainConfig
+from mirada.data.records import Dataset
 from mirada.errors import MiradaError
+from mirada.inference.card import Card
 from mirada.learning.devices import Devices
-from mirada.learning.qat import Compress, build_qat, calibrate
+from mirada.learning.quantization.qat import Compress, build_qat, calibrate
 from mirada.learning.training import Trainer
-from mirada.records import Dataset
 
 WARMUP_EPOCHS = 0.2
 

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from mirada.calibration import calibration_images, choose_random
-from mirada.card import Card
 from mirada.config import TUNED, QuantizeConfig
-from mirada.learning.compression import compression
-from mirada.learning.conversion import convert
+from mirada.data.records import Dataset
+from mirada.inference.card import Card
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
-from mirada.learning.qat import to_convertible, without_rounding
-from mirada.learning.ranges import Observed
-from mirada.learning.schemes import preflight, require_schemes
-from mirada.learning.tuning import Tuned, training_config, tune
-from mirada.operators import to_input
-from mirada.records import Dataset
+from mirada.learning.quantization.compression import compression
+from mirada.learning.quantization.conversion import convert
+from mirada.learning.quantization.qat import to_convertible, without_rounding
+from mirada.learning.quantization.ranges import Observed
+from mirada.learning.quantization.schemes import preflight, require_schemes
+from mirada.learning.quantization.tuning import Tuned, training_config, tune
+from mirada.quantization.calibration import calibration_images, choose_random
+from mirada.quantization.operators import to_input
 from mirada.tasks import get_task
 
 _SLOWER = {"pruned": 3, "clustered": 30}  # times as low as the float training's is their learning rate

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
-from mirada.records import Dataset
+from mirada.data.records import Dataset
 
 
 class Loss(Protocol):

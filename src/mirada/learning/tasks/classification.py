@@ -12,10 +12,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
+from mirada.data.records import Dataset
 from mirada.learning import published
 from mirada.learning.backbones import build_features
 from mirada.learning.layers import class_head
-from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes",)
 

@@ -1,7 +1,7 @@
 """Detection: a light feature pyramid with a head a level; which cell answers for which box; the three losses.
 
 ReLU6 everywhere, boxes, scores and classes as separate outputs with scales of their own, decoding and NMS outside the
-graph (`mirada.prediction`), so that all of it survives int8.
+graph (`mirada.inference.prediction`), so that all of it survives int8.
 
 Centre sampling and size ranges as in FCOS (arXiv:1904.01355), objectness by quality focal loss with the predicted box's
 IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes by cross-entropy on the cells with a box.
@@ -17,9 +17,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
+from mirada.data.records import Dataset
 from mirada.learning.backbones import STRIDES, build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
-from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("objectness", "classes", "boxes")
 _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)

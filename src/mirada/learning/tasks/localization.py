@@ -14,12 +14,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
+from mirada.data.records import Dataset
 from mirada.learning import published
 from mirada.learning.backbones import build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
 from mirada.learning.tasks.classification import ClassificationLoss
 from mirada.learning.tasks.detection import iou_and_giou
-from mirada.records import Dataset
 
 LOSSES: tuple[str, ...] = ("classes", "boxes")
 STRIDE = 16

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mirada.card import Card, load_card
 from mirada.config import ServeConfig
 from mirada.errors import MiradaError
+from mirada.inference.card import Card, load_card
 
 _KEPT = 3  # copies below the service's folder
 _FILE = re.compile(r"[A-Za-z0-9_-]+\.(tflite|json)")
@@ -180,7 +180,7 @@ def load_model(config: ServeConfig, fresh: bool = True) -> Bundle:
     """
     var_dir = Path(config.var_dir)
     if config.registered is not None:
-        from mirada.service.champion import load_champion
+        from mirada.service.model.champion import load_champion
 
         bundle = load_champion(config.registered, var_dir, fresh)
     else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mirada.errors import MiradaError
 from mirada.service.children import own_environment
-from mirada.service.models import Bundle, copy_model, find_copy
+from mirada.service.model.bundle import Bundle, copy_model, find_copy
 
 _FETCH_S = 300.0
 _MEMORY = "champion.json"  # what was fetched last
@@ -37,7 +37,7 @@ def load_champion(uri: str, var_dir: Path, fresh: bool) -> Bundle:
     if not fresh and (kept := _recall(memory, uri, var_dir)) is not None:
         return kept
     with tempfile.TemporaryDirectory(prefix="mirada-") as folder:
-        command = [sys.executable, "-m", "mirada.service.champion", uri, folder]
+        command = [sys.executable, "-m", "mirada.service.model.champion", uri, folder]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_S, env=own_environment())
         except subprocess.TimeoutExpired as error:

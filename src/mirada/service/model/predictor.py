@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from mirada.card import Card
 from mirada.config import EvaluateConfig, LimitsConfig
+from mirada.data.images import Placement, from_input, load_input
 from mirada.errors import MiradaError
-from mirada.images import Placement, from_input, load_input
-from mirada.litert import Model
-from mirada.prediction import Classification, Detections, Localization
-from mirada.service.models import Bundle
+from mirada.inference.card import Card
+from mirada.inference.litert import Model
+from mirada.inference.prediction import Classification, Detections, Localization
+from mirada.service.model.bundle import Bundle
 from mirada.service.problems import Refusal
 from mirada.service.safety import check_image, unreadable
 from mirada.tasks import get_task

@@ -14,14 +14,14 @@ from typing import TypeVar
 from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
-from mirada.card import Card
 from mirada.config import QueueConfig
+from mirada.inference.card import Card
 from mirada.service.logs import log
 from mirada.service.metrics import Metrics
-from mirada.service.models import Bundle, find_model
+from mirada.service.model.bundle import Bundle, find_model
 from mirada.service.problems import Refusal
-from mirada.service.store import Order, Store
-from mirada.service.tasks import Resender, make_celery, send
+from mirada.service.queue.store import Order, Store
+from mirada.service.queue.tasks import Resender, make_celery, send
 
 T = TypeVar("T")
 

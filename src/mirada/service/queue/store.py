@@ -17,9 +17,9 @@ from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, Resp
 from redis.retry import Retry
 
 from mirada.config import QueueConfig
-from mirada.service import scripts
-from mirada.service.models import Bundle
+from mirada.service.model.bundle import Bundle
 from mirada.service.problems import Refusal
+from mirada.service.queue import scripts
 
 T = TypeVar("T")
 

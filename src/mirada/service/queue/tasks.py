@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from mirada.config import QueueConfig
-from mirada.service.store import P, Store
+from mirada.service.queue.store import P, Store
 
 QUEUE = "mirada"
 TASK = "mirada.predict"

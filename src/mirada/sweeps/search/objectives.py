@@ -126,7 +126,7 @@ def value_of(
         The value, or one an objective where there are several; NaN where one was not measured.
     """
     if not objectives:
-        from mirada.page import smallest_variant
+        from mirada.evaluation.page import smallest_variant
 
         metric = get_task(stages["preprocess"].data.task).main_metric
         variant = stages["evaluate"].judged or smallest_variant(figures, metric) or REFERENCE

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from mirada.config.checks import at_least, one_of
 from mirada.errors import MiradaError
-from mirada.pareto import pareto_front
+from mirada.evaluation.pareto import pareto_front
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
