@@ -175,7 +175,7 @@ def figure(name: str, values: Spread, unit: str, **more: Any) -> Figure:
 def machine() -> dict[str, Any]:
     """What it was measured on, and how busy that was."""
     from mirada.evaluation.provenance import cpu_model
-    from mirada.tracking import git_state
+    from mirada.project import git_state
     from mirada.workers.cores import available_threads
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
@@ -278,7 +278,7 @@ def draw(name: str, figures: Sequence[Figure], panels: Sequence[Panel]) -> bytes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
-    from mirada.tasks.pictures import style_axes, to_png
+    from mirada.plots import style_axes, to_png
 
     aims = [one for one in figures if one.goal is not None]
     rows = [len(panel.ways) for panel in panels] + ([len(aims)] if aims else [])

@@ -20,7 +20,7 @@ from photographs import MEGAPIXELS, write_photographs
 from PIL import Image
 
 from mirada.config import DataConfig, PreprocessConfig, SplitConfig
-from mirada.data.annotations import list_voc
+from mirada.data.formats.voc import list_voc
 
 Pair = tuple[Path, Path]
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from mirada.cli import launch
 from mirada.config import parse
 from mirada.stages import experiment
+from mirada.sweeps.compose import compose_stages, qualify
 from mirada.sweeps.search.objectives import check_experiment, value_of
 from mirada.workers.peers import refuse_cluster
 
@@ -25,7 +26,7 @@ def main(cfg: DictConfig) -> object:
     refuse_cluster("experiment.py")
     config = parse(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    stages = experiment.compose_stages(overrides, config.output_dir, config.recipe)
+    stages = compose_stages(overrides, config.output_dir, config.recipe)
     if config.objectives:
         check_experiment(config.objectives, stages)
     figures = experiment.run(
@@ -40,7 +41,7 @@ def main(cfg: DictConfig) -> object:
 
 def start() -> None:
     """Say which stage each key is for, then let Hydra read the command line."""
-    sys.argv[1:] = experiment.qualify(sys.argv[1:])
+    sys.argv[1:] = qualify(sys.argv[1:])
     main()
 
 

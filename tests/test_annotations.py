@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mirada.data.annotations import RawImage, Rejected, VocPair, list_voc, read_voc
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.formats.voc import VocPair, list_voc, read_voc
 from mirada.data.records import Box
 
 CAT = ("cat", 10, 20, 30, 40)

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from mirada.comparison.groups import RunRecord, differing, group_runs, read_record, separation
+from mirada.comparison.groups import RunRecord, differing, group_runs, run_record, separation
 from mirada.comparison.page import csv_of, origins_of, plots_of, render_comparison, table_of
 from mirada.errors import MiradaError
 
@@ -21,7 +21,7 @@ def run(number, params=None, accuracy=0.6, tags=None, status="FINISHED", evaluat
     if not evaluated:
         del settings["evaluate.split"]
     labels = {"task": task, "data_digest": "abcdef123456", "mlflow.user": "someone"} | (tags or {})
-    return read_record(f"{number:032x}", f"run {number}", status, settings, metrics, labels)
+    return run_record(f"{number:032x}", f"run {number}", status, settings, metrics, labels)
 
 
 def test_metrics_are_shared_out_between_variants_and_run():

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from mirada.data.records import Example
+from mirada.evaluation.pictures import side_by_side
 from mirada.inference.prediction import Detections
+from mirada.plots import plot_curves
 from mirada.tasks.pictures import (
     IGNORED,
     MISSED,
@@ -16,8 +18,6 @@ from mirada.tasks.pictures import (
     draw_label,
     draw_location,
     draw_truth,
-    plot_curves,
-    side_by_side,
 )
 
 GREY = np.full((100, 100, 3), 60, np.uint8)

@@ -104,7 +104,7 @@ def test_reduced_decoding_moves_nothing(tmp_path: Path) -> None:
     full, same = images.fit_image(Image.fromarray(array), 96, "letterbox")
     assert placement == same
     assert np.abs(pixels.astype(int) - full).mean() < 2
-    x1, y1, x2, y2 = images.to_input(np.array([[300, 200, 600, 400]]), placement)[0]
+    x1, y1, x2, y2 = images.boxes_to_input(np.array([[300, 200, 600, 400]]), placement)[0]
     inside = pixels[round(y1) + 2 : round(y2) - 2, round(x1) + 2 : round(x2) - 2]
     assert inside.min() > 230
     assert pixels[round(y1) - 3, round(x1) - 3].max() < 25
@@ -137,9 +137,9 @@ def test_extreme_aspect_keeps_a_pixel() -> None:
 def test_boxes_go_to_the_input_and_back() -> None:
     placement = (2.0, 3.0, 5.0, 7.0, 10.0, 20.0)
     boxes = np.array([[10.0, 20.0, 11.0, 22.0]])
-    assert images.to_input(boxes, placement).tolist() == [[5.0, 7.0, 7.0, 13.0]]
-    assert images.from_input(images.to_input(boxes, placement), placement).tolist() == boxes.tolist()
-    assert images.to_input(np.zeros((0, 4)), placement).shape == (0, 4)
+    assert images.boxes_to_input(boxes, placement).tolist() == [[5.0, 7.0, 7.0, 13.0]]
+    assert images.boxes_from_input(images.boxes_to_input(boxes, placement), placement).tolist() == boxes.tolist()
+    assert images.boxes_to_input(np.zeros((0, 4)), placement).shape == (0, 4)
 
 
 def test_png_is_exact_and_jpeg_keeps_colour_at_full_resolution() -> None:

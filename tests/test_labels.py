@@ -5,7 +5,9 @@ from PIL import Image
 
 from mirada.config import DataConfig, TableConfig
 from mirada.data.annotations import RawImage, Rejected
-from mirada.data.formats.labels import LabelledImage, list_class_folders, list_table, read_labelled
+from mirada.data.formats.folder import list_class_folders
+from mirada.data.formats.labels import LabelledImage, read_labelled
+from mirada.data.formats.table import list_table
 from mirada.data.records import Box
 from mirada.errors import MiradaError
 

@@ -46,7 +46,7 @@ def test_outputs_carry_their_names_and_values(folder, card, variant):
 def test_the_squares_are_found(folder, card, variant):
     example = draw_example(3)
     model = Model(folder / f"{variant}.tflite", card, num_threads=2)
-    found = decode_detections(model.predict(decode(example.image)), card).above(0.9)
+    found = decode_detections(model.predict(decode(example.image)), card).at_least(0.9)
     order = [int(np.abs(found.boxes_xyxy - box).sum(axis=1).argmin()) for box in example.boxes_xyxy]
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(found.boxes_xyxy[order], example.boxes_xyxy, atol=0.5)

@@ -1,7 +1,7 @@
 import pytest
 
 from mirada.evaluation.page import key_sentence
-from mirada.evaluation.pareto import smallest_variant
+from mirada.evaluation.pareto import variant_to_show
 from mirada.tasks import get_task
 
 DETECTION = get_task("detection")
@@ -33,7 +33,7 @@ def test_a_gain_is_not_called_keeping():
 )
 def test_the_page_is_about_int8_or_else_the_smallest(names, expected):
     figures = {name: row(0.5, 1000 - 100 * i, 1) for i, name in enumerate(names)}
-    assert smallest_variant(figures, "map50") == expected
+    assert variant_to_show(figures, "map50") == expected
 
 
 def test_float32_alone_has_a_sentence_too():
@@ -45,7 +45,7 @@ def test_float32_alone_has_a_sentence_too():
 @pytest.mark.parametrize(("qat", "expected"), [(0.69, "qat"), (0.67, "int8"), (0.68, "int8")])
 def test_of_int8_and_qat_the_page_is_about_the_better(qat, expected):
     figures = {"float32": row(0.7, 9, 1), "int8": row(0.68, 3, 1), "qat": row(qat, 3, 1)}
-    assert smallest_variant(figures, "map50") == expected
+    assert variant_to_show(figures, "map50") == expected
 
 
 def test_the_sentence_names_the_tasks_own_metric():

@@ -101,5 +101,5 @@ def test_above_keeps_scores_at_the_threshold():
     outputs = empty_outputs(card)
     outputs["objectness_8"][0, 0, 0, 0] = 0.0
     found = decode_detections(outputs, card)
-    assert len(found.above(0.5)) == 1
-    assert len(found.above(0.51)) == 0
+    assert len(found.at_least(0.5)) == 1
+    assert len(found.at_least(0.51)) == 0

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mirada.sweeps.search.pruning import Pruned, Watch, median_to_reach, read_curves, read_history, watch
+from mirada.errors import Pruned
+from mirada.sweeps.search.pruning import TrialWatch, median_to_reach, read_curves, read_history, watch
 
 OTHERS = [{1: 0.1, 2: 0.5}, {1: 0.3, 2: 0.2}, {1: 0.2, 2: 0.4}]  # the best by epoch 2: 0.5, 0.3, 0.4
 
@@ -36,7 +37,7 @@ def rows(*values: float) -> list[dict[str, float]]:
 
 
 def test_a_training_is_held_against_the_finished_ones(tmp_path: Path) -> None:
-    looking = Watch(tmp_path / "curves.jsonl", after_trials=2, after_epochs=1)
+    looking = TrialWatch(tmp_path / "curves.jsonl", after_trials=2, after_epochs=1)
     looking.check(rows(0.0, 0.0), "val")  # nobody has finished
     looking.finish(rows(0.1, 0.4), "val")
     looking.check(rows(0.0, 0.0), "val")  # one has
@@ -57,7 +58,7 @@ def test_a_line_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:
 
 def test_a_history_file_serves_as_well(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text("epoch,loss,val\n1,3.0,\n2,2.0,0.25\n")
-    Watch(tmp_path / "curves.jsonl").finish(read_history(tmp_path / "history.csv"), "val")
+    TrialWatch(tmp_path / "curves.jsonl").finish(read_history(tmp_path / "history.csv"), "val")
     assert read_curves(tmp_path / "curves.jsonl") == [{2: 0.25}]
     assert read_history(tmp_path / "gone.csv") == []
 
@@ -68,6 +69,6 @@ def test_it_travels_between_processes() -> None:
 
 
 def test_outside_a_search_nothing_is_watched() -> None:
-    assert watch() == Watch()
+    assert watch() == TrialWatch()
     watch().check(rows(0.0), "val")
     watch().finish(rows(0.0), "val")

@@ -14,15 +14,8 @@ from mirada.config import EvaluateConfig, TrackingConfig
 from mirada.data.images import decode, encode
 from mirada.data.records import load_dataset
 from mirada.errors import MiradaError
-from mirada.export.registry import (
-    REQUIREMENTS,
-    SOURCE,
-    check_limits,
-    compare_on_same_images,
-    decide,
-    modules_of,
-    register_model,
-)
+from mirada.evaluation.limits import check_limits
+from mirada.export.registry import REQUIREMENTS, SOURCE, compare_on_same_images, decide, modules_of, register_model
 from mirada.inference.card import load_card
 
 FIGURES = {"map50": 0.55, "drop": 0.02, "size_bytes": 3_368_032.0, "latency_ms_p95": 12.5}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mirada.data.annotations import VocPair, read_voc
+from mirada.data.formats.voc import VocPair, read_voc
 from mirada.data.records import Box
 from mirada.data.shapes import LABELS, draw_shapes, write_voc
 

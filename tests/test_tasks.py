@@ -9,8 +9,8 @@ from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.prediction import Classification, Localization
+from mirada.tables import ms_text
 from mirada.tasks import TASKS, get_task
-from mirada.tasks.base import ms_text
 
 CARD = Card("classification", ["cat", "dog"], 32, 3, "stretch", [], {"classes": ["classes"]}, "drawn", "0", {})
 BOX_CARD = replace(CARD, task="localization", outputs={"classes": ["classes"], "box": ["box"]})

@@ -130,7 +130,7 @@ def _tell(study: "optuna.Study", trial: "optuna.Trial", job: JobReturn) -> None:
     """Give a trial the end that its job had, and say it."""
     from optuna.trial import TrialState
 
-    from mirada.sweeps.search.pruning import Pruned
+    from mirada.errors import Pruned
     from mirada.sweeps.search.study import read_value, trial_of
 
     values, why, state = None, "", TrialState.FAIL
@@ -185,7 +185,7 @@ def _check_experiments(configs: Sequence[DictConfig]) -> list[str]:
         raise MiradaError(f"{name} gives no figure to search by: search with src/train.py or src/experiment.py.")
     if name != "experiment":
         return []
-    from mirada.stages.experiment import compose_stages
+    from mirada.sweeps.compose import compose_stages
     from mirada.sweeps.search.objectives import check_experiment, check_split
 
     for config in configs:

@@ -20,8 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from mirada.errors import MiradaError
-from mirada.sweeps.search.pruning import Pruned
+from mirada.errors import MiradaError, Pruned
 
 PLUGINS = {
     "hydra/launcher/joblib": "hydra-joblib-launcher",

@@ -14,7 +14,7 @@ from mirada.errors import MiradaError
 from mirada.export.registry import register_model
 from mirada.inference.card import load_card
 from mirada.service.app import create_app
-from mirada.service.model.bundle import load_model
+from mirada.service.model.loading import load_model
 from tests.service.conftest import running
 from tests.squares import draw_example
 

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mirada.data.annotations import RawImage, list_voc, read_voc
+from mirada.data.annotations import RawImage
+from mirada.data.formats.voc import list_voc, read_voc
 from mirada.service.results import to_voc
 from tests.servers import until
 from tests.service.conftest import LiveService

@@ -10,9 +10,9 @@ from rich.progress import Progress
 
 from mirada.config import EvaluateConfig
 from mirada.data.records import load_dataset
-from mirada.evaluation.quantization_record import load_variants
+from mirada.evaluation.measuring import predict_split
 from mirada.inference.card import load_card
-from mirada.stages.evaluate import predict_split
+from mirada.inference.variants import load_variants
 
 
 @pytest.mark.parametrize("variant", ["float32", "int8"])

@@ -19,7 +19,7 @@ from mirada.service.app import create_app
 from mirada.service.model.bundle import copy_model, find_copy
 from mirada.service.problems import Refusal
 from mirada.service.queue.redis_server import RedisServer, socket_path
-from mirada.service.queue.store import Order, Store, describe_job
+from mirada.service.queue.store import Order, JobStore, describe_job
 from mirada.service.queue.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.state import Service
 from mirada.service.worker import MOST_ATTEMPTS, JobWorker
@@ -36,13 +36,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def store(server: RedisServer) -> Iterator[Store]:
-    store = Store(QueueConfig(max_images=10, max_bytes=10_000_000, keep_s=100), server.url)
+def store(server: RedisServer) -> Iterator[JobStore]:
+    store = JobStore(QueueConfig(max_images=10, max_bytes=10_000_000, keep_s=100), server.url)
     yield store
     store._redis.flushall()
 
 
-def accept(store: Store, count: int = 3, key: str = "", digest: str = "m") -> str:
+def accept(store: JobStore, count: int = 3, key: str = "", digest: str = "m") -> str:
     images = [(n, draw_example(n).image) for n in range(count)]
     order = Order(
         [f"{n}.png" for n in range(count)], sum(len(i) for _, i in images), f"f{count}", key, "int8", 0.25, "r"
@@ -51,13 +51,13 @@ def accept(store: Store, count: int = 3, key: str = "", digest: str = "m") -> st
     return job_id
 
 
-def state(store: Store, job_id: str) -> dict[str, object]:
+def state(store: JobStore, job_id: str) -> dict[str, object]:
     fields = store.fields(job_id)
     assert fields is not None
     return describe_job(fields, "")
 
 
-def test_an_image_has_one_result(store: Store) -> None:
+def test_an_image_has_one_result(store: JobStore) -> None:
     job = accept(store)
     assert state(store, job)["state"] == "queued"
     assert store.take(job, 1) == (1, draw_example(1).image)
@@ -74,20 +74,20 @@ def test_an_image_has_one_result(store: Store) -> None:
     assert state(store, job)["state"] == "done" and store.totals()[0] == 0
 
 
-def test_the_queue_is_bounded_in_images_and_bytes(store: Store) -> None:
+def test_the_queue_is_bounded_in_images_and_bytes(store: JobStore) -> None:
     first = accept(store, 6)
     with pytest.raises(Refusal, match=r"full \(images\)") as refused:
         accept(store, 5)
     assert refused.value.status == 429 and refused.value.headers == {"Retry-After": "5"}
     store.finish(first, 0, None, {})
     accept(store, 5)
-    small = Store(replace(store.config, max_bytes=store.totals()[1] + 10), store.url)
+    small = JobStore(replace(store.config, max_bytes=store.totals()[1] + 10), store.url)
     small.cancel(first)
     with pytest.raises(Refusal, match=r"full \(bytes\)"):
         accept(small, 1)
 
 
-def test_what_is_cancelled_gets_no_result_any_more(store: Store) -> None:
+def test_what_is_cancelled_gets_no_result_any_more(store: JobStore) -> None:
     job = accept(store)
     store.take(job, 0)
     store.finish(job, 0, None, {})
@@ -98,8 +98,8 @@ def test_what_is_cancelled_gets_no_result_any_more(store: Store) -> None:
     assert not store.cancel("0" * 32)
 
 
-def test_jobs_expire_with_all_that_is_theirs(server: RedisServer, store: Store) -> None:
-    brief = Store(replace(store.config, keep_s=0.2), server.url)
+def test_jobs_expire_with_all_that_is_theirs(server: RedisServer, store: JobStore) -> None:
+    brief = JobStore(replace(store.config, keep_s=0.2), server.url)
     job = accept(brief, key="k")
     open_job = accept(brief, 2)
     for n in range(3):
@@ -113,7 +113,7 @@ def test_jobs_expire_with_all_that_is_theirs(server: RedisServer, store: Store) 
     assert accept(brief, key="k") != job
 
 
-def test_an_upload_that_was_not_ended_leaves_nothing(store: Store) -> None:
+def test_an_upload_that_was_not_ended_leaves_nothing(store: JobStore) -> None:
     def broken() -> Iterator[tuple[int, bytes]]:
         yield 0, b"x" * 5_000_000
         raise Refusal(400, "gone")
@@ -131,7 +131,7 @@ def test_an_upload_that_was_not_ended_leaves_nothing(store: Store) -> None:
     assert store.totals() == (0, 0)
 
 
-def test_tasks_that_were_lost_are_sent_again(server: RedisServer, store: Store) -> None:
+def test_tasks_that_were_lost_are_sent_again(server: RedisServer, store: JobStore) -> None:
     app = make_celery(store.config, server.url)
     job = accept(store)
     store.finish(job, 1, None, {})
@@ -146,7 +146,7 @@ def test_tasks_that_were_lost_are_sent_again(server: RedisServer, store: Store) 
     assert resender.resend() == 2, "nothing was heard of it for long"
 
 
-def test_an_image_that_kills_workers_is_given_up(store: Store, squares_folder: Path, tmp_path: Path) -> None:
+def test_an_image_that_kills_workers_is_given_up(store: JobStore, squares_folder: Path, tmp_path: Path) -> None:
     bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path / "api")
     store.put_model(bundle)
     job = accept(store, digest=bundle.digest)
@@ -157,7 +157,7 @@ def test_an_image_that_kills_workers_is_given_up(store: Store, squares_folder: P
     assert "given up" in states[0]["error"] and [states[n]["state"] for n in (1, 2)] == ["done", "done"]
 
 
-def test_a_long_task_hands_on_its_rest(store: Store, squares_folder: Path, tmp_path: Path) -> None:
+def test_a_long_task_hands_on_its_rest(store: JobStore, squares_folder: Path, tmp_path: Path) -> None:
     bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path)
     store.put_model(bundle)
     job, handed = accept(store, digest=bundle.digest), []
@@ -167,7 +167,7 @@ def test_a_long_task_hands_on_its_rest(store: Store, squares_folder: Path, tmp_p
     assert handed == [[1, 2]] and list(store.states(job)) == [0]
 
 
-def test_models_that_nothing_uses_go(store: Store, squares_folder: Path, tmp_path: Path) -> None:
+def test_models_that_nothing_uses_go(store: JobStore, squares_folder: Path, tmp_path: Path) -> None:
     bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path)
     for digest in ("old", "used"):
         store.put_model(replace(bundle, digest=digest))
@@ -192,7 +192,7 @@ def test_a_copy_that_a_power_cut_left_is_made_anew(squares_folder: Path, tmp_pat
 
 
 def test_a_full_queue_and_a_full_disk_are_said_at_the_door(
-    server: RedisServer, store: Store, serve_config: ServeConfig, tmp_path: Path
+    server: RedisServer, store: JobStore, serve_config: ServeConfig, tmp_path: Path
 ) -> None:
     files = [("images", (f"{n}.png", draw_example(n).image)) for n in range(6)]
     queue = QueueConfig(url=server.url, workers=0, max_images=10)

@@ -15,7 +15,7 @@ import pytest
 
 from mirada.config import DataConfig, FetchConfig, SourceConfig
 from mirada.data import sources
-from mirada.data.annotations import list_voc
+from mirada.data.formats.voc import list_voc
 from mirada.errors import MiradaError
 from mirada.stages import fetch
 

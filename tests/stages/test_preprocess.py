@@ -124,7 +124,7 @@ def test_tiles_by_area_show_their_side_only(tmp_path: Path) -> None:
             offset_x, offset_y = example.placement[4:]
             assert example.image_id == f"wide.png#{offset_x:.0f},{offset_y:.0f}"
     (found,) = (example for example in dataset.examples("test") if example.placement[5] == 0)
-    ours = images.from_input(found.boxes_xyxy, found.placement)
+    ours = images.boxes_from_input(found.boxes_xyxy, found.placement)
     assert ours.tolist() == [[150.0, 5.0, 170.0, 25.0]]
     assert dataset.splits["test"]["boxes"] == 2
 
@@ -347,7 +347,7 @@ def test_crops_of_a_photograph_stay_in_its_split(tmp_path: Path) -> None:
             number = int(example.labels[0])
             window = ["0,0,50,60", "30,0,90,60"][number]
             assert example.image_id == f"{example.source}#{window}"
-            ours = images.from_input(example.boxes_xyxy, example.placement)
+            ours = images.boxes_from_input(example.boxes_xyxy, example.placement)
             expected = [[boxes[number].x1, boxes[number].y1, boxes[number].x2, boxes[number].y2]]
             np.testing.assert_allclose(ours, expected, atol=1e-4)
             shown = images.decode(example.image)[32, 32, 0]  # the middle of the window

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mirada.errors import MiradaError
-from mirada.evaluation.pareto import Point, front_of, points_of, smallest_variant
+from mirada.evaluation.pareto import Point, front_of, points_of, variant_to_show
 from mirada.tasks import get_task
 
 LOWER_IS_BETTER = ("drop", "size", "latency", "load", "peak", "log_loss", "ece", "mse", "rmse")
@@ -71,7 +71,7 @@ class RunRecord:
         return self.tags.get("task", ""), digest, self.params.get("evaluate.split", "")
 
 
-def read_record(run_id: str, name: str, status: str, params: Mapping[str, str], metrics: Mapping[str, float],
+def run_record(run_id: str, name: str, status: str, params: Mapping[str, str], metrics: Mapping[str, float],
                 tags: Mapping[str, str]) -> RunRecord:  # fmt: skip
     """A run from what MLflow holds of it; the metric '<variant>/<figure>' belongs to a variant."""
     figures: dict[str, dict[str, float]] = {}
@@ -163,7 +163,7 @@ class Group:
             row = pooled.setdefault(point.variant, {self.metric: point.accuracy, "size_bytes": point.size_bytes})
             row[self.metric] = max(row[self.metric], point.accuracy)
             row["size_bytes"] = min(row["size_bytes"], point.size_bytes)
-        return smallest_variant(pooled, self.metric) or next(iter(pooled), "")
+        return variant_to_show(pooled, self.metric) or next(iter(pooled), "")
 
     def label(self, run: RunRecord) -> str:
         """The run in as few words as tell it from the others."""

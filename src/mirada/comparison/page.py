@@ -12,8 +12,9 @@ import numpy as np
 
 from mirada.comparison.groups import Group, Row, RunRecord, differing, separation, short
 from mirada.evaluation.pareto import plot_pareto
-from mirada.tasks.base import REFERENCE, ms_text, signed_text
-from mirada.tasks.pictures import line_colour, new_figure, style_axes, to_png
+from mirada.inference.variants import REFERENCE
+from mirada.plots import line_colour, new_figure, style_axes, to_png
+from mirada.tables import ms_text, signed_text
 
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
 _PANELS = 4  # settings that are plotted

@@ -204,14 +204,14 @@ def load_input(
     return fit_image(image, input_size, fit, enhance=enhance, full_size=full_size)
 
 
-def to_input(boxes_xyxy: np.ndarray, placement: Placement) -> np.ndarray:
+def boxes_to_input(boxes_xyxy: np.ndarray, placement: Placement) -> np.ndarray:
     """Boxes (N, 4) of the source image in pixels of the input, float32."""
     scale, shift = _scale_and_shift(placement)
     return (np.asarray(boxes_xyxy, np.float64).reshape(-1, 4) * scale + shift).astype(np.float32)
 
 
-def from_input(boxes_xyxy: np.ndarray, placement: Placement) -> np.ndarray:
-    """Boxes (N, 4) of the input in pixels of the source image, float32; the inverse of `to_input`."""
+def boxes_from_input(boxes_xyxy: np.ndarray, placement: Placement) -> np.ndarray:
+    """Boxes (N, 4) of the input in pixels of the source image, float32; the inverse of `boxes_to_input`."""
     scale, shift = _scale_and_shift(placement)
     return ((np.asarray(boxes_xyxy, np.float64).reshape(-1, 4) - shift) / scale).astype(np.float32)
 

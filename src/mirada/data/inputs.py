@@ -139,7 +139,7 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
         advice = "the image is cut short or damaged: copy or export it again"
         return Rejected(unit.image.source, "image_undecodable", advice)
     boxes, labels, ignore = boxes_in(unit.region, unit.image.boxes, settings.min_visible)
-    boxes_xyxy = np.clip(images.to_input(boxes, placement), 0, settings.input_size)
+    boxes_xyxy = np.clip(images.boxes_to_input(boxes, placement), 0, settings.input_size)
     if settings.task == "classification":
         boxes_xyxy[:] = (0, 0, settings.input_size, settings.input_size)  # with the padding
     example = Example(

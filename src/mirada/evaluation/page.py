@@ -13,24 +13,18 @@ import numpy as np
 from PIL import Image
 
 from mirada.config import PublishedConfig
-from mirada.evaluation.pareto import plot_pareto, points_of, smallest_variant
+from mirada.evaluation.pareto import plot_pareto, points_of, variant_to_show
+from mirada.evaluation.pictures import Picture
+from mirada.evaluation.published import compare_published, published_table
 from mirada.evaluation.quantization_record import QuantizationRecord
-from mirada.evaluation.training_record import TrainingRecord, compare_published, published_table
+from mirada.evaluation.training_record import TrainingRecord
+from mirada.inference.variants import REFERENCE
+from mirada.plots import plot_curves
+from mirada.tables import Column, Table, ms_text, signed_text
 from mirada.tasks import Task
-from mirada.tasks.base import REFERENCE, Column, Table, ms_text, signed_text
-from mirada.tasks.pictures import plot_curves
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 _MATRIX_CLASSES = 30  # a confusion matrix of more classes is left to the CSV file
-
-
-@dataclass
-class Picture:
-    """One image of the report: its name, a sentence about it and its panels, title -> drawing."""
-
-    name: str
-    caption: str
-    panels: dict[str, Image.Image]
 
 
 @dataclass
@@ -73,7 +67,7 @@ def render_page(report: Report) -> str:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    task, small = report.task, smallest_variant(report.figures, report.task.main_metric)
+    task, small = report.task, variant_to_show(report.figures, report.task.main_metric)
     count = f"{report.images} {report.split} images" + (f", {report.objects} objects" if task.counts_objects else "")
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         task=task,
@@ -109,7 +103,7 @@ def render_page(report: Report) -> str:
 def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int, task: Task) -> str:
     """The result in a sentence or two, from the figures of `metrics.json`."""
     metric, metric_name = task.main_metric, task.metric_name
-    base, small = figures[REFERENCE], smallest_variant(figures, metric)
+    base, small = figures[REFERENCE], variant_to_show(figures, metric)
     if small is None:
         return f"float32 reaches {base[metric]:.3f} {metric_name} with {base['size_bytes'] / 1e6:.1f} MB."
     row = figures[small]

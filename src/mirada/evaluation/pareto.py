@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirada.tasks.base import REFERENCE
-from mirada.tasks.pictures import ink_colour, line_colour, new_figure, to_png
+from mirada.inference.variants import REFERENCE
+from mirada.plots import ink_colour, line_colour, new_figure, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def front_of(points: Sequence[Point], axis: str | None = None) -> np.ndarray:
     return pareto_front([(p.accuracy, p.latency_ms, p.size_bytes) for p in points])
 
 
-def smallest_variant(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
+def variant_to_show(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
     """The variant that a page is about: what the ladder chose, else the better of int8 and qat, else the smallest.
 
     Args:

@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from mirada import tracking
 from mirada.config import EvaluateConfig
 from mirada.data.records import Dataset
 from mirada.evaluation.training_record import TrainingRecord
 from mirada.inference.card import Card
+from mirada.project import git_state
 from mirada.tasks import Task
 from mirada.workers.cores import available_threads
 
@@ -45,7 +45,7 @@ def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) 
         *([("Threshold", f"{card.threshold:.3f}, chosen on validation images")] if card.threshold != 0.5 else []),
         ("MLflow run", card.run_id or "none, tracking was off"),
         ("Code of the training", commit(card.git_commit, card.git_dirty)),
-        ("Code of this page", commit(*tracking.git_state())),
+        ("Code of this page", commit(*git_state())),
         ("Data", f"{dataset.name}, digest {dataset.digest}"),
         ("LiteRT", version("ai-edge-litert")),
         ("CPU", f"{cpu_model()}, {available_threads()} threads, {platform.system()} {platform.machine()}"),
@@ -55,7 +55,7 @@ def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) 
 
 def provenance_tags(dataset: Dataset) -> dict[str, str]:
     """The same for the MLflow run, so that `compare` knows which of its figures may stand side by side."""
-    commit, dirty = tracking.git_state()
+    commit, dirty = git_state()
     return {
         "task": dataset.task,
         "evaluate_digest": dataset.digest,

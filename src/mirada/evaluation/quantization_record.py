@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mirada.data.records import sha256_of
 from mirada.errors import MiradaError
-from mirada.tasks.base import REFERENCE, Table, ms_text, signed_text
+from mirada.tables import Table, ms_text, signed_text
 
 
 @dataclass
@@ -46,34 +45,6 @@ class QuantizationRecord:
             for rung in self.ladder["rungs"]
         ]
         return Table(head, rows)
-
-
-def load_variants(folder: Path) -> dict[str, Path]:
-    """The `.tflite` files that `variants.json` lists, in its order, each checked by its sha256.
-
-    Raises:
-        MiradaError: the quantize stage has not run, a file is missing or damaged, or float32 is not among them.
-    """
-    path = folder / "variants.json"
-    if not path.is_file():
-        raise MiradaError(f"{path} is missing: run the quantize stage first (`dvc repro quantize`).")
-    try:
-        entries = [
-            (entry["name"], folder / entry["file"], entry["sha256"])
-            for entry in json.loads(path.read_text())["variants"]
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MiradaError(f"{path} is corrupt ({error!r}): run the quantize stage again.") from error
-    for _, file, digest in entries:
-        if not file.is_file():
-            raise MiradaError(f"{file} is missing: run the quantize stage again (`dvc repro quantize`).")
-        if sha256_of(file) != digest:
-            raise MiradaError(
-                f"{file} is corrupt, its sha256 differs from variants.json: run the quantize stage again."
-            )
-    if REFERENCE not in [name for name, _, _ in entries]:
-        raise MiradaError(f"{path} lists no float32, which every variant is compared with: quantize with it.")
-    return {name: file for name, file, _ in entries}
 
 
 def read_quantization(folder: Path) -> QuantizationRecord:

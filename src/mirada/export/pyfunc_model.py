@@ -17,12 +17,11 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from mirada.data.images import Placement, encode, from_input, image_size, load_input
+from mirada.data.images import Placement, boxes_from_input, encode, image_size, load_input
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
 from mirada.inference.prediction import Classification, Detections, Localization
-from mirada.tasks import get_task
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]+={0,2}\s*")  # no image file looks like this
 
@@ -60,8 +59,8 @@ class ServedModel(PythonModel):
         pixels, placement = load_input(
             data, card.input_size, card.fit, channels=card.channels, enhance=card.enhance, transpose=True
         )
-        found = get_task(card.task).decode(self._model.predict(pixels), card)
-        return describe(found, card, placement, image_size(data, transpose=True), min_score)
+        found = self._model.find(pixels)
+        return served_answer(found, card, placement, image_size(data, transpose=True), min_score)
 
 
 def read_bytes(image: Any, number: int) -> bytes:
@@ -95,7 +94,7 @@ def read_bytes(image: Any, number: int) -> bytes:
     )
 
 
-def describe(
+def served_answer(
     found: Any, card: Card, placement: Placement, size: tuple[int, int], min_score: float = 0.0
 ) -> dict[str, Any]:
     """One image's prediction in plain words and numbers, as `ServedModel.predict` returns it.
@@ -109,11 +108,11 @@ def describe(
     """
 
     def boxes(boxes_xyxy: np.ndarray) -> list[list[float]]:
-        corners = from_input(boxes_xyxy, placement).astype(np.float64)
+        corners = boxes_from_input(boxes_xyxy, placement).astype(np.float64)
         return np.clip(corners, 0, np.array([*size, *size])).round(2).tolist()
 
     if isinstance(found, Detections):
-        found = found.above(min_score)
+        found = found.at_least(min_score)
         triples = zip(found.labels, found.scores, boxes(found.boxes_xyxy), strict=True)
         rows = [{"label": card.labels[label], "score": round(float(s), 4), "box": box} for label, s, box in triples]
         return {"detections": rows}

@@ -1,7 +1,7 @@
 """Whether a model is good enough, and its way into the MLflow Model Registry.
 
-A model is registered with all that it needs to be served without TensorFlow (`mirada.export.pyfunc_model`). The alias `champion`
-moves to it when it is better than the champion on the very same images: both are measured on the split that was just
+A model is registered with all that it needs to be served without TensorFlow (`mirada.export.pyfunc_model`). The alias
+`champion` moves to it when it is better than the champion on the very same images: both are measured on the split that was just
 evaluated, and the 95 % interval of their paired difference in the task's main metric has to lie wholly above zero.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import io
-import math
 import shutil
 import tempfile
 import warnings
@@ -22,25 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card, save_card
+from mirada.project import PACKAGE
+from mirada.tables import number_text
 from mirada.tasks import get_task
 
 if TYPE_CHECKING:
     from mirada.config import EvaluateConfig
     from mirada.data.records import Dataset
 
-SOURCE = Path(__file__).resolve().parent  # of the package
 REQUIREMENTS = ("ai-edge-litert", "google-crc32c", "numpy", "pandas", "pillow", "protobuf")
 Drop = tuple[float, float, float]  # of the main metric, from the champion to the candidate, and its 95 % interval
-
-
-@dataclass(frozen=True)
-class Breach:
-    """A limit that a model does not keep: its key, the figure measured, the limit, and a sentence naming both."""
-
-    limit: str
-    measured: float
-    allowed: float
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -63,39 +53,6 @@ class Registered:
     def sentence(self) -> str:
         """For the terminal."""
         return f"registry: {self.name}, version {self.version}; {self.decision.reason}"
-
-
-def check_limits(figures: Mapping[str, float], limits: Mapping[str, float], variant: str = "the model") -> list[Breach]:
-    """Compare one variant's figures with limits.
-
-    Args:
-        figures: as in `metrics.json`.
-        limits: 'max_<figure>' or 'min_<figure>' -> the number it may reach but not pass.
-        variant: named in the sentences.
-
-    Raises:
-        MiradaError: a limit names no figure that was measured.
-    """
-    breaches = []
-    for limit, allowed in limits.items():
-        side, _, figure = limit.partition("_")
-        if side not in ("max", "min") or figure not in figures:
-            known = ", ".join(figures)
-            raise MiradaError(f"limits.{limit} names no figure: write max_ or min_ before one of {known}.")
-        measured = figures[figure]
-        if measured > allowed if side == "max" else measured < allowed:
-            word = "above the limit" if side == "max" else "below the limit"
-            sentence = f"{variant}: {figure} is {_number(measured)}, {word} {limit}={_number(allowed)}."
-            breaches.append(Breach(limit, measured, allowed, sentence))
-        elif math.isnan(measured):
-            breaches.append(
-                Breach(limit, measured, allowed, f"{variant}: {figure} is not a number, the limit is {limit}.")
-            )
-    return breaches
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", "") if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def decide(metric: str, champion: str | None, drop: Drop | None, obstacle: str | None = None) -> Decision:
@@ -130,8 +87,8 @@ def compare_on_same_images(config: EvaluateConfig, dataset: Dataset, result: Any
         (the champion's card, its `.tflite`) -> the main metric's drop from the champion to the candidate. It raises
         MiradaError where the champion takes other images than these.
     """
-    from mirada.data.images import decode
-    from mirada.inference.litert import Model
+    from mirada.evaluation.measuring import decoding_of
+    from mirada.inference.litert import Model, predict_examples
 
     def drop(card: Card, path: Path) -> Drop:
         wanted = {"task": dataset.task, "labels": dataset.classes, "input_size": dataset.input_size}
@@ -139,10 +96,10 @@ def compare_on_same_images(config: EvaluateConfig, dataset: Dataset, result: Any
         for key, value in wanted.items():
             if getattr(card, key) != value:
                 raise MiradaError(f"it was made for {key}={getattr(card, key)}, these images have {key}={value}")
-        task, model = get_task(card.task), Model(path, card)
-        truths = list(dataset.examples(config.split))
-        found = [task.decode(model.predict(decode(truth.image, card.channels)), card, config) for truth in truths]
-        champion = task.evaluate(truths, found, card.labels, config)
+        task = get_task(card.task)
+        examples = dataset.examples(config.split)
+        truths, found = predict_examples({"champion": Model(path, card)}, examples, decoding_of(config))
+        champion = task.evaluate(truths, found["champion"], card.labels, config.max_detections)
         return task.drop(champion, result, config.bootstrap_samples, config.seed)
 
     return drop
@@ -197,7 +154,7 @@ def register_model(
     tags = {"variant": variant, "task": card.task, "dataset": card.dataset, "data_digest": card.data_digest}
     tags |= {"main_metric": metric, "git_commit": f"{card.git_commit}{' (changed)' if card.git_dirty else ''}"}
     tags |= {"moved": str(decision.moves).lower(), "reason": f"Version {number}: {decision.reason}", "alias": alias}
-    tags |= {key: _number(value) for key, value in figures.items()}
+    tags |= {key: number_text(value) for key, value in figures.items()}
     for key, value in tags.items():
         client.set_model_version_tag(name, number, key, value)
     if decision.moves:
@@ -212,7 +169,7 @@ def _champion(client: Any, name: str, alias: str) -> Any:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         # A name that is not there, or an alias that is not: the stores word and code them differently.
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in ("REPACKAGE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise MiradaError(f"The registry does not answer ({str(error).splitlines()[0]}): check the URI.") from error
 
@@ -245,14 +202,14 @@ def _log(card: Card, variant_file: Path, name: str, example: bytes | None, min_s
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own making, as are the progress bars over tiny files
         package = Path(folder) / "code" / "mirada"
-        for path in modules_of("pyfunc_model"):
-            copy = package / path.relative_to(SOURCE)
+        for path in modules_of("export.pyfunc_model"):
+            copy = package / path.relative_to(PACKAGE)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
         save_card(card, Path(folder) / "model.json")
         logged = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(SOURCE / "pyfunc_model.py"),
+            python_model=str(PACKAGE / "export/pyfunc_model.py"),
             artifacts={"card": str(Path(folder) / "model.json"), "variant": str(variant_file)},
             code_paths=[str(package)],
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
@@ -288,12 +245,12 @@ def signature_of(card: Card, min_score: float) -> Any:
 
 def modules_of(name: str) -> list[Path]:
     """The files of a module of this package and of all that it imports from the package, at whatever depth."""
-    todo, found = [name], {SOURCE / "__init__.py"}
+    todo, found = [name], {PACKAGE / "__init__.py"}
     while todo:
         path = _file_of(todo.pop())
         if path is None or path in found:
             continue
-        found.add(path)
+        found.update((path, *_packages_above(path)))
         hints = _type_checking(tree := ast.parse(path.read_text(encoding="utf-8")))
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node not in hints and (node.module or "").startswith("mirada."):
@@ -310,8 +267,13 @@ def _type_checking(tree: ast.Module) -> set[ast.AST]:
     return {child for block in blocks for child in ast.walk(block)}
 
 
+def _packages_above(path: Path) -> list[Path]:
+    """The `__init__.py` of every folder that an import of the file passes."""
+    return [folder / "__init__.py" for folder in path.parents if PACKAGE in (folder, *folder.parents)]
+
+
 def _file_of(name: str) -> Path | None:
-    path = SOURCE / name.replace(".", "/")
+    path = PACKAGE / name.replace(".", "/")
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
             return candidate

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mirada.errors import MiradaError
-from mirada.tasks import get_task
 
 FORMAT = 2
+TASKS = ("detection", "localization", "classification")
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Card:
         enhance: 'none' or 'equalize', done to the pixels (`images.load_input`).
         input_scale, input_offset: the float input tensor is `pixel * input_scale + input_offset`, pixel in 0..255.
         strides: pixels of the input to a cell of each output map, one entry a level; empty without maps.
-        outputs: part -> output names, one a level, as in the signature 'serving_default'; see `mirada.inference.prediction` for
-            what the parts of each task mean.
+        outputs: part -> output names, one a level, as in the signature 'serving_default'; see
+            `mirada.inference.prediction` for what the parts of each task mean.
         threshold: classification with two classes: the second one's probability from which on it is chosen.
         dataset: name of the data; data_digest: digest of `dataset.json`.
         model: the network's settings.
@@ -83,7 +83,33 @@ def load_card(folder: str | Path) -> Card:
         if content["format"] != FORMAT:
             raise MiradaError(f"{path} has format {content['format']}, expected {FORMAT}: train the model again.")
         card = Card(**content)
-        get_task(card.task).check_outputs(card)
+        check_outputs(card)
     except (ValueError, KeyError, TypeError) as error:
         raise MiradaError(f"{path} is corrupt ({error!r}): run the train stage again (`dvc repro train`).") from error
     return card
+
+
+def check_outputs(card: Card) -> None:
+    """Raise ValueError or KeyError where a card's labels, strides and outputs do not fit its task.
+
+    Detection has objectness and distances on every level, and classes where there are several labels. Classification has one
+    vector of logits, of two labels or more. Localization has logits and one box, as vectors or as maps with their scores;
+    one label is enough.
+
+    Raises:
+        MiradaError: there is no such task.
+    """
+    outputs, labels, levels = card.outputs, len(card.labels), len(card.strides)
+    if card.task == "detection":
+        parts = ["objectness", "distances"] + (["classes"] if labels > 1 else [])
+        fits = labels > 0 and all(len(outputs[part]) == levels for part in parts)
+    elif card.task == "localization":
+        maps = "box" not in outputs
+        parts = ["scores", "distances"] if maps else ["box"]
+        fits = labels > 0 and levels == int(maps) and all(len(outputs[part]) == 1 for part in ("classes", *parts))
+    elif card.task == "classification":
+        fits = labels > 1 and len(outputs["classes"]) == 1
+    else:
+        raise MiradaError(f"The task must be one of {', '.join(TASKS)}, got {card.task!r}.")
+    if not fits:
+        raise ValueError("labels, strides or outputs do not fit")

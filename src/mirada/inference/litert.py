@@ -10,14 +10,18 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mirada.data.images import decode
+from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
+from mirada.inference.prediction import STANDARD, Decoding, Prediction, decode_outputs
 from mirada.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -106,10 +110,14 @@ class Model:
         self.invoke()
         return self.read()
 
+    def find(self, image: np.ndarray, decoding: Decoding = STANDARD) -> Prediction:
+        """Run one image, (S, S, C) uint8 pixels, and decode what comes out."""
+        return decode_outputs(self.predict(image), self.card, decoding)
+
     def set_image(self, image: np.ndarray) -> None:
         """Put (S, S, C) uint8 pixels where the next inference reads them."""
         if self._input["dtype"] == np.float32:
-            image = image.astype(np.float32) * np.float32(self.card.input_scale) + np.float32(self.card.input_offset)
+            image = pixels_to_input(image, self.card)
         self._interpreter.set_tensor(self._input["index"], image[None])
 
     def invoke(self) -> None:
@@ -138,6 +146,35 @@ class Model:
             invoke()
             latencies[i] = clock() - started
         return latencies * 1000
+
+
+def predict_examples(
+    models: Mapping[str, Model],
+    examples: Iterable[Example],
+    decoding: Decoding = STANDARD,
+    advance: Callable[[], object] = lambda: None,
+) -> tuple[list[Example], dict[str, list[Any]]]:
+    """Run stored examples through models of one card, each example through all before the next.
+
+    Args:
+        models: name -> model; at least one.
+        examples: as `Dataset.examples` gives them.
+        decoding: of detections.
+        advance: called after each example.
+
+    Returns:
+        The examples without their images, and name -> the predictions in the same order.
+    """
+    truths: list[Example] = []
+    predictions: dict[str, list[Any]] = {name: [] for name in models}
+    channels = next(iter(models.values())).card.channels
+    for example in examples:
+        image = decode(example.image, channels)
+        for name, model in models.items():
+            predictions[name].append(model.find(image, decoding))
+        truths.append(replace(example, image=b""))
+        advance()
+    return truths, predictions
 
 
 def measure_latencies(
@@ -249,3 +286,8 @@ def peak_memory_mb(path: str | Path, num_threads: int = 1) -> tuple[float, float
         raise MiradaError(f"The memory of {path} can't be measured ({reason}): run the quantize stage again.")
     figures = json.loads(done.stdout.splitlines()[-1])
     return figures["peak"], figures["before"]
+
+
+def pixels_to_input(image: np.ndarray, card: Card) -> np.ndarray:
+    """(S, S, C) uint8 pixels as a float network takes them."""
+    return image.astype(np.float32) * np.float32(card.input_scale) + np.float32(card.input_offset)

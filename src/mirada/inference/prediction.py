@@ -26,6 +26,24 @@ if TYPE_CHECKING:
 CANDIDATES = 1000  # best cells that reach non-maximum suppression
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How raw outputs become detections; the other tasks have no use for it.
+
+    Attributes:
+        score_floor: detections with a lower score are dropped, 0..1.
+        nms_iou: of two boxes of one label that overlap by more, the one with the lower score is dropped.
+        max_detections: how many are kept.
+    """
+
+    score_floor: float = 0.001
+    nms_iou: float = 0.5
+    max_detections: int = 100
+
+
+STANDARD = Decoding()
+
+
 @dataclass
 class Detections:
     """What a model found in one image, best score first.
@@ -44,7 +62,7 @@ class Detections:
         """Number of detections."""
         return len(self.scores)
 
-    def above(self, threshold: float) -> Detections:
+    def at_least(self, threshold: float) -> Detections:
         """The detections whose score is at least `threshold`."""
         chosen = self.scores >= threshold
         return Detections(self.boxes_xyxy[chosen], self.scores[chosen], self.labels[chosen])
@@ -79,6 +97,25 @@ class Localization(Classification):
 
     box_xyxy: np.ndarray
     input_size: int
+
+
+Prediction = Detections | Classification | Localization
+"""What a model says of one image, by its task."""
+
+
+def decode_outputs(outputs: Mapping[str, np.ndarray], card: Card, decoding: Decoding = STANDARD) -> Prediction:
+    """One image's prediction, as the card's task has it.
+
+    Args:
+        outputs: output name -> (1, ...) float array, the names of `card.outputs`.
+        card: the model's card.
+        decoding: of detections.
+    """
+    if card.task == "detection":
+        return decode_detections(outputs, card, decoding)
+    if card.task == "localization":
+        return decode_localization(outputs, card)
+    return decode_classification(outputs, card)
 
 
 def decode_classification(outputs: Mapping[str, np.ndarray], card: Card) -> Classification:
@@ -122,14 +159,7 @@ def decode_localization(outputs: Mapping[str, np.ndarray], card: Card) -> Locali
     return Localization(*_choose(logits, card), box, card.input_size)
 
 
-def decode_detections(
-    outputs: Mapping[str, np.ndarray],
-    card: Card,
-    *,
-    score_floor: float = 0.001,
-    nms_iou: float = 0.5,
-    max_detections: int = 100,
-) -> Detections:
+def decode_detections(outputs: Mapping[str, np.ndarray], card: Card, decoding: Decoding = STANDARD) -> Detections:
     """Decode one image's output maps.
 
     A cell's score is sigmoid(objectness) times the probability of its likeliest class, which is its only label. Its box
@@ -138,20 +168,18 @@ def decode_detections(
     Args:
         outputs: output name -> (1, H, W, C) float array, the names of `card.outputs`.
         card: the model's card.
-        score_floor: detections with a lower score are dropped.
-        nms_iou: of two boxes of one label that overlap by more, the one with the lower score is dropped.
-        max_detections: how many are kept.
+        decoding: what is kept.
     """
     objectness = _flat(outputs, card.outputs["objectness"])[:, 0]
     # The class probability is at most 1: where even objectness is below the floor, the score is too.
-    candidates = np.flatnonzero(_sigmoid(objectness) >= score_floor)
+    candidates = np.flatnonzero(_sigmoid(objectness) >= decoding.score_floor)
     scores = _sigmoid(objectness[candidates])
     labels = np.zeros(len(candidates), np.int64)
     if "classes" in card.outputs:
         logits = _flat(outputs, card.outputs["classes"])[candidates]
         labels = np.argmax(logits, axis=1)
         scores = scores / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)  # times softmax's maximum
-        passed = scores >= score_floor
+        passed = scores >= decoding.score_floor
         candidates, scores, labels = candidates[passed], scores[passed], labels[passed]
     if len(candidates) > CANDIDATES:
         best = np.sort(np.argpartition(-scores, CANDIDATES)[:CANDIDATES])
@@ -162,7 +190,7 @@ def decode_detections(
     centre = centres[candidates]
     boxes = np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], axis=1)
     boxes = clip_boxes(boxes.astype(np.float32), card.input_size, card.input_size)
-    kept = suppress(boxes, scores, labels, nms_iou, max_detections)
+    kept = suppress(boxes, scores, labels, decoding.nms_iou, decoding.max_detections)
     return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept].astype(np.int64))
 
 

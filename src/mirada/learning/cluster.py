@@ -12,7 +12,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import errors
 
 from mirada.errors import MiradaError
-from mirada.workers.peers import Cluster, Watch
+from mirada.workers.peers import Cluster, PeerWatch
 
 
 def make_strategy(cluster: Cluster, gpus: int) -> tf.distribute.MultiWorkerMirroredStrategy:
@@ -63,7 +63,7 @@ def watched(strategy: tf.distribute.Strategy, cluster: Cluster, wait_s: float) -
     Raises:
         MiradaError: another worker is gone; the sentence names it.
     """
-    watch = Watch(cluster, wait_s, lambda why: context.context().abort_collective_ops(errors.UNAVAILABLE, why))
+    watch = PeerWatch(cluster, wait_s, lambda why: context.context().abort_collective_ops(errors.UNAVAILABLE, why))
     try:
         yield
         with suppress(tf.errors.OpError):  # who is gone by now had finished

@@ -97,7 +97,7 @@ def _options() -> tf.data.Options:
     return options
 
 
-def to_input(image: tf.Tensor, scale: float, offset: float) -> tf.Tensor:
+def scale_pixels(image: tf.Tensor, scale: float, offset: float) -> tf.Tensor:
     """Pixels 0..255 to the network's input (the card's input_scale and input_offset), float32."""
     return tf.cast(image, tf.float32) * scale + offset
 
@@ -210,7 +210,7 @@ class TrainingInput:
     def _change(self, batch: Tensors, changes: Tensors) -> Tensors:
         """Carry out the changes on a batch, and scale it."""
         size, channels = self._dataset.input_size, self._dataset.channels
-        image = to_input(change_images(batch["image"], changes), self._scale, self._offset)
+        image = scale_pixels(change_images(batch["image"], changes), self._scale, self._offset)
         batch = batch | {"image": tf.ensure_shape(image, (None, size, size, channels))}
         if self._dataset.task == "classification":  # its box is the whole image, whatever part of it is left
             return batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mirada.tasks.pictures import to_png
+from mirada.plots import to_png
 
 WAITING, COMPUTING = "#e8830c", "#2f7ed8"
 _STEPS = 40  # shown of each

@@ -25,7 +25,8 @@ from mirada.data.images import decode
 from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
-from mirada.learning.dataset import TrainingInput, id_hash, share_out, to_input
+from mirada.inference.prediction import decode_outputs
+from mirada.learning.dataset import TrainingInput, id_hash, scale_pixels, share_out
 from mirada.learning.devices import Devices
 from mirada.learning.models import build_model
 from mirada.learning.step import Batch, TrainStep, adapt
@@ -53,7 +54,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def fingerprint(config: TrainConfig, dataset: Dataset) -> str:
+def settings_digest(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
     settings = asdict(config)
     for key in (
@@ -104,7 +105,7 @@ class Trainer:
             card.input_scale, card.input_offset, config.accumulate,
             (devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
         )  # fmt: skip
-        self.state = State(fingerprint(config, dataset))
+        self.state = State(settings_digest(config, dataset))
         if len(set(devices.gather(int(self.state.fingerprint[:12], 16)))) > 1:
             raise MiradaError(
                 "The workers of TF_CONFIG have different settings or data: give all of them the same command."
@@ -346,9 +347,9 @@ class Trainer:
         images = np.stack([decode(example.image, self.card.channels) for example in examples])
         spare = _VALIDATION_BATCH - len(images)  # full batches only, so the network is traced once
         images = np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0)))
-        inputs = to_input(images, self.card.input_scale, self.card.input_offset)
+        inputs = scale_pixels(images, self.card.input_scale, self.card.input_offset)
         outputs = {name: value.numpy() for name, value in self._forward(inputs).items()}
         return [
-            self.task.decode({name: value[i : i + 1] for name, value in outputs.items()}, self.card)
+            decode_outputs({name: value[i : i + 1] for name, value in outputs.items()}, self.card)
             for i in range(len(examples))
         ]

@@ -15,7 +15,7 @@ from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
-from mirada.inference.litert import Model, measure_latencies
+from mirada.inference.litert import Model, measure_latencies, predict_examples
 from mirada.tasks import get_task
 
 _RESAMPLINGS = 300
@@ -131,11 +131,8 @@ class Validation:
         self.reference = float(self._reference.figures[self.task.main_metric])
 
     def _evaluate(self, model: Model) -> Any:
-        said = [
-            self.task.decode(model.predict(decode(truth.image, self.dataset.channels)), self.card)
-            for truth in self.truths
-        ]
-        return self.task.evaluate(self.truths, said, self.card.labels)
+        truths, predictions = predict_examples({"this": model}, self.truths)
+        return self.task.evaluate(truths, predictions["this"], self.card.labels)
 
     def load(self, content: bytes) -> Model:
         """A candidate, ready to run."""

@@ -9,7 +9,7 @@ import numpy as np
 from mirada.data.images import decode
 from mirada.data.records import Dataset
 from mirada.inference.card import Card
-from mirada.inference.litert import Model
+from mirada.inference.litert import Model, predict_examples
 from mirada.tasks import get_task
 
 POOL = 4  # times as many images are looked at to find the hardest
@@ -79,14 +79,13 @@ def choose_hardest(dataset: Dataset, count: int, seed: int, model: Model, card: 
     """
     task = get_task(card.task)
     pool = choose_balanced(dataset, POOL * count, seed)
-    wanted, truths, predictions = set(pool), [], []
-    for index, example in enumerate(dataset.examples("train")):
-        if index in wanted:
-            predictions.append(task.decode(model.predict(decode(example.image, dataset.channels)), card))
-            truths.append(example)
+    wanted = set(pool)
+    examples = (example for index, example in enumerate(dataset.examples("train")) if index in wanted)
+    truths, found = predict_examples({"float32": model}, examples)
+    predictions = found["float32"]
     reference = task.evaluate(truths, predictions, card.labels)
-    found = [task.quality(truth, said, reference) for truth, said in zip(truths, predictions, strict=True)]
-    order = sorted(range(len(pool)), key=lambda i: (found[i] is None, found[i] or (0.0, 0.0), i))
+    qualities = [task.quality(truth, said, reference) for truth, said in zip(truths, predictions, strict=True)]
+    order = sorted(range(len(pool)), key=lambda i: (qualities[i] is None, qualities[i] or (0.0, 0.0), i))
     return sorted(pool[i] for i in order[:count])
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from mirada.inference.card import Card
-from mirada.quantization.operators import MOVING, Opened, Operator, pair, to_input
+from mirada.inference.litert import pixels_to_input
+from mirada.quantization.operators import MOVING, Opened, Operator, pair
 
 FLOAT, HARMLESS = "stays float", "harmless"
 WIDE, SATURATED, LEVELS = "range too wide", "saturated", "few levels"
@@ -132,8 +133,8 @@ def layer_evidence(
         if _is_int8(opened, operator.output)
     }
     for image in images:
-        opened.run(image if opened.takes_pixels else to_input(image, card))
-        truth.run(to_input(image, card))
+        opened.run(image if opened.takes_pixels else pixels_to_input(image, card))
+        truth.run(pixels_to_input(image, card))
         for operator, same in pairs:
             if operator.output in tallies:
                 low, high, step = _grid(opened, operator.output)

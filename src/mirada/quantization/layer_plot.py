@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mirada.plots import ink_colour, line_colour, new_figure, to_png
 from mirada.quantization.evidence import LEVELS, SATURATED, WIDE, LayerEvidence, worst_layers
-from mirada.tasks.pictures import ink_colour, line_colour, new_figure, to_png
 
 LABELLED = 10  # layers with a bar and a name of their own
 _COLOURS = {WIDE: 0, SATURATED: 1, LEVELS: 2}

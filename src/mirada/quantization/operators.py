@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mirada.inference.card import Card
 from mirada.inference.litert import SIGNATURE
 from mirada.quiet import quiet_libraries
 
@@ -102,11 +101,6 @@ class Opened:
         """The operator's inputs that no image changes: weights, biases and the like."""
         computed = {index for op in self.operators for index in op.outputs} | {self.image}
         return [index for index in operator.inputs if index in self.tensors and index not in computed]
-
-
-def to_input(image: np.ndarray, card: Card) -> np.ndarray:
-    """(S, S, C) uint8 pixels as a float network takes them."""
-    return image.astype(np.float32) * np.float32(card.input_scale) + np.float32(card.input_offset)
 
 
 def layer_of(name: str) -> str:

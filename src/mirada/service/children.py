@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 from mirada.service.logs import log
@@ -30,12 +29,6 @@ def _follow(parent: int, number: int) -> Callable[[], None]:
             os._exit(1)
 
     return follow
-
-
-def own_environment() -> dict[str, str]:
-    """This process' environment, for Python processes that find Mirada where this one did."""
-    paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 class Child:

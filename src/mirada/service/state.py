@@ -16,7 +16,8 @@ from mirada.config import ServeConfig
 from mirada.errors import MiradaError
 from mirada.service.logs import log
 from mirada.service.metrics import Metrics
-from mirada.service.model.bundle import Bundle, fingerprint, load_model, remove_old_copies
+from mirada.service.model.bundle import Bundle, remove_old_copies
+from mirada.service.model.loading import load_model, watched_state
 from mirada.service.model.predictor import Predictor
 from mirada.service.problems import Refusal
 from mirada.service.queue.queue import Queue
@@ -39,7 +40,7 @@ class Service:
         self._in_hand = self._uploads = 0
         self._loading = threading.Lock()
         self._stop = threading.Event()
-        self._seen = fingerprint(config)
+        self._seen = watched_state(config)
 
     def load(self, fresh: bool = True) -> Bundle:
         """Load the configured model and let all later requests have it; those under way keep the one they began with.
@@ -52,7 +53,7 @@ class Service:
         """
         with self._loading:
             try:
-                self._seen = fingerprint(self.config)
+                self._seen = watched_state(self.config)
                 bundle = load_model(self.config, fresh)
                 predictor = Predictor(bundle, self.config.limits, self._inferences)
                 self._warm_up(predictor, bundle.default_variant(self.config.variant))
@@ -151,11 +152,11 @@ class Service:
     def watch(self) -> None:
         """Load what the watched folders newly hold, until `stop`; to be run in a thread."""
         while not self._stop.wait(self.config.watch_s):
-            now = fingerprint(self.config)
+            now = watched_state(self.config)
             if now is None or now == self._seen:
                 continue
             time.sleep(min(self.config.watch_s, 1.0))
-            if fingerprint(self.config) != now:
+            if watched_state(self.config) != now:
                 continue  # a stage is still writing
             self.try_to_load()
 

@@ -16,9 +16,10 @@ from typing import IO
 
 from mirada.config import ServeConfig, WorkerConfig
 from mirada.errors import MiradaError
-from mirada.service.children import Child, own_environment
+from mirada.project import own_environment
+from mirada.service.children import Child
 from mirada.service.logs import log, set_up_logs
-from mirada.service.model.bundle import load_model
+from mirada.service.model.loading import load_model
 from mirada.service.queue.redis_server import RedisServer
 from mirada.service.settings import save_settings
 

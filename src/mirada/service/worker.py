@@ -18,7 +18,7 @@ from mirada.service.logs import log, set_up_logs
 from mirada.service.model.bundle import find_model
 from mirada.service.model.predictor import Predictor
 from mirada.service.problems import Refusal
-from mirada.service.queue.store import Store, patiently
+from mirada.service.queue.store import JobStore, patiently
 from mirada.service.queue.tasks import TASK, make_celery, send
 from mirada.service.settings import load_settings
 
@@ -36,7 +36,7 @@ class JobWorker:
         send_again: (job, numbers): sends the rest of a task that takes long as a task of its own.
     """
 
-    def __init__(self, config: WorkerConfig, store: Store, send_again: Callable[[str, Sequence[int]], None]) -> None:
+    def __init__(self, config: WorkerConfig, store: JobStore, send_again: Callable[[str, Sequence[int]], None]) -> None:
         self._config, self._store, self._send_again = config, store, send_again
         self._predictors: dict[str, Predictor] = {}
 
@@ -104,7 +104,7 @@ def run(config: WorkerConfig) -> None:
     if url is None:
         raise MiradaError("queue.url is missing: name the service's Redis, as in queue.url=redis://host:6379/0.")
     set_up_logs("worker")
-    store, app = Store(config.queue, url), make_celery(config.queue, url)
+    store, app = JobStore(config.queue, url), make_celery(config.queue, url)
     worker = JobWorker(config, store, lambda job, numbers: send(app, job, numbers, len(numbers)))
 
     @app.task(name=TASK)

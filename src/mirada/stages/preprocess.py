@@ -28,7 +28,7 @@ from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_
 from mirada.data.target import Target, disk_errors, open_target
 from mirada.errors import MiradaError
 from mirada.storage import is_url
-from mirada.sweeps import callback as sweep
+from mirada.sweeps import job as sweep_job
 from mirada.sweeps.fingerprint import job_key
 from mirada.terminal import image_progress
 from mirada.workers.executors import WorkerExecutor, make_executor, map_bounded
@@ -76,19 +76,19 @@ def run(config: PreprocessConfig) -> None:
     raw_dir = _raw_folder(config)
     digest, known_by = _look_over(raw_dir)
     key = job_key("preprocess", config, {"raw": digest})
-    if sweep.finished_job(config, key, needs="dataset.json"):
+    if sweep_job.finished_job(config, key, needs="dataset.json"):
         return
-    recorded = replace(config.tracking, enabled=config.tracking.enabled and sweep.in_recorded_sweep())
-    tags = sweep.job_tags(key, config.output_dir)
+    recorded = replace(config.tracking, enabled=config.tracking.enabled and sweep_job.in_recorded_sweep())
+    tags = sweep_job.job_tags(key, config.output_dir)
     with (
         open_target(config.output_dir) as target,
-        tracking.start_run(recorded, sweep.job_name(config.data.name), tags=tags) as mlflow_run,
+        tracking.start_run(recorded, sweep_job.job_name(config.data.name), tags=tags) as mlflow_run,
     ):
-        sweep.note(mlflow_run.id)
-        mlflow_run.log_params(sweep.params_of(config))
+        sweep_job.note(mlflow_run.id)
+        mlflow_run.log_params(sweep_job.params_of(config))
         folder, timing = _make(config, raw_dir, known_by, target)
         mlflow_run.log_metrics(timing)
-        sweep.note(figures=timing)
+        sweep_job.note(figures=timing)
         for name in ("dataset.json", "rejected.csv"):
             mlflow_run.log_artifacts(folder / name, "preprocess")
 

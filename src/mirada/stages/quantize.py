@@ -38,8 +38,8 @@ from mirada.quantization.calibration import calibration_images, choose_balanced
 from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.quantization.layer_plot import plot_layers
 from mirada.quantization.operator_times import time_operators
+from mirada.tables import ms_text
 from mirada.tasks import get_task
-from mirada.tasks.base import ms_text
 
 if TYPE_CHECKING:
     from mirada.learning.quantization.variants import Conversions

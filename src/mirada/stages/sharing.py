@@ -22,8 +22,8 @@ from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
 from mirada.inference.card import load_card, save_card
 from mirada.sweeps import runs as sweep_runs
-from mirada.sweeps.callback import job_name, job_tags, note, params_of
 from mirada.sweeps.fingerprint import job_key
+from mirada.sweeps.job import job_name, job_tags, note, params_of
 from mirada.sweeps.search import pruning
 from mirada.sweeps.stage_store import StageStore, unlink_shared
 from mirada.tasks import get_task

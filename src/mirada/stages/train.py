@@ -23,7 +23,8 @@ from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, save_card
-from mirada.sweeps import callback as sweep
+from mirada.project import git_state
+from mirada.sweeps import job as sweep_job
 from mirada.sweeps.fingerprint import job_key
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
@@ -64,8 +65,8 @@ def run(config: TrainConfig) -> float:
         return _assist(config, dataset, cluster)
     tracking.check(config.tracking)
     key = job_key("train", config, {"data": dataset.digest})
-    sweep.note(metric=f"best_{task.main_metric}", metric_name=task.metric_name)
-    if finished := sweep.finished_job(config, key):
+    sweep_job.note(metric=f"best_{task.main_metric}", metric_name=task.metric_name)
+    if finished := sweep_job.finished_job(config, key):
         history = pruning.read_history(Path(finished.output_dir) / "history.csv")
         pruning.watch().finish(history, f"val_{task.main_metric}")
         return finished.metrics.get(f"best_{task.main_metric}", finished.metrics["best_epoch"])
@@ -78,13 +79,13 @@ def run(config: TrainConfig) -> float:
     if config.resume:
         print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
     name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
-    tags = sweep.job_tags(key, config.output_dir)
+    tags = sweep_job.job_tags(key, config.output_dir)
     with tracking.start_run(
-        config.tracking, sweep.job_name(name), resume_id=trainer.state.run_id, tags=tags
+        config.tracking, sweep_job.job_name(name), resume_id=trainer.state.run_id, tags=tags
     ) as mlflow_run:
         trainer.state.run_id = card.run_id = mlflow_run.id
         card.tracking_uri = mlflow_run.uri
-        sweep.note(mlflow_run.id, {"gpus_physical": devices.gpus_physical})
+        sweep_job.note(mlflow_run.id, {"gpus_physical": devices.gpus_physical})
         _record_start(mlflow_run, config, dataset, devices, card)
         started = time.perf_counter()
         with devices.watched():
@@ -99,7 +100,7 @@ def run(config: TrainConfig) -> float:
         best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
         best |= _preprocess_timing(dataset)
         mlflow_run.log_metrics(best)
-        sweep.note(figures=best)
+        sweep_job.note(figures=best)
         for path in (output_dir / name for name in (*KEPT, *TIMINGS)):
             if path.is_file():
                 mlflow_run.log_artifacts(path, "train")
@@ -158,7 +159,7 @@ def _check(config: TrainConfig, dataset: Dataset, cluster: Cluster | None = None
             f"batch_size is the global batch and must be a multiple of {each}the {cluster.workers} workers of TF_CONFIG, "
             f"got {config.batch_size}."
         )
-    if cluster and (config.compare_epochs or sweep.in_recorded_sweep()):
+    if cluster and (config.compare_epochs or sweep_job.in_recorded_sweep()):
         what = "compare_epochs times the input" if config.compare_epochs else "a sweep trains in processes"
         raise MiradaError(
             f"{what} of one worker, and TF_CONFIG names {cluster.workers}: leave that out, or unset TF_CONFIG."
@@ -182,7 +183,7 @@ def _card(config: TrainConfig, dataset: Dataset) -> Card:
     from mirada.learning.tasks import learning_task
 
     learning, (scale, offset) = learning_task(dataset.task), input_scaling(config.model)
-    commit, dirty = tracking.git_state()
+    commit, dirty = git_state()
     return Card(
         task=dataset.task,
         labels=dataset.classes,
@@ -231,7 +232,7 @@ def _record_start(
     mlflow_run: tracking.Run, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card
 ) -> None:
     mlflow_run.log_params(
-        sweep.params_of(config)
+        sweep_job.params_of(config)
         | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
         | {"replicas": devices.replicas, "cluster_workers": devices.workers}
     )

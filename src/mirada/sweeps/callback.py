@@ -11,8 +11,8 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,126 +23,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from mirada import tracking
 from mirada.cli import explain
-from mirada.config import PreprocessConfig, TrackingConfig, TrainConfig
-from mirada.errors import MiradaError
-from mirada.storage import Store, is_url
+from mirada.config import CompareConfig, TrackingConfig
+from mirada.errors import MiradaError, Pruned
 from mirada.sweeps import runs as sweep_runs
-from mirada.sweeps.runs import ERROR, JOB_KEY, OUTPUT_DIR, OVERRIDES, PROCESS, FinishedRun, find_finished
-from mirada.sweeps.search.pruning import Pruned
+from mirada.sweeps.job import Job, Sweep, begin, current, end, job_name, params_of
+from mirada.sweeps.runs import ERROR, OVERRIDES, PROCESS
 from mirada.sweeps.table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
-
-__all__ = ["FinishedRun", "SweepRun", "finished_job", "find_finished", "job_name", "job_tags", "note", "read_jobs"]
 
 STAGES = ("train", "preprocess", "experiment")
 STATE = ".sweep"
-
-
-@dataclass
-class Sweep:
-    """What every job of a sweep has to know.
-
-    Attributes:
-        stage: 'train', 'preprocess' or 'experiment'.
-        fixed: the overrides that all jobs share.
-        total: the number of jobs; None where a search decides as it goes.
-        parent: the parent run; None where nothing is recorded.
-        tracking: where it is recorded, the fields of `TrackingConfig`.
-        started: seconds since the epoch.
-        process: who runs the sweep.
-    """
-
-    stage: str
-    fixed: list[str]
-    total: int | None
-    parent: str | None
-    tracking: dict[str, Any]
-    started: float = field(default_factory=time.time)
-    process: str = field(default_factory=sweep_runs.this_process)
-
-
-@dataclass
-class _Job:
-    """The job that this process is at."""
-
-    sweep: Sweep
-    folder: Path
-    params: dict[str, Any]
-    record: JobRecord
-    started: float = field(default_factory=time.time)
-
-
-_job: _Job | None = None
-
-
-def job_name(default: str) -> str:
-    """The name of a run: in a sweep what tells the job from the others, such as 'epochs=10 gpus=2'."""
-    if _job is None:
-        return default
-    own = [override for override in _job.record.overrides if override not in _job.sweep.fixed]
-    return " ".join(own) or default
-
-
-def in_recorded_sweep() -> bool:
-    """Whether this is a job of one stage, in a sweep that has a parent run; an experiment's stages share the training's."""
-    return _job is not None and _job.sweep.parent is not None and _job.sweep.stage != "experiment"
-
-
-def params_of(config: Any) -> dict[str, Any]:
-    """A stage's settings as params of its run; its folder, which is never the same, is a tag."""
-    return {key: value for key, value in tracking.flatten(config).items() if key != OUTPUT_DIR}
-
-
-def job_tags(key: str, output_dir: str) -> dict[str, str]:
-    """Tags of a run, so that a later sweep finds it: its key, its folder, its process, its overrides in a sweep."""
-    folder = output_dir if is_url(output_dir) else str(Path(output_dir).absolute())
-    tags = {JOB_KEY: key, OUTPUT_DIR: folder, PROCESS: sweep_runs.this_process()}
-    return tags if _job is None else tags | {OVERRIDES: " ".join(_job.record.overrides)}
-
-
-def note(
-    run_id: str | None = None, figures: Mapping[str, float] | None = None, metric: str = "", metric_name: str = ""
-) -> None:
-    """Keep what the sweep's table shall hold of this job; nothing happens outside a sweep."""
-    if _job is None:
-        return
-    record = _job.record
-    record.run_id = run_id or record.run_id
-    record.figures |= {name: float(value) for name, value in (figures or {}).items() if value is not None}
-    record.metric, record.metric_name = metric or record.metric, metric_name or record.metric_name
-
-
-def finished_job(
-    config: TrainConfig | PreprocessConfig, key: str, needs: str = "", *, whole: bool = False
-) -> FinishedRun | None:
-    """In a sweep, the run that has already done this job; it is then said where it lies.
-
-    Args:
-        config: of the stage; `force` and a switched off tracking find none.
-        key: of `fingerprint.job_key`.
-        needs: a file that must still be in its folder.
-        whole: the job is an experiment; one of its stages alone is never looked for.
-    """
-    if _job is None or (_job.sweep.stage == "experiment") != whole:
-        return None
-    if config.force or not config.tracking.enabled:
-        return None
-    found = find_finished(config.tracking, key)
-    if found is None or (needs and not _holds(found.output_dir, needs)):
-        return None
-    record = _job.record
-    record.status, record.output_dir = SKIPPED, found.output_dir
-    record.seconds = found.metrics.get("job_seconds", 0.0)
-    note(found.id, {name: value for name, value in found.metrics.items() if not name.startswith("system/")})
-    stays = is_url(found.output_dir) or Path(found.output_dir).is_dir()
-    there = found.output_dir if stays else "gone, the run's artifacts are in MLflow"
-    print(
-        f"job {record.number} ({job_name('')}) has finished before: run {found.id[:8]}, its folder: {there}", flush=True
-    )
-    return found
-
-
-def _holds(folder: str, name: str) -> bool:
-    return Store(f"{folder.rstrip('/')}/{name}").is_file if is_url(folder) else (Path(folder) / name).is_file()
 
 
 class SweepRun(Callback):
@@ -171,8 +60,7 @@ class SweepRun(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Take note of the job that this process begins."""
-        global _job
-        _job = None
+        end()
         path = _state_folder(config) / "sweep.json"
         if config.hydra.mode is not RunMode.MULTIRUN or not path.is_file():
             return
@@ -183,14 +71,14 @@ class SweepRun(Callback):
         params = OmegaConf.to_container(content, resolve=True, throw_on_missing=False)
         record = JobRecord(int(config.hydra.job.num), [str(text) for text in config.hydra.overrides.task])
         record.output_dir = str(config.hydra.runtime.output_dir)
-        _job = _Job(sweep, path.parent, params_of(params), record)
+        begin(Job(sweep, path.parent, params_of(params), record))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Write down how it ended, and say how far the sweep is."""
-        global _job
-        if _job is None:
+        job = current()
+        if job is None:
             return
-        job, record = _job, _job.record
+        record = job.record
         if job_return.status is JobStatus.FAILED:
             error = job_return._return_value
             record.status, record.reason = PRUNED if isinstance(error, Pruned) else FAILED, explain(error)
@@ -199,7 +87,7 @@ class SweepRun(Callback):
         record.seconds = record.seconds if record.status == SKIPPED else time.time() - job.started
         if job.sweep.parent is not None:
             _quietly(_record_end, job, job_name(f"job {record.number}"))
-        _job = None
+        end()
         _count(job)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -274,20 +162,18 @@ def _plan(config: DictConfig) -> tuple[list[str], int | None]:
 def _settings(config: DictConfig, stage: str) -> TrackingConfig:
     """Where the jobs are recorded; of an experiment all that the jobs will be told is checked on the way."""
     if stage == "experiment":
-        from mirada.stages import experiment
+        from mirada.sweeps.compose import check_sweep
 
-        return experiment.check_sweep(config)
+        return check_sweep(config)
     settings = OmegaConf.to_object(config.tracking)
     assert isinstance(settings, TrackingConfig)
     return settings
 
 
 def _compare(sweep: Sweep, jobs: list[JobRecord], folder: Path) -> None:
-    from mirada.stages import experiment
-
     run_ids = list(dict.fromkeys(job.run_id for job in jobs if job.run_id))
     if sweep.parent is not None and run_ids:
-        experiment.compare_jobs(run_ids, TrackingConfig(**sweep.tracking), folder, sweep.parent)
+        compare_jobs(run_ids, TrackingConfig(**sweep.tracking), folder, sweep.parent)
 
 
 def _open_parent(config: DictConfig, stage: str, settings: TrackingConfig) -> str | None:
@@ -296,7 +182,7 @@ def _open_parent(config: DictConfig, stage: str, settings: TrackingConfig) -> st
     return sweep_runs.open_parent(settings, stage, " ".join(config.hydra.overrides.task), fresh=bool(config.force))
 
 
-def _record_end(job: _Job, name: str) -> None:
+def _record_end(job: Job, name: str) -> None:
     """The seconds of the job, or why it failed, in its run; a job that failed before it had a run gets one."""
     record = job.record
     if record.status == SKIPPED:
@@ -327,7 +213,7 @@ def _record_parent(sweep: Sweep, jobs: list[JobRecord], files: list[Path]) -> No
     sweep_runs.record_sweep(client, sweep.parent, figures, scaling, files)
 
 
-def _count(job: _Job) -> None:
+def _count(job: Job) -> None:
     """Write the job's file and print the line; one process at a time, so that no number is said twice."""
     from filelock import FileLock
 
@@ -351,3 +237,26 @@ def _quietly(function: Any, *arguments: Any) -> None:
         function(*arguments)
     except (MlflowException, MiradaError, OSError) as error:
         print(f"MLflow has not got all of this sweep: {str(error).splitlines()[0]}", flush=True)
+
+
+def compare_jobs(run_ids: Sequence[str], settings: TrackingConfig, output_dir: Path, parent: str) -> None:
+    """Compare a sweep's jobs, those that were skipped among them, in its folder and in its run.
+
+    Args:
+        run_ids: of the jobs.
+        settings: where they are recorded.
+        output_dir: the sweep's folder: `index.html`, `compare.csv` and `plots/`.
+        parent: the sweep's run.
+
+    Raises:
+        MiradaError: the store does not answer.
+    """
+    from mirada.comparison.report import compare_runs, log_comparison
+
+    compare_runs(
+        CompareConfig(runs=list(run_ids), experiment=settings.experiment, uri=settings.uri, output_dir=str(output_dir))
+    )
+    tracking.connect(settings)
+    import mlflow
+
+    log_comparison(mlflow.MlflowClient(), parent, output_dir)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[2]
+from mirada.project import PROJECT
+
 LIBRARIES = ("ai-edge-litert", "numpy", "pillow", "tensorflow", "tensorflow-model-optimization", "tf-keras")
 _NO_SAY = ("tracking", "resume", "force", "peer_wait_s")  # settings that don't shape a result, folders aside
 
@@ -36,11 +36,13 @@ def job_key(stage: str, config: Any, inputs: Mapping[str, str]) -> str:
 
 @cache
 def code_digest(stage: str) -> str:
-    """Digest of the source files that dvc.yaml names as the stage's dependencies, and of the versions of LIBRARIES."""
+    """Digest of the source files that dvc.yaml names as the stage's dependencies, alone or by their folder, and of the versions of LIBRARIES."""
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     digest = hashlib.sha256()
-    for path in sorted(dep for dep in stages[stage]["deps"] if dep.startswith("src/")):
-        digest.update(f"{path}\0".encode() + (PROJECT / path).read_bytes())
+    deps = [PROJECT / dep for dep in stages[stage]["deps"] if dep.startswith("src/")]
+    files = {path for dep in deps for path in (dep.rglob("*") if dep.is_dir() else [dep])}
+    for path in sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(f"{path.relative_to(PROJECT).as_posix()}\0".encode() + path.read_bytes())
     for name in LIBRARIES:
         digest.update(f"{name}=={version(name)}\0".encode())
     return digest.hexdigest()

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import warnings
-from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,9 +18,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from mirada.project import SOURCES
 from mirada.workers.cores import available_cores, take_share
 
-SOURCES = Path(__file__).resolve().parents[1]
 _WATCH = "mirada follows the sweep"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mirada.comparison.groups import short
+from mirada.plots import ink_colour, line_colour, new_figure, style_axes, to_png
 from mirada.sweeps.table import (
     EFFICIENCY,
     JobRecord,
@@ -19,7 +20,6 @@ from mirada.sweeps.table import (
     text_of,
     with_efficiency,
 )
-from mirada.tasks.pictures import ink_colour, line_colour, new_figure, style_axes, to_png
 
 _LINES = 5  # lines of the plot over workers; more settings than these are told by the bars
 

@@ -14,13 +14,14 @@ import psutil
 
 from mirada import tracking
 from mirada.config import TrackingConfig
+from mirada.tracking import SWEEP
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 JOB_KEY, OUTPUT_DIR, OVERRIDES, PROCESS, ERROR = "job_key", "output_dir", "overrides", "process", "error"
 """Tags of a job's run: what it is the same as, its folder, its part of the command, who runs it, why it failed."""
-SWEEP, STAGE = "sweep", "sweep_stage"
+STAGE = "sweep_stage"
 """Tags of a parent: the overrides as they were typed, and the stage."""
 _SAME_START_S = 3.0  # a process's start as two readings of it may differ
 _LONGEST = 250  # characters of a run's name

@@ -270,7 +270,7 @@ def confusion_matrix(
     """
     counts = np.zeros((classes + 1, classes + 1), np.int64)
     for truth, prediction in zip(truths, predictions, strict=True):
-        found = prediction.above(threshold)
+        found = prediction.at_least(threshold)
         pairs, left = match_image(truth, found)
         for i, j in pairs:
             counts[truth.labels[j], found.labels[i]] += 1
@@ -282,7 +282,7 @@ def confusion_matrix(
 
 def image_f1(truth: Example, prediction: Detections, threshold: float) -> float:
     """F1 of one image at a threshold and IoU 0.5; 1 when there is nothing to find and nothing was found."""
-    found = prediction.above(threshold)
+    found = prediction.at_least(threshold)
     pairs, left = match_image(truth, found)
     correct = sum(int(truth.labels[j] == found.labels[i]) for i, j in pairs)
     total = len(pairs) + len(left) + int(np.count_nonzero(~truth.ignore))

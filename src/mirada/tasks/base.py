@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,48 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mirada.tables import Column, Table
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mirada.config import EvaluateConfig
     from mirada.data.records import Example
-    from mirada.inference.card import Card
-
-
-REFERENCE = "float32"  # the variant that all others are compared with
-
-
-@dataclass(frozen=True)
-class Column:
-    """A figure of the tables: its key in `metrics.json`, what people call it, and its decimals.
-
-    Where `<key>_low` and `<key>_high` are among the figures too, they are shown as its interval.
-    """
-
-    key: str
-    heading: str
-    digits: int = 3
-
-
-def ms_text(milliseconds: float | None) -> str:
-    """A time for a table, with two digits that say something: 12.3, 4.5, 0.53, 0.028; a dash for none."""
-    if milliseconds is None or math.isnan(milliseconds):
-        return "–"
-    return f"{milliseconds:.1f}" if milliseconds >= 0.95 else f"{milliseconds:.2g}"
-
-
-def signed_text(value: float) -> str:
-    """A difference for a table, with its sign: +0.012, −0.003; 0.000 has none."""
-    text = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if text[1:] == "0.000" else text
-
-
-@dataclass
-class Table:
-    """Headings and rows of text, the first column naming the row."""
-
-    head: list[str]
-    rows: list[list[str]]
 
 
 @dataclass
@@ -85,7 +49,7 @@ class Legend:
 
 
 class Task(ABC):
-    """One task. A prediction is what `decode` makes of one image, a result what `evaluate` makes of a split.
+    """One task. A prediction is what `prediction.decode_outputs` makes of an image, a result what `evaluate` makes of a split.
 
     A result has `figures`, those of `metrics.json`, and `confusion`, (R, R) counts, actual by predicted.
 
@@ -114,28 +78,20 @@ class Task(ABC):
         return self.main_columns[0].heading
 
     @abstractmethod
-    def check_outputs(self, card: Card) -> None:
-        """Raise ValueError or KeyError where the card's labels, strides and outputs do not fit the task."""
-
-    @abstractmethod
-    def decode(self, outputs: Mapping[str, np.ndarray], card: Card, config: EvaluateConfig | None = None) -> Any:
-        """One image's prediction.
-
-        Args:
-            outputs: output name -> (1, ...) float array, the names of `card.outputs`.
-            card: the model's card.
-            config: settings of the decoding; None: their defaults.
-        """
-
-    @abstractmethod
     def evaluate(
         self,
         truths: Sequence[Example],
         predictions: Sequence[Any],
         labels: Sequence[str],
-        config: EvaluateConfig | None = None,
+        max_detections: int = 100,
     ) -> Any:
         """Measure predictions against the truth, in the same order; the result's `figures` are those of `metrics.json`.
+
+        Args:
+            truths: the images, without their pixels.
+            predictions: what `prediction.decode_outputs` made of each.
+            labels: class names.
+            max_detections: detections an image that count, the best first; of a detection alone.
 
         Raises:
             ValueError: the two are not of equal length.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mirada.data.records import Example
-from mirada.inference.prediction import Classification, decode_classification
+from mirada.inference.prediction import Classification
+from mirada.inference.variants import REFERENCE
+from mirada.tables import Column, Table
 from mirada.tasks.accuracy import (
     FALSE_POSITIVE_RATES,
     ClassificationMetrics,
@@ -17,14 +19,13 @@ from mirada.tasks.accuracy import (
     paired_drop,
     threshold_at_recall,
 )
-from mirada.tasks.base import REFERENCE, Column, Curves, Legend, Table, Task
+from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.pictures import draw_label
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mirada.config import EvaluateConfig
-    from mirada.inference.card import Card
 
 RIGHT_CSS, WRONG_CSS = "#26c485", "#ff2d3c"  # of `drawing`
 
@@ -46,23 +47,12 @@ class Classifying(Task):
     confusion_caption = "Rows are what an image is, columns what it was taken for."
     pictures_caption = "The best, the median and the worst images by float32’s probability of the true label"
 
-    def check_outputs(self, card: Card) -> None:
-        """One vector of logits, of two labels or more."""
-        if len(card.labels) < 2 or len(card.outputs["classes"]) != 1:
-            raise ValueError("labels or outputs do not fit")
-
-    def decode(
-        self, outputs: Mapping[str, np.ndarray], card: Card, config: EvaluateConfig | None = None
-    ) -> Classification:
-        """The label chosen and the probability of each."""
-        return decode_classification(outputs, card)
-
     def evaluate(
         self,
         truths: Sequence[Example],
         predictions: Sequence[Classification],
         labels: Sequence[str],
-        config: EvaluateConfig | None = None,
+        max_detections: int = 100,
     ) -> ClassificationMetrics:
         """Accuracy, what belongs to it, and the confusion of the classes."""
         return evaluate_classes(truths, predictions, labels)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mirada.data.records import Example
-from mirada.inference.prediction import Detections, decode_detections
+from mirada.inference.prediction import Detections
+from mirada.inference.variants import REFERENCE
+from mirada.tables import Column, Table
 from mirada.tasks.average_precision import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections, image_f1
-from mirada.tasks.base import REFERENCE, Column, Curves, Legend, Table, Task
+from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.pictures import draw_detections, draw_truth
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mirada.config import EvaluateConfig
-    from mirada.inference.card import Card
 
 
 class Detecting(Task):
@@ -36,34 +37,15 @@ class Detecting(Task):
     )
     pictures_caption = "The best, the median and the worst images by float32’s F1"
 
-    def check_outputs(self, card: Card) -> None:
-        """Objectness and distances on every level; classes with several labels."""
-        parts = ["objectness", "distances"] + (["classes"] if len(card.labels) > 1 else [])
-        if not card.labels or any(len(card.outputs[part]) != len(card.strides) for part in parts):
-            raise ValueError("labels or outputs do not fit")
-
-    def decode(self, outputs: Mapping[str, np.ndarray], card: Card, config: EvaluateConfig | None = None) -> Detections:
-        """Boxes, scores and labels after non-maximum suppression."""
-        if config is None:
-            return decode_detections(outputs, card)
-        return decode_detections(
-            outputs,
-            card,
-            score_floor=config.score_floor,
-            nms_iou=config.nms_iou,
-            max_detections=config.max_detections,
-        )
-
     def evaluate(
         self,
         truths: Sequence[Example],
         predictions: Sequence[Detections],
         labels: Sequence[str],
-        config: EvaluateConfig | None = None,
+        max_detections: int = 100,
     ) -> DetectionMetrics:
         """COCO's average precision and the best operating point."""
-        limit = {} if config is None else {"max_detections": config.max_detections}
-        return evaluate_detections(truths, predictions, labels, **limit)
+        return evaluate_detections(truths, predictions, labels, max_detections=max_detections)
 
     def drop(
         self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int
@@ -142,7 +124,7 @@ class Detecting(Task):
         reference: DetectionMetrics,
     ) -> Image:
         """Detections from float32's threshold on."""
-        return draw_detections(image, truth, prediction.above(reference.threshold), labels, side)
+        return draw_detections(image, truth, prediction.at_least(reference.threshold), labels, side)
 
     def caption(
         self,

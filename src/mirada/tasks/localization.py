@@ -10,9 +10,10 @@ import numpy as np
 
 from mirada.data.records import Example
 from mirada.inference.boxes import pair_ious
-from mirada.inference.prediction import Localization, decode_localization
+from mirada.inference.prediction import Localization
+from mirada.tables import Column
 from mirada.tasks.accuracy import ClassificationMetrics, wilson_interval
-from mirada.tasks.base import Column, Curves, Legend
+from mirada.tasks.base import Curves, Legend
 from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS, Classifying, evaluate_classes
 from mirada.tasks.pictures import draw_location
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mirada.config import EvaluateConfig
-    from mirada.inference.card import Card
 
 MATCH_IOU = 0.5
 IOUS = np.linspace(0.0, 1.0, 101)
@@ -74,26 +74,12 @@ class Localizing(Classifying):
     )
     pictures_caption = "The best, the median and the worst images by float32’s IoU, wrong labels below all others"
 
-    def check_outputs(self, card: Card) -> None:
-        """Logits and one box, as vectors or as maps with their scores; one label is enough."""
-        outputs, maps = card.outputs, "box" not in card.outputs
-        fits = len(outputs["classes"]) == 1 and len(card.strides) == int(maps)
-        parts = ("scores", "distances") if maps else ("box",)
-        if not card.labels or not fits or any(len(outputs[part]) != 1 for part in parts):
-            raise ValueError("labels, strides or outputs do not fit")
-
-    def decode(
-        self, outputs: Mapping[str, np.ndarray], card: Card, config: EvaluateConfig | None = None
-    ) -> Localization:
-        """The label chosen, the probability of each, and the box."""
-        return decode_localization(outputs, card)
-
     def evaluate(
         self,
         truths: Sequence[Example],
         predictions: Sequence[Localization],  # type: ignore[override]
         labels: Sequence[str],
-        config: EvaluateConfig | None = None,
+        max_detections: int = 100,
     ) -> LocalizationMetrics:
         """What `Classifying` measures, and the boxes."""
         classes = evaluate_classes(truths, predictions, labels)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +13,7 @@ from mirada.inference.prediction import Detections
 from mirada.tasks.average_precision import match_image
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
 Colour = tuple[int, int, int]
 
@@ -27,10 +24,6 @@ CLASS_COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 WRONG, MISSED, IGNORED = (255, 45, 60), (255, 255, 255), (168, 168, 168)
 RIGHT = (38, 196, 133)  # of a label or a location
-_LINE_COLOURS = ("#2f7ed8", "#e8830c", "#12a878", "#a45ee5", "#d94f70")
-_MARKERS = "osD^v"
-_GROUND = ("#ffffff", "#14171b")  # of the page, light and dark
-_STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def class_colour(label: int) -> Colour:
@@ -157,18 +150,6 @@ def annotate(
         _draw_tag(picture, corners, colour, text, size)
 
 
-def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
-    """Pictures of equal size in a row, each under its title."""
-    gap, head = 8, 26
-    width, height = next(iter(panels.values())).size
-    sheet = Image.new("RGB", (len(panels) * (width + gap) - gap, height + head), (255, 255, 255))
-    draw = ImageDraw.Draw(sheet)
-    for i, (title, panel) in enumerate(panels.items()):
-        sheet.paste(panel, (i * (width + gap), head))
-        draw.text((i * (width + gap) + 2, 4), title, (30, 30, 30), ImageFont.load_default(15))
-    return sheet
-
-
 def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
     pixels = image[..., 0] if image.shape[2] == 1 else image
     picture = Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
@@ -208,64 +189,3 @@ def _dashes(
     steps = np.arange(0, length, on + off) / max(length, 1e-9)
     ends = np.minimum(steps + on / max(length, 1e-9), 1)
     return [(tuple(start + s * way), tuple(start + e * way)) for s, e in zip(steps, ends, strict=True)]
-
-
-def plot_curves(
-    x: np.ndarray, lines: Mapping[str, np.ndarray], x_label: str, y_label: str, *, dark: bool = False
-) -> bytes:
-    """One line a variant, as a PNG.
-
-    Args:
-        x: (P,) common to all lines, 0..1.
-        lines: variant -> (P,), 0..1.
-        x_label, y_label: of the axes.
-        dark: for a dark page.
-    """
-    figure, axes = new_figure(dark, 6.4, 4.2)
-    for i, (name, y) in enumerate(lines.items()):
-        axes.plot(x, y, color=line_colour(i), label=name, linewidth=1.8, linestyle=_STROKES[i % len(_STROKES)])
-    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(frameon=False, labelcolor=ink_colour(dark))
-    return to_png(figure)
-
-
-def line_colour(index: int) -> str:
-    """The colour of a variant's line or mark, by its place."""
-    return _LINE_COLOURS[index % len(_LINE_COLOURS)]
-
-
-def ink_colour(dark: bool) -> str:
-    """The colour of text and axes."""
-    return "#d6dae0" if dark else "#30343a"
-
-
-def new_figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure that belongs to no window and no global state, on a transparent ground when dark."""
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it announces its cache
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    ground = "none" if dark else "white"
-    figure = Figure((width, height), dpi=120, layout="constrained", facecolor=ground)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor=ground)
-    style_axes(axes, dark)
-    return figure, axes
-
-
-def style_axes(axes: Axes, dark: bool) -> None:
-    """Thin axes without a box, in the page's ink."""
-    ink = ink_colour(dark)
-    axes.tick_params(colors=ink)
-    axes.xaxis.label.set_color(ink)
-    axes.yaxis.label.set_color(ink)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(ink)
-    axes.grid(color=ink, alpha=0.15)
-
-
-def to_png(figure: Figure) -> bytes:
-    """The figure as the bytes of a file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

@@ -8,7 +8,6 @@ a run begins.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,15 +18,17 @@ from typing import Any
 
 from mirada.config import TrackingConfig
 from mirada.data.records import Dataset
-from mirada.errors import MiradaError
+from mirada.errors import MiradaError, Pruned
 from mirada.inference.card import Card
-from mirada.sweeps.search.pruning import Pruned
+from mirada.project import project_root
 from mirada.tracking import store as tracking_store
 from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
 from mirada.tracking.store import StoreAway, shown
 
-PROJECT = Path(__file__).resolve().parents[2]
+SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
+
+
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
 SWEEP_WAIT_S = 120.0  # a job of a sweep waits so long for a store that was there when the sweep began
 
@@ -119,27 +120,6 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def git_state() -> tuple[str | None, bool | None]:
-    """The commit of the code and whether tracked files differ from it; (None, None) outside a checkout."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return commit, bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src", "conf"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(PROJECT), *arguments], check=True, capture_output=True, text=True, timeout=20
-    ).stdout.strip()
-
-
-def project_root() -> Path:
-    """The project's folder. Of an experiment from DVC's queue, which runs in a copy that DVC deletes, the real project's."""
-    copies = next((folder for folder in PROJECT.parents if folder.parts[-3:] == (".dvc", "tmp", "exps")), None)
-    return copies.parents[2] if copies else PROJECT
 
 
 def tracking_uri(config: TrackingConfig) -> str:

@@ -33,7 +33,7 @@ class Sent:
     obstacle: str | None = None  # why the rest could not be sent
 
 
-class Store(Protocol):
+class Receiver(Protocol):
     """Where a journal is sent."""
 
     def deliver(self, entries: Sequence[Entry]) -> None:
@@ -98,7 +98,7 @@ class Journal:
         found = [json.loads(line) for line in lines[self._progress()["sent"] :]]
         return [e | {"path": str(self.folder / e["path"])} if "path" in e else e for e in found]
 
-    def send(self, store: Store) -> Sent:
+    def send(self, store: Receiver) -> Sent:
         """Send what waits, in order, and remove it; stops where the store is away."""
         sent = Sent()
         try:
@@ -113,7 +113,7 @@ class Journal:
             sent.left, sent.obstacle = len(self.entries()), "another process is sending it"
         return sent
 
-    def _deliver(self, batch: list[Entry], store: Store, sent: Sent) -> None:
+    def _deliver(self, batch: list[Entry], store: Receiver, sent: Sent) -> None:
         progress = self._progress()
         try:
             store.deliver(batch)

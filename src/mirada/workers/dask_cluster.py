@@ -24,10 +24,14 @@ from typing import Any
 
 from mirada.data.stored_data import copy_raw
 from mirada.errors import MiradaError
+from mirada.project import PACKAGE
 from mirada.storage import cache_dir, is_url
 from mirada.workers.executors import WorkerExecutor
 
-MODULES = ("annotations", "formats", "images", "inputs", "labels", "objects", "records", "splits", "tiles")
+MODULES = (
+    "annotations", "formats", "formats.folder", "formats.labels", "formats.table", "formats.voc", "images", "inputs",
+    "objects", "records", "splits", "tiles",
+)  # of mirada.data
 LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes
 CONNECT_S = 5.0
 WORKERLESS_S = 30.0  # a cluster may be so long without a worker: a nanny starts a dead one again in a few seconds
@@ -37,7 +41,8 @@ _NAMED = 4  # files of a chunk that a message lists
 def _digest_code() -> str:
     digest = hashlib.sha256()
     for name in MODULES:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+        path = PACKAGE / "data" / name.replace(".", "/")
+        digest.update((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_bytes())
     return digest.hexdigest()
 
 

@@ -210,7 +210,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-class Watch:
+class PeerWatch:
     """Looks every second whether the other workers still answer.
 
     A worker counts as gone when it answered once and then did not three times in a row, or never did within `wait_s`: so a

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mirada.config import DataConfig
-from mirada.data.annotations import RawImage, Rejected, list_voc, read_voc
-from mirada.data.formats.labels import list_class_folders, list_table, read_labelled
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.formats.folder import list_class_folders
+from mirada.data.formats.labels import read_labelled
+from mirada.data.formats.table import list_table
+from mirada.data.formats.voc import list_voc, read_voc
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import tf_keras as keras
 from tensorflow.lite.python import schema_py_generated as schema
 
 from mirada.inference.card import Card
+from mirada.inference.litert import pixels_to_input
 from mirada.learning.quantization.compaction import share_vectors
 from mirada.learning.quantization.conversion import convert_observed, quantize_observed
-from mirada.quantization.operators import Opened, to_input
+from mirada.quantization.operators import Opened
 
 RANGES = ("extremes", "mean", "percentile")
 TAIL = 0.0005  # share of an image's values on either side that 'percentile' leaves out
@@ -46,7 +47,7 @@ class Observed:
         """Each computed tensor's (images, 4) smallest value, largest, and the ends without `TAIL`, by its name."""
         found: dict[str, list[tuple[float, ...]]] = {}
         for image in images:
-            self.opened.run(to_input(image, self.card))
+            self.opened.run(pixels_to_input(image, self.card))
             for operator in self.opened.operators:
                 values = self.opened.value(operator.output).reshape(-1)
                 sample = values[:: max(1, values.size // _SAMPLE)]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mirada.inference.litert import Model
+from mirada.inference.litert import Model, pixels_to_input
 from mirada.learning.quantization.ranges import Observed
 from mirada.quantization.evidence import LEVELS, LayerEvidence, worst_layers
-from mirada.quantization.operators import MOVING, Operator, to_input
+from mirada.quantization.operators import MOVING, Operator
 
 _WORST = 10  # operators that the search starts from
 _WORTH = 0.95  # the outputs' error must come down to this share of it for an operator to be worth its float weights
@@ -122,7 +122,7 @@ class Selection:
         opened = self.observed.opened
         found: dict[str, list[np.ndarray]] = {}
         for image in self.images:
-            opened.run(to_input(image, self.observed.card))
+            opened.run(pixels_to_input(image, self.observed.card))
             for index, name in opened.outputs.items():
                 found.setdefault(name, []).append(opened.value(index)[0])
         return {name: np.stack(values) for name, values in found.items()}

@@ -15,6 +15,7 @@ import numpy as np
 from mirada.config import TUNED, QuantizeConfig
 from mirada.data.records import Dataset
 from mirada.inference.card import Card
+from mirada.inference.litert import pixels_to_input
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.quantization.compression import compression
@@ -24,7 +25,6 @@ from mirada.learning.quantization.ranges import Observed
 from mirada.learning.quantization.schemes import preflight, require_schemes
 from mirada.learning.quantization.tuning import Tuned, training_config, tune
 from mirada.quantization.calibration import calibration_images, choose_random
-from mirada.quantization.operators import to_input
 from mirada.tasks import get_task
 
 _SLOWER = {"pruned": 3, "clustered": 30}  # times as low as the float training's is their learning rate
@@ -118,4 +118,4 @@ class Conversions:
         """The chosen images as float inputs, full batches as far as they go."""
         images = calibration_images(self.dataset, indices)
         while batch := list(itertools.islice(images, size)):
-            yield to_input(np.stack(batch), self.card)
+            yield pixels_to_input(np.stack(batch), self.card)

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mirada.config import ServeConfig
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 
@@ -92,7 +91,7 @@ def copy_model(card_dir: Path, variants_dir: Path, var_dir: Path) -> Bundle:
     return unpack(files, var_dir)
 
 
-def digest_of(files: Mapping[str, bytes]) -> str:
+def digest_of_files(files: Mapping[str, bytes]) -> str:
     """SHA-256 over names and contents, hexadecimal."""
     whole = hashlib.sha256()
     for name in sorted(files):
@@ -108,7 +107,7 @@ def unpack(files: Mapping[str, bytes], var_dir: Path) -> Bundle:
     """
     if wrong := [name for name in files if not _FILE.fullmatch(name)]:
         raise MiradaError(f"{wrong[0]!r} is no name of a model's file: quantize the model again.")
-    models, digest = var_dir / "models", digest_of(files)
+    models, digest = var_dir / "models", digest_of_files(files)
     folder = models / digest[:16]
     if not _is_whole(folder, digest):
         part: Path | None = None
@@ -132,7 +131,7 @@ def unpack(files: Mapping[str, bytes], var_dir: Path) -> Bundle:
 def _is_whole(folder: Path, digest: str) -> bool:
     """Whether a copy is there with all that it had."""
     try:
-        return digest_of({path.name: path.read_bytes() for path in folder.iterdir()}) == digest
+        return digest_of_files({path.name: path.read_bytes() for path in folder.iterdir()}) == digest
     except OSError:
         return False
 
@@ -166,50 +165,3 @@ def remove_old_copies(var_dir: Path, used: str) -> None:
     folders = [path for path in (var_dir / "models").iterdir() if path.is_dir() and path.name != used[:16]]
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def load_model(config: ServeConfig, fresh: bool = True) -> Bundle:
-    """The model that a configuration names, copied and with its figures.
-
-    Args:
-        config: of the service.
-        fresh: ask the registry again, where the model comes from one.
-
-    Raises:
-        MiradaError: there is none yet, a file is damaged, the registry does not have it, or it lacks the wanted variant.
-    """
-    var_dir = Path(config.var_dir)
-    if config.registered is not None:
-        from mirada.service.model.champion import load_champion
-
-        bundle = load_champion(config.registered, var_dir, fresh)
-    else:
-        bundle = copy_model(Path(config.model_dir), Path(config.variants_dir), var_dir)
-        bundle.figures = read_figures(Path(config.metrics))
-    if config.variant is not None and config.variant not in bundle.variants:
-        raise MiradaError(f"The model has no variant={config.variant}: choose one of {', '.join(bundle.variants)}.")
-    return bundle
-
-
-def read_figures(path: Path) -> dict[str, dict[str, float]]:
-    """What evaluation wrote; empty where it has not run, or is about to."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def fingerprint(config: ServeConfig) -> tuple[tuple[str, int, int], ...] | None:
-    """What changes when the watched folders hold another model; None while a stage is writing, or without folders."""
-    if config.registered is not None:
-        return None
-    paths = (Path(config.model_dir) / "model.json", Path(config.variants_dir) / "variants.json", Path(config.metrics))
-    found = []
-    for path in paths:
-        try:
-            found.append((str(path), path.stat().st_mtime_ns, path.stat().st_size))
-        except OSError:
-            if path != paths[-1]:
-                return None
-    return tuple(found)

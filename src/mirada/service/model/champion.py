@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.errors import MiradaError
-from mirada.service.children import own_environment
+from mirada.project import own_environment
 from mirada.service.model.bundle import Bundle, copy_model, find_copy
 
 _FETCH_S = 300.0

@@ -13,18 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from mirada.config import EvaluateConfig, LimitsConfig
-from mirada.data.images import Placement, from_input, load_input
+from mirada.config import LimitsConfig
+from mirada.data.images import Placement, boxes_from_input, load_input
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.litert import Model
-from mirada.inference.prediction import Classification, Detections, Localization
+from mirada.inference.prediction import STANDARD, Classification, Decoding, Detections, Localization, decode_outputs
 from mirada.service.model.bundle import Bundle
 from mirada.service.problems import Refusal
 from mirada.service.safety import check_image, unreadable
-from mirada.tasks import get_task
-
-_DEFAULTS = EvaluateConfig()
 
 
 @dataclass
@@ -115,15 +112,15 @@ class Predictor:
             ran = time.perf_counter()
         outputs = model.read()
         # What scores less can't push out what scores more, so nothing changes but the time.
-        floor = EvaluateConfig(score_floor=max(min_score, _DEFAULTS.score_floor))
-        content = describe(get_task(card.task).decode(outputs, card, floor), card, placement, size, min_score)
+        floor = Decoding(score_floor=max(min_score, STANDARD.score_floor))
+        content = api_answer(decode_outputs(outputs, card, floor), card, placement, size, min_score)
         ended = time.perf_counter()
         spans = {"decode": decoded - started, "model": ran - begun, "postprocess": ended - ran}
         timings = {name: round(1000 * s, 3) for name, s in (spans | {"total": ended - started}).items()}
         return Found(*size, content, timings)
 
 
-def describe(found: Any, card: Card, placement: Placement, size: tuple[int, int], min_score: float) -> dict[str, Any]:
+def api_answer(found: Any, card: Card, placement: Placement, size: tuple[int, int], min_score: float) -> dict[str, Any]:
     """A prediction as the API gives it.
 
     Args:
@@ -139,11 +136,11 @@ def describe(found: Any, card: Card, placement: Placement, size: tuple[int, int]
     """
 
     def boxes(boxes_xyxy: np.ndarray) -> list[list[float]]:
-        corners = from_input(boxes_xyxy, placement).astype(np.float64)
+        corners = boxes_from_input(boxes_xyxy, placement).astype(np.float64)
         return np.clip(corners, 0, np.array([*size, *size])).tolist()
 
     if isinstance(found, Detections):
-        found = found.above(min_score)
+        found = found.at_least(min_score)
         rows = zip(found.labels.tolist(), found.scores.tolist(), boxes(found.boxes_xyxy), strict=True)
         return {"detections": [{"label": card.labels[label], "score": s, "box": box} for label, s, box in rows]}
     assert isinstance(found, Classification)

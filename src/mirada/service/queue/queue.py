@@ -20,7 +20,7 @@ from mirada.service.logs import log
 from mirada.service.metrics import Metrics
 from mirada.service.model.bundle import Bundle, find_model
 from mirada.service.problems import Refusal
-from mirada.service.queue.store import Order, Store
+from mirada.service.queue.store import Order, JobStore
 from mirada.service.queue.tasks import Resender, make_celery, send
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Queue:
 
     def __init__(self, config: QueueConfig, var_dir: Path, disk: Path | None) -> None:
         url = str(config.url)
-        self.store, self._celery = Store(config, url), make_celery(config, url)
+        self.store, self._celery = JobStore(config, url), make_celery(config, url)
         self._config, self._var_dir, self._disk = config, var_dir, disk
         self._resender = Resender(self._celery, self.store)
         self._bundles: dict[str, Bundle] = {}
@@ -65,7 +65,7 @@ class Queue:
             raise Refusal(503, "The queue's disk is full: jobs are taken again when there is room.", 60)
 
     def accept(self, order: Order, images: Iterable[tuple[int, bytes]], digest: str) -> tuple[str, bool]:
-        """Store a job and send its tasks; see `Store.accept`."""
+        """Store a job and send its tasks; see `JobStore.accept`."""
         job_id, new = self.store.accept(order, images, digest)
         if new:
             try:

@@ -71,7 +71,7 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-class Store:
+class JobStore:
     """The queue's memory.
 
     Where Redis is away or refuses a write, methods raise redis' exceptions; `answering` makes a refusal of them.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from mirada.config import QueueConfig
-from mirada.service.queue.store import P, Store
+from mirada.service.queue.store import P, JobStore
 
 QUEUE = "mirada"
 TASK = "mirada.predict"
@@ -68,7 +68,7 @@ def send(app: Celery, job_id: str, numbers: Sequence[int], images_per_task: int)
 class Resender:
     """Sends again what was accepted and has neither result nor task."""
 
-    def __init__(self, app: Celery, store: Store) -> None:
+    def __init__(self, app: Celery, store: JobStore) -> None:
         self._app, self._store, self._was_empty = app, store, False
 
     def resend(self) -> int:

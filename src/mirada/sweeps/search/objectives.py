@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mirada.errors import MiradaError
+from mirada.inference.variants import REFERENCE
 from mirada.tasks import get_task
-from mirada.tasks.base import REFERENCE
 
 DIRECTIONS = ("maximize", "minimize")
 COSTS = (
@@ -126,10 +126,10 @@ def value_of(
         The value, or one an objective where there are several; NaN where one was not measured.
     """
     if not objectives:
-        from mirada.evaluation.page import smallest_variant
+        from mirada.evaluation.pareto import variant_to_show
 
         metric = get_task(stages["preprocess"].data.task).main_metric
-        variant = stages["evaluate"].judged or smallest_variant(figures, metric) or REFERENCE
+        variant = stages["evaluate"].judged or variant_to_show(figures, metric) or REFERENCE
         objectives = [f"{variant}/{metric}"]
     pairs = [objective.partition("/") for objective in objectives]
     values = tuple(float(figures.get(variant, {}).get(figure, math.nan)) for variant, _, figure in pairs)

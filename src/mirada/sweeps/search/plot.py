@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mirada.plots import ink_colour, line_colour, new_figure, to_png
 from mirada.sweeps.search.study import Trial, best_trials
-from mirada.tasks.pictures import ink_colour, line_colour, new_figure, to_png
 
 _DOT = 46
 

@@ -18,23 +18,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from mirada.errors import Pruned
+
 CURVES = "curves.jsonl"  # in the search's folder: one line a finished training
 Curve = Mapping[int, float]  # epoch, from 1 -> the task's main metric on val; epochs without a validation are left out
-
-
-class Pruned(Exception):
-    """A training was stopped because others were better at the same epoch: no mistake and no failure."""
-
-    def __init__(self, epoch: int, value: float, median: float) -> None:
-        super().__init__(epoch, value, median)  # as given, so that it can be sent between processes
-        self.epoch, self.value, self.median = epoch, value, median
-
-    def __str__(self) -> str:
-        """Why, in words."""
-        return (
-            f"stopped after epoch {self.epoch}: at best {self.value:.4g} on val, the median of the others was "
-            f"{self.median:.4g} by then"
-        )
 
 
 def median_to_reach(curve: Curve, others: Iterable[Curve], after_trials: int, after_epochs: int) -> float | None:
@@ -64,7 +51,7 @@ def _best(curve: Curve, epoch: int) -> float | None:
 
 
 @dataclass(frozen=True)
-class Watch:
+class TrialWatch:
     """Looks at one training; without a path it lets everything pass."""
 
     path: Path | None = None
@@ -120,12 +107,12 @@ def read_curves(path: Path) -> list[dict[int, float]]:
     return [{int(epoch): value for epoch, value in json.loads(line).items()} for line in lines]
 
 
-def watch() -> Watch:
+def watch() -> TrialWatch:
     """What looks at this process's training: the median rule in a job of a search with hydra.sweeper.prune, else nothing."""
     if not HydraConfig.initialized():
-        return Watch()
+        return TrialWatch()
     hydra = HydraConfig.get()
     if hydra.mode is not RunMode.MULTIRUN or not hydra.sweeper.get("prune"):
-        return Watch()
+        return TrialWatch()
     sweeper = hydra.sweeper
-    return Watch(Path(hydra.sweep.dir) / CURVES, int(sweeper.prune_after_trials), int(sweeper.prune_after_epochs))
+    return TrialWatch(Path(hydra.sweep.dir) / CURVES, int(sweeper.prune_after_trials), int(sweeper.prune_after_epochs))

@@ -1,0 +1,1 @@
+"""From raw images to shards, and from shards to pixels."""

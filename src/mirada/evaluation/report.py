@@ -1,0 +1,87 @@
+"""Write the report: tables, plots, pictures and the page, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mirada.evaluation.page import Report, draw_plots, render_page
+from mirada.evaluation.pareto import points_of, variant_to_show, tradeoff_table
+from mirada.evaluation.pictures import side_by_side
+from mirada.evaluation.published import compare_published
+from mirada.inference.variants import REFERENCE
+
+# The order in which results appear: who finds metrics.json finds all the others.
+OUTPUTS = ("plots", "images", "variants.csv", "published.csv", "index.html", "metrics.json")
+
+
+def write_report(output_dir: Path, report: Report) -> None:
+    """Write all files aside, then put them in place; `metrics.json` goes first and comes last."""
+    part = output_dir / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "plots").mkdir(parents=True)
+    (part / "images").mkdir()
+    try:
+        _write_tables(part, report)
+        plots = draw_plots(report)
+        (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["curves"])
+        for name in ("tradeoff", "sizes"):
+            (part / "plots" / f"{name}.png").write_bytes(plots[name])
+        for group, pictures in report.pictures.items():
+            for number, picture in enumerate(pictures, start=1):
+                side_by_side(picture.panels).save(part / "images" / f"{group}-{number}.jpg", quality=88)
+        (part / "index.html").write_text(render_page(report), encoding="utf-8")
+        (part / "metrics.json").write_text(json.dumps(report.figures, indent=2) + "\n")
+        for name in reversed(OUTPUTS):
+            old = output_dir / name
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        for name in OUTPUTS:
+            if (part / name).exists():
+                (part / name).rename(output_dir / name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_tables(folder: Path, report: Report) -> None:
+    """`variants.csv`, `published.csv` where there is something to compare with, and the data of the DVC plots."""
+    names, task = list(report.figures), report.task
+    columns = list(report.figures[REFERENCE])
+    _write_csv(folder / "variants.csv", ["variant", *columns], ([n, *report.figures[n].values()] for n in names))
+    if report.published:
+        keys, rows = compare_published(report.published, report.figures, report.training, task.main_metric)
+        head = ["what", *keys, "source"]
+        _write_csv(folder / "published.csv", head, ([row.get(key, "") for key in head] for row in rows))
+    _write_csv(
+        folder / "plots" / "tradeoff.csv",
+        *tradeoff_table(points_of(report.figures, task.main_metric), task.main_metric),
+    )
+    curves = task.curves(report.results)
+    lines = zip(curves.x, np.transpose(list(curves.lines.values())), strict=True)
+    _write_csv(
+        folder / "plots" / f"{curves.name}.csv",
+        [curves.x_label, *names],
+        ([f"{x:.2f}", *(f"{y:.6f}" for y in row)] for x, row in lines),
+    )
+    if curves.classes:
+        _write_csv(folder / "plots" / f"{curves.name}_classes.csv", curves.classes.head, curves.classes.rows)
+    shown = variant_to_show(report.figures, task.main_metric) or REFERENCE
+    labels = task.confusion_labels(report.labels)
+    cells = (  # DVC's confusion template counts rows
+        [labels[actual], labels[predicted]]
+        for (actual, predicted), count in np.ndenumerate(report.results[shown].confusion)
+        for _ in range(count)
+    )
+    _write_csv(folder / "plots" / "confusion.csv", ["actual", "predicted"], cells)
+
+
+def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""Searches by Optuna: a study, its objectives, and trials that end early."""
