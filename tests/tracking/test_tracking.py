@@ -8,7 +8,7 @@ from mirada import tracking
 from mirada.config import ModelConfig, TrackingConfig, TrainConfig
 from mirada.inference.card import Card
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def card(run_id):

@@ -20,7 +20,7 @@ from mirada.errors import MiradaError
 from mirada.sweeps.search import study as search
 from mirada.sweeps.search.plot import plot_search
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 
 def space_of(*overrides: str) -> tuple[dict, dict]:

@@ -24,7 +24,7 @@ from tests.servers import MlflowServer, free_port, postgres, postgres_binaries
 from tests.test_tracking import card
 
 pytestmark = pytest.mark.slow
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 class Line:

@@ -22,7 +22,7 @@ from mirada.workers import dask_cluster
 from mirada.workers.dask_cluster import Surroundings, describe_surroundings, open_dask
 from mirada.workers.executors import map_bounded
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "DASK_DISTRIBUTED__DASHBOARD__LINK": ""}
 
 

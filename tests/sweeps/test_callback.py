@@ -15,7 +15,7 @@ import pytest
 from mirada.config import TrackingConfig
 from mirada.sweeps import runs as sweep_runs
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+SOURCE = Path(__file__).resolve().parents[2] / "src"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow's own warnings
 
 

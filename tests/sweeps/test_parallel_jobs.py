@@ -25,7 +25,7 @@ from mirada.sweeps import parallel_jobs
 from mirada.sweeps.parallel_jobs import ParallelJobs
 from mirada.workers import cores
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT / "src"
 linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux holds processes on cores")
 
