@@ -27,7 +27,8 @@ def test_the_probe_sees_an_import() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "cli", "records", "card", "tracking", "stages.sync", *(f"stages.{s}" for s in STAGES)]
+    "module",
+    ["config", "cli", "data.records", "inference.card", "tracking", "stages.sync", *(f"stages.{s}" for s in STAGES)],
 )
 def test_module_is_light(module: str) -> None:
     assert loaded(f"import mirada.{module}") == set()

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.inference.card import load_card, save_card
-from tests.test_tasks import BOX_CARD, CARD, MAP_CARD
+from mirada.inference.card import check_outputs, load_card, save_card
+from tests.cards import BOX_CARD, CARD, MAP_CARD
 
 
 @pytest.mark.parametrize("card", [CARD, BOX_CARD, MAP_CARD])
@@ -43,3 +43,25 @@ def test_an_unknown_task_is_named(tmp_path):
 def test_a_missing_card_names_the_stage(tmp_path):
     with pytest.raises(MiradaError, match=r"model\.json is missing: run the train stage first"):
         load_card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        replace(CARD, labels=["cat"]),
+        replace(CARD, outputs={}),
+        replace(BOX_CARD, strides=[16]),
+        replace(MAP_CARD, strides=[]),
+        replace(BOX_CARD, outputs={"classes": ["classes"]}),
+        replace(CARD, task="detection"),
+        replace(CARD, task="detection", labels=[], outputs={"objectness": [], "distances": []}),
+    ],
+)
+def test_outputs_that_do_not_fit_the_task_are_refused(card):
+    with pytest.raises((ValueError, KeyError)):
+        check_outputs(card)
+
+
+@pytest.mark.parametrize("card", [CARD, BOX_CARD, MAP_CARD, replace(MAP_CARD, labels=["cat"])])
+def test_outputs_that_fit_pass(card):
+    check_outputs(card)

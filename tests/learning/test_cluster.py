@@ -25,9 +25,8 @@ from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
 from mirada.stages import train
 from mirada.workers.peers import Cluster
+from tests.learning.conftest import write_dataset
 from tests.servers import free_ports
-
-from .conftest import write_dataset
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -5,8 +5,7 @@ from mirada.config import AugmentConfig, InputConfig
 from mirada.data.images import decode
 from mirada.learning.dataset import TrainingInput, share_out
 from mirada.learning.devices import choose_devices
-
-from .conftest import write_dataset
+from tests.learning.conftest import write_dataset
 
 
 def collect(source, epoch):

@@ -10,8 +10,7 @@ from mirada.config import BACKBONES, ModelConfig, TrainConfig
 from mirada.learning.models import build_model
 from mirada.learning.tasks import learning_task
 from mirada.learning.tasks.localization import LocalizationLoss, vote
-
-from .test_classification import dataset
+from tests.learning.test_classification import dataset
 
 STRIDE_ONE = math.log(math.expm1(1))  # softplus of it is one stride, 16 pixels
 

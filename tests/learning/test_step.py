@@ -16,8 +16,7 @@ from mirada.learning.models import load_model
 from mirada.learning.quantization.conversion import convert
 from mirada.learning.training import Trainer
 from mirada.stages import train
-
-from .conftest import write_dataset
+from tests.learning.conftest import write_dataset
 
 
 @pytest.fixture

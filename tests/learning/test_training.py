@@ -23,8 +23,7 @@ from mirada.learning.training import Trainer
 from mirada.stages import train
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
-
-from .conftest import make_example, write_dataset
+from tests.learning.conftest import make_example, write_dataset
 
 PROJECT = Path(__file__).resolve().parents[2]
 

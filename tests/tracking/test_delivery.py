@@ -21,7 +21,7 @@ from mirada.stages import sync
 from mirada.tracking import delivery as tracking_delivery
 from mirada.tracking.store import StoreAway
 from tests.servers import MlflowServer, free_port, postgres, postgres_binaries
-from tests.test_tracking import card
+from tests.tracking.test_tracking import card
 
 pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).resolve().parents[2] / "src"

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.workers.peers import Cluster, Watch, helper_overrides, meet, read_cluster, refuse_cluster
+from mirada.workers.peers import Cluster, PeerWatch, helper_overrides, meet, read_cluster, refuse_cluster
 from tests.servers import free_ports
 
 WORKERS = {"worker": ["a:1", "b:2"]}
@@ -111,7 +111,7 @@ def test_the_watch_names_who_is_gone():
     server = socket.create_server(("127.0.0.1", 0))
     mine, other = free_ports(1)[0], server.getsockname()[1]
     lost = threading.Event()
-    watch = Watch(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), 60, lambda sentence: lost.set())
+    watch = PeerWatch(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), 60, lambda sentence: lost.set())
     assert not lost.wait(2.5)  # it was seen twice by now
     server.close()
     assert lost.wait(8)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mirada.evaluation.page import Report, draw_plots, render_page
-from mirada.evaluation.pareto import points_of, variant_to_show, tradeoff_table
+from mirada.evaluation.pareto import points_of, tradeoff_table, variant_to_show
 from mirada.evaluation.pictures import side_by_side
 from mirada.evaluation.published import compare_published
 from mirada.inference.variants import REFERENCE

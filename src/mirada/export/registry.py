@@ -1,8 +1,8 @@
 """Whether a model is good enough, and its way into the MLflow Model Registry.
 
 A model is registered with all that it needs to be served without TensorFlow (`mirada.export.pyfunc_model`). The alias
-`champion` moves to it when it is better than the champion on the very same images: both are measured on the split that was just
-evaluated, and the 95 % interval of their paired difference in the task's main metric has to lie wholly above zero.
+`champion` moves to it when it is better than the champion on the very same images: both are measured on the split that was
+just evaluated, and the 95 % interval of their paired difference in the task's main metric has to lie wholly above zero.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def job_key(stage: str, config: Any, inputs: Mapping[str, str]) -> str:
 
 @cache
 def code_digest(stage: str) -> str:
-    """Digest of the source files that dvc.yaml names as the stage's dependencies, alone or by their folder, and of the versions of LIBRARIES."""
+    """Digest of a stage's source files, which dvc.yaml names alone or by their folder, and of the versions of LIBRARIES."""
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     digest = hashlib.sha256()
     deps = [PROJECT / dep for dep in stages[stage]["deps"] if dep.startswith("src/")]

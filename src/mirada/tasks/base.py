@@ -49,7 +49,7 @@ class Legend:
 
 
 class Task(ABC):
-    """One task. A prediction is what `prediction.decode_outputs` makes of an image, a result what `evaluate` makes of a split.
+    """One task. A prediction is what `decode_outputs` makes of an image, a result what `evaluate` makes of a split.
 
     A result has `figures`, those of `metrics.json`, and `confusion`, (R, R) counts, actual by predicted.
 

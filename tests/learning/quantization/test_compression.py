@@ -24,8 +24,7 @@ from mirada.learning.models import build_model, load_model
 from mirada.learning.quantization.compression import ClusteredQuantizer, choose_levels, compressed_layers, kept_weights
 from mirada.quantization.operators import Opened
 from mirada.stages import quantize, train
-
-from .conftest import write_dataset
+from tests.learning.conftest import write_dataset
 
 VARIANTS = ["float32", "int8", "qat", "pruned", "clustered"]
 CLUSTERS, SPARSITY = 6, 0.7

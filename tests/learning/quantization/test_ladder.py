@@ -17,10 +17,9 @@ from mirada.inference.card import load_card, save_card
 from mirada.inference.litert import Model
 from mirada.quantization.budget import Ladder
 from mirada.stages import quantize
+from tests.learning.quantization.test_variants import trained  # noqa: F401 - a fixture
 from tests.singles import SIDE, make_card, write_singles
 from tests.squares import SQUARE
-
-from .test_quantize import trained  # noqa: F401 - a fixture
 
 
 def fragile() -> keras.Model:

@@ -28,8 +28,7 @@ from mirada.learning.quantization.schemes import preflight, require_schemes
 from mirada.learning.training import Trainer
 from mirada.stages import check_qat, quantize, train
 from mirada.tasks import get_task
-
-from .conftest import write_dataset
+from tests.learning.conftest import write_dataset
 
 TINY = ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1)
 STUDY1 = ModelConfig(name="study1", backbone="study1", weights=None, pool_after=[1, 2, 3, 4, 5])

@@ -10,8 +10,7 @@ from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
 from mirada.quantization.calibration import calibration_images, choose_random
 from mirada.stages import quantize, train
-
-from .conftest import write_dataset
+from tests.learning.conftest import write_dataset
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from mirada.service.logs import log
 from mirada.service.metrics import Metrics
 from mirada.service.model.bundle import Bundle, find_model
 from mirada.service.problems import Refusal
-from mirada.service.queue.store import Order, JobStore
+from mirada.service.queue.store import JobStore, Order
 from mirada.service.queue.tasks import Resender, make_celery, send
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from mirada.config import QueueConfig
-from mirada.service.queue.store import P, JobStore
+from mirada.service.queue.store import JobStore, P
 
 QUEUE = "mirada"
 TASK = "mirada.predict"
