@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mirada import tracking
+from mirada import project, tracking
 from mirada.config import TrackingConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -23,10 +23,10 @@ SMALL = ("fetch.data=shapes", "preprocess.input_size=64", "preprocess.workers=1"
 def test_a_copy_that_dvc_made_records_in_the_project_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for copy in (".dvc/tmp/exps/tmpabc", ".dvc/tmp/exps/standalone/tmpabc"):
-        monkeypatch.setattr(tracking, "PROJECT", Path("/home/me/project") / copy)
+        monkeypatch.setattr(project, "PROJECT", Path("/home/me/project") / copy)
         assert tracking.tracking_uri(TrackingConfig()) == "sqlite:////home/me/project/mlruns/mlflow.db"
         assert tracking.pending_dir(TrackingConfig()) == Path("/home/me/project/mlruns/pending")
-    monkeypatch.setattr(tracking, "PROJECT", Path("/home/me/.dvc/project"))
+    monkeypatch.setattr(project, "PROJECT", Path("/home/me/.dvc/project"))
     assert tracking.project_root() == Path("/home/me/.dvc/project")
 
 

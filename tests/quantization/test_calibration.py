@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 
+from mirada.inference.prediction import decode_outputs
 from mirada.quantization.calibration import calibration_images, choose_balanced, choose_hardest, choose_random
 from tests.singles import make_card, write_singles
 
@@ -9,8 +10,11 @@ from tests.singles import make_card, write_singles
 class Dim:
     """Takes every image for the first class, the surer the brighter the image is."""
 
-    def predict(self, image):
-        return {"classes": np.array([[float(image.mean()), 0.0]], np.float32)}
+    def __init__(self, card):
+        self.card = card
+
+    def find(self, image, decoding):
+        return decode_outputs({"classes": np.array([[float(image.mean()), 0.0]], np.float32)}, self.card, decoding)
 
 
 def test_classes_are_drawn_in_turn_where_a_random_draw_takes_them_as_they_come(tmp_path):
@@ -31,7 +35,7 @@ def test_the_hardest_images_are_those_the_model_is_most_wrong_on(tmp_path):
     dataset = write_singles(tmp_path, "classification", images=16)
     labels = [int(example.labels[0]) for example in dataset.examples("train")]
     card = make_card(dataset)
-    hardest = choose_hardest(dataset, 4, 0, Dim(), card)
+    hardest = choose_hardest(dataset, 4, 0, Dim(card), card)
     assert [labels[i] for i in hardest] == [1, 1, 1, 1], "all bright images are taken for dim ones"
 
 

@@ -11,6 +11,8 @@ import pytest
 from mirada.config import EvaluateConfig, TrackingConfig
 from mirada.data.records import load_dataset, save_dataset
 from mirada.errors import MiradaError
+from mirada.evaluation import report
+from mirada.evaluation.pictures import choose_pictures
 from mirada.inference.card import load_card, save_card
 from mirada.stages import evaluate
 
@@ -202,10 +204,10 @@ def test_a_damaged_list_of_variants_is_named(copy, tmp_path):
 def test_a_failure_while_writing_leaves_the_old_report(squares_folder, tmp_path, monkeypatch):
     (tmp_path / "metrics.json").write_text("old")
 
-    def fail(report: object) -> str:
+    def fail(_: object) -> str:
         raise OSError("disk full")
 
-    monkeypatch.setattr(evaluate, "render_page", fail)
+    monkeypatch.setattr(report, "render_page", fail)
     with pytest.raises(OSError, match="disk full"):
         evaluate.run(make_config(squares_folder, tmp_path, pictures=0))
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
@@ -213,8 +215,8 @@ def test_a_failure_while_writing_leaves_the_old_report(squares_folder, tmp_path,
 
 def test_pictures_are_chosen_by_quality_and_never_twice():
     qualities = [None, (1.0, 1), (0.0, 1), (0.67, 2), (1.0, 2), (1.0, 1)]
-    assert evaluate.choose_pictures(qualities, 1) == {"best": [4], "median": [1], "worst": [2]}
-    chosen = evaluate.choose_pictures(qualities, 10)
+    assert choose_pictures(qualities, 1) == {"best": [4], "median": [1], "worst": [2]}
+    chosen = choose_pictures(qualities, 10)
     assert sorted(i for group in chosen.values() for i in group) == [1, 2, 3, 4, 5]
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.stages import evaluate
+from mirada.evaluation import measuring
 from mirada.sweeps.search import objectives
 
 VARIANTS = ("float32", "int8")
@@ -21,7 +21,7 @@ def stages(split: str = "val", **quantize: object) -> dict[str, SimpleNamespace]
 
 
 def test_the_costs_are_those_that_evaluate_measures() -> None:
-    assert (*evaluate._COSTS, *evaluate._DROP) == objectives.COSTS
+    assert (*measuring.COSTS, *measuring.DROP) == objectives.COSTS
 
 
 @pytest.mark.parametrize(
