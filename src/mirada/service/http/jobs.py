@@ -12,17 +12,17 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse
 from starlette.datastructures import FormData, UploadFile
 
-from mirada.service import results
+from mirada.service.http import results
+from mirada.service.http.pictures import MAX_SIDE, THUMBNAIL_SIDE, draw_found
+from mirada.service.http.predict import MinScore, Variant
+from mirada.service.http.schemas import BINARY, PICTURES, JobList, JobWithImages, refusals
+from mirada.service.http.uploads import media_type, open_form, read_body
 from mirada.service.logs import log
-from mirada.service.pictures import MAX_SIDE, THUMBNAIL_SIDE, draw_found
-from mirada.service.predict import MinScore, Variant
 from mirada.service.problems import Refusal
 from mirada.service.queue.queue import Queue
 from mirada.service.queue.store import Order, answering, describe_job, digest_key, fingerprint_of
 from mirada.service.safety import is_archive, read_zip, safe_name, too_large
-from mirada.service.schemas import BINARY, PICTURES, JobList, JobWithImages, refusals
 from mirada.service.state import Service
-from mirada.service.uploads import media_type, open_form, read_body
 
 _POLL_S = 0.25
 _ARCHIVES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")

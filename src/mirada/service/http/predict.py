@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from mirada.errors import MiradaError
+from mirada.service.http.pictures import draw_found
+from mirada.service.http.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
+from mirada.service.http.uploads import read_image
 from mirada.service.model.predictor import Found, Predictor
-from mirada.service.pictures import draw_found
 from mirada.service.problems import Refusal
-from mirada.service.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
 from mirada.service.state import Service
-from mirada.service.uploads import read_image
 from mirada.tasks import get_task
 
 IMAGE_BODY = {
