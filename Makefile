@@ -44,10 +44,11 @@ run: $(MADE) ## run the pipeline, as far as something changed: fetch, preprocess
 test: $(MADE) ## run the tests and print what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-check: $(MADE) ## lint, format, types, and whether requirements.lock is up to date
+check: $(MADE) ## lint, format, types, what imports what, and whether requirements.lock is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo --no-cache
 	@! grep -nE '://|^ *-(i|f|-index-url|-extra-index-url|-find-links) ' requirements.lock || \
 		{ echo "error: requirements.lock holds an address: write it again with make lock" >&2; exit 1; }
 	@copy=$$(mktemp -d) && cp requirements.lock $$copy && $(LOCK) -o $$copy/requirements.lock && \
