@@ -19,8 +19,9 @@ from mirada.service.http.schemas import BINARY, PICTURES, JobList, JobWithImages
 from mirada.service.http.uploads import media_type, open_form, read_body
 from mirada.service.logs import log
 from mirada.service.problems import Refusal
+from mirada.service.queue.orders import Order, describe_job, digest_key, fingerprint_of
 from mirada.service.queue.queue import Queue
-from mirada.service.queue.store import Order, answering, describe_job, digest_key, fingerprint_of
+from mirada.service.queue.store import answering
 from mirada.service.safety import is_archive, read_zip, safe_name, too_large
 from mirada.service.state import Service
 
