@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mirada.config import DataConfig, PreprocessConfig
+from mirada.config import TASKS, DataConfig, PreprocessConfig
 from mirada.data import images
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.formats import FORMATS
@@ -109,7 +109,7 @@ def plan(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataCo
     units: list[Unit] = []
     for image in raw_images:
         whole = Region(0, 0, image.width, image.height)
-        if data.task == "localization" and len(image.boxes) > 1:
+        if TASKS[data.task] == "object" and len(image.boxes) > 1:
             for box, window in crops(image.width, image.height, image.boxes):
                 units.append(Unit(replace(image, boxes=(box,)), splits[image.source], window, "crop"))
             continue
@@ -143,7 +143,7 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
         return Rejected(unit.image.source, "image_undecodable", advice)
     boxes, labels, ignore = boxes_in(unit.region, unit.image.boxes, settings.min_visible)
     boxes_xyxy = np.clip(images.boxes_to_input(boxes, placement), 0, settings.input_size)
-    if settings.task == "classification":
+    if TASKS[settings.task] == "label":
         boxes_xyxy[:] = (0, 0, settings.input_size, settings.input_size)  # with the padding
     example = Example(
         image_id=unit.image_id,

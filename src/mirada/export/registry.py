@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirada.config import TASKS
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card, save_card
 from mirada.project import PACKAGE
@@ -230,14 +231,14 @@ def signature_of(card: Card, min_score: float) -> Any:
     params: list[ParamSpec] = []
     box = Array(DataType.double)
     label = Property("label", DataType.string)
-    if card.task == "detection":
+    if TASKS[card.task] == "objects":
         entry = Object([label, Property("score", DataType.double), Property("box", box)])
         outputs, params = [ColSpec(Array(entry), "detections")], [ParamSpec("min_score", DataType.double, min_score)]
     else:
         probabilities = Object([Property(name, DataType.double) for name in card.labels])
         outputs = [ColSpec(DataType.string, "label"), ColSpec(DataType.double, "probability")]
         outputs.append(ColSpec(probabilities, "probabilities"))
-        outputs += [ColSpec(box, "box")] if card.task == "localization" else []
+        outputs += [ColSpec(box, "box")] if TASKS[card.task] == "object" else []
     # An input without a name is a list of images as well as a column of a table, whatever its name.
     inputs = Schema([ColSpec(DataType.binary)])
     return ModelSignature(inputs, Schema(outputs), ParamSchema(params) if params else None)  # type: ignore[arg-type]

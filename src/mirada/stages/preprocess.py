@@ -16,7 +16,7 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from mirada import tracking
-from mirada.config import PreprocessConfig
+from mirada.config import TASKS, PreprocessConfig
 from mirada.data import records
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.formats import FORMATS
@@ -236,7 +236,7 @@ def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) ->
     singled = [single_out(image, data) for image in images]
     work.rejected.update(image for image in singled if isinstance(image, Rejected))
     fit = [image for image in singled if isinstance(image, RawImage)]
-    if data.task == "classification":
+    if TASKS[data.task] == "label":
         fit, disagreeing = merge_copies(fit, digests)
         work.rejected.update(disagreeing)
     if not fit:
@@ -326,7 +326,7 @@ def _summary(config: PreprocessConfig, dataset: records.Dataset, timing: dict[st
     """One line that says what there is."""
     parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
     boxes = f"{sum(split['boxes'] for split in dataset.splits.values())} boxes"
-    if dataset.task == "classification":
+    if TASKS[dataset.task] == "label":
         per_class = Counter[str]()
         for split in dataset.splits.values():
             per_class.update(split["per_class"])

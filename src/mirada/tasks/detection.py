@@ -152,3 +152,6 @@ class Detecting(Task):
 def mean_curve(result: DetectionMetrics) -> np.ndarray:
     """(101,) precision at the recalls of `metrics.RECALLS`, mean over the classes; zeros without any."""
     return np.mean(list(result.curves.values()), axis=0) if result.curves else np.zeros(len(RECALLS))
+
+
+TASK = Detecting()
