@@ -241,7 +241,7 @@ def _describe(queue: Queue, job_id: str) -> dict[str, Any]:
     states = answering(lambda: queue.store.states(job_id))
     waiting = {"state": "waiting", "error": None}
     names = enumerate(json.loads(fields["names"]))
-    images = [{"n": n, "name": name} | states.get(n, waiting) for n, name in names]
+    images = [{"n": number, "name": name} | states.get(number, waiting) for number, name in names]
     return describe_job(fields, queue.model_name(fields["model"])) | {"images": images}
 
 
@@ -303,7 +303,8 @@ def _accept(service: Service, upload: _Upload, order: Order, digest: str) -> dic
     if not order.names:
         raise Refusal(422, "There is no image in the request: send files `images`, or a .zip with images in it.")
     queue.check_room(order.size_bytes)
-    job_id, new = answering(lambda: queue.accept(order, ((n, c) for n, (_, c) in enumerate(upload)), digest))
+    images = ((number, content) for number, (_, content) in enumerate(upload))
+    job_id, new = answering(lambda: queue.accept(order, images, digest))
     if new:
         service.metrics.jobs.inc()
         log("job accepted", job=job_id, images=len(order.names), bytes=order.size_bytes)

@@ -116,7 +116,7 @@ def _wants_png(request: Request) -> bool:
     weights: dict[str, float] = {}
     for entry in request.headers.get("accept", "*/*").lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))
-        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
         try:
             weights[kind] = float(quality)
         except ValueError:

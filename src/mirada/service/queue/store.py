@@ -181,20 +181,23 @@ class JobStore:
 
     def states(self, job_id: str) -> dict[int, dict[str, Any]]:
         """Image -> its state and error, of those that have one."""
-        return {int(n): json.loads(state) for n, state in self._redis.hgetall(f"{PREFIX}job:{job_id}:states").items()}
+        return {
+            int(number): json.loads(state)
+            for number, state in self._redis.hgetall(f"{PREFIX}job:{job_id}:states").items()
+        }
 
     def finished_since(self, job_id: str, cursor: int) -> list[dict[str, Any]]:
         """Numbers, states and errors of the images finished after the first `cursor` ones."""
-        numbers = [int(n) for n in self._redis.lrange(f"{PREFIX}job:{job_id}:order", cursor, -1)]
+        numbers = [int(number) for number in self._redis.lrange(f"{PREFIX}job:{job_id}:order", cursor, -1)]
         if not numbers:
             return []
-        states = self._redis.hmget(f"{PREFIX}job:{job_id}:states", [str(n) for n in numbers])
-        return [{"n": n} | json.loads(state) for n, state in zip(numbers, states, strict=True) if state]
+        states = self._redis.hmget(f"{PREFIX}job:{job_id}:states", [str(number) for number in numbers])
+        return [{"n": number} | json.loads(state) for number, state in zip(numbers, states, strict=True) if state]
 
     def results(self, job_id: str) -> dict[int, dict[str, Any]]:
         """Image -> what was found in it."""
         found = self._redis.hgetall(f"{PREFIX}job:{job_id}:results")
-        return {int(n): json.loads(result) for n, result in found.items()}
+        return {int(number): json.loads(result) for number, result in found.items()}
 
     def result(self, job_id: str, number: int) -> tuple[bytes, dict[str, Any]] | None:
         """An image's file and what was found in it; None where there is no result."""
@@ -256,7 +259,7 @@ class JobStore:
             if fields is None:
                 continue
             done = self.states(job_id)
-            found[job_id] = [n for n in range(int(fields["total"])) if n not in done]
+            found[job_id] = [number for number in range(int(fields["total"])) if number not in done]
             self._redis.hset(f"{PREFIX}active", job_id, time.time())
         return found
 
