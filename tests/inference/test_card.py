@@ -31,7 +31,7 @@ def test_a_card_that_contradicts_itself_is_refused(changes, tmp_path):
 
 def test_an_older_format_is_named(tmp_path):
     change(tmp_path, format=1)
-    with pytest.raises(MiradaError, match=r"model\.json has format 1, expected 2: train the model again\."):
+    with pytest.raises(MiradaError, match=r"model\.json has format 1, expected 3: train the model again\."):
         load_card(tmp_path)
 
 

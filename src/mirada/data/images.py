@@ -61,6 +61,16 @@ def open_image(
         raise MiradaError(f"{name} cannot be decoded ({error}): save it again or remove it.") from error
 
 
+def to_mode(image: Image.Image, channels: int, name: str = "the image") -> Image.Image:
+    """The image in RGB (3 channels) or grey (1), as `open_image` gives it.
+
+    Raises:
+        MiradaError: its pixels can't be shown.
+    """
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode and "transparency" not in image.info else _to_mode(image, mode, name)
+
+
 def _to_mode(image: Image.Image, mode: str, name: str) -> Image.Image:
     """The image in mode RGB or L; its pixels are loaded, so that it needs its file no more."""
     if image.mode == "F":

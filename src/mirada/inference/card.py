@@ -10,7 +10,7 @@ from typing import Any
 from mirada.errors import MiradaError
 from mirada.inference.prediction import check_outputs
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass
@@ -24,6 +24,12 @@ class Card:
         channels: 3 (RGB) or 1 (grey).
         fit: how an image becomes the input: 'letterbox' (aspect kept, padded with grey 114) or 'stretch'.
         enhance: 'none' or 'equalize', done to the pixels (`images.load_input`).
+        tile_size: side in pixels of the photograph of the tiles that the training saw, enlarged to `input_size`; 0: it saw
+            whole images.
+        tile_overlap: share of a tile's side by which the training's neighbours overlapped.
+        depth_bits: of a channel of the images that the training saw.
+        object_sizes: sides (square root of the area) in pixels of the input of the training's objects: 5, 50 and 95 % are
+            smaller; empty where a task knows no boxes.
         input_scale, input_offset: the float input tensor is `pixel * input_scale + input_offset`, pixel in 0..255.
         strides: pixels of the input to a cell of each output map, one entry a level; empty without maps.
         outputs: part -> output names, one a level, as in the signature 'serving_default'; see
@@ -51,6 +57,10 @@ class Card:
     input_scale: float = 1 / 127.5
     input_offset: float = -1.0
     enhance: str = "none"
+    tile_size: int = 0
+    tile_overlap: float = 0.0
+    depth_bits: int = 8
+    object_sizes: list[float] = field(default_factory=list)
     threshold: float = 0.5
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)

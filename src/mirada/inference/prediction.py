@@ -42,12 +42,14 @@ class Decoding:
     Attributes:
         score_floor: detections with a lower score are dropped, 0..1.
         nms_iou: of two boxes of one label that overlap by more, the one with the lower score is dropped.
-        max_detections: how many are kept.
+        max_detections: how many are kept; None: all.
+        candidates: best cells that reach non-maximum suppression.
     """
 
     score_floor: float = 0.001
     nms_iou: float = 0.5
-    max_detections: int = 100
+    max_detections: int | None = 100
+    candidates: int = CANDIDATES
 
 
 STANDARD = Decoding()
@@ -71,10 +73,13 @@ class Detections:
         """Number of detections."""
         return len(self.scores)
 
+    def __getitem__(self, chosen: slice | np.ndarray) -> Detections:
+        """Some of the detections: a slice, indices, or a bool for each."""
+        return Detections(self.boxes_xyxy[chosen], self.scores[chosen], self.labels[chosen])
+
     def at_least(self, threshold: float) -> Detections:
         """The detections whose score is at least `threshold`."""
-        chosen = self.scores >= threshold
-        return Detections(self.boxes_xyxy[chosen], self.scores[chosen], self.labels[chosen])
+        return self[self.scores >= threshold]
 
 
 @dataclass
@@ -198,8 +203,8 @@ def decode_detections(outputs: Mapping[str, np.ndarray], card: Contract, decodin
         scores = scores / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)  # times softmax's maximum
         passed = scores >= decoding.score_floor
         candidates, scores, labels = candidates[passed], scores[passed], labels[passed]
-    if len(candidates) > CANDIDATES:
-        best = np.sort(np.argpartition(-scores, CANDIDATES)[:CANDIDATES])
+    if len(candidates) > decoding.candidates:
+        best = np.sort(np.argpartition(-scores, decoding.candidates)[: decoding.candidates])
         candidates, scores, labels = candidates[best], scores[best], labels[best]
     centres, strides = _cells(card.input_size, tuple(card.strides))
     distances = _flat(outputs, card.outputs["distances"])[candidates]
@@ -207,7 +212,7 @@ def decode_detections(outputs: Mapping[str, np.ndarray], card: Contract, decodin
     centre = centres[candidates]
     boxes = np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], axis=1)
     boxes = clip_boxes(boxes.astype(np.float32), card.input_size, card.input_size)
-    kept = suppress(boxes, scores, labels, decoding.nms_iou, decoding.max_detections)
+    kept = suppress(boxes, scores, labels, decoding.nms_iou, decoding.max_detections or len(boxes))
     return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept].astype(np.int64))
 
 

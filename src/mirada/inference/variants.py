@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mirada.data.records import sha256_of
@@ -37,3 +38,14 @@ def load_variants(folder: Path) -> dict[str, Path]:
     if REFERENCE not in [name for name, _, _ in entries]:
         raise MiradaError(f"{path} lists no float32, which every variant is compared with: quantize with it.")
     return {name: file for name, file, _ in entries}
+
+
+def choose_variant(names: Sequence[str], wanted: str | None = None) -> str:
+    """The variant that is wanted; where none is named, the one that the ladder chose, else int8, else the first.
+
+    Raises:
+        MiradaError: the wanted one is not among them.
+    """
+    if wanted is not None and wanted not in names:
+        raise MiradaError(f"variant={wanted} is not among {', '.join(names)}: choose one of them.")
+    return wanted or next((name for name in ("best", "int8") if name in names), names[0])

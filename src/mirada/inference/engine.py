@@ -1,0 +1,287 @@
+"""From a photograph to what a model finds in it: the one road, for evaluation, the service, scripts and MLflow's model.
+
+A photograph is looked at as the training saw the world: as a whole, or in tiles of the size that the card names, enlarged
+as the training enlarged them. What tiles find is put together, so that an object on a seam is found once.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mirada.data.images import (
+    Placement,
+    boxes_from_input,
+    fit_image,
+    image_size,
+    load_input,
+    open_image,
+    to_mode,
+)
+from mirada.errors import MiradaError
+from mirada.inference.card import Card, load_card
+from mirada.inference.litert import Model
+from mirada.inference.merging import suppress_wide
+from mirada.inference.prediction import STANDARD, Decoding, Detections, Localization, Prediction, decode_outputs
+from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, plan_tiles, seen_better
+from mirada.inference.variants import choose_variant, load_variants
+
+Photograph = Path | str | bytes | Image.Image | np.ndarray
+"""A file, its bytes, a PIL image, or an (H, W, 3), (H, W, 1) or (H, W) uint8 array, RGB or grey."""
+
+Job = tuple[Tile, np.ndarray, Placement]
+CANDIDATES = 300  # best cells of a tile that reach suppression; a whole photograph keeps more
+TILE_DETECTIONS = 100  # of one tile that reach merging
+
+
+@dataclass
+class Answer:
+    """What a model finds in one photograph.
+
+    Attributes:
+        prediction: by the card's task; its boxes are in pixels of the photograph as displayed, cut to it.
+        width, height: of the photograph as displayed, in pixels.
+        view: 'whole' or 'tiles'.
+        tiles: parts that were looked at; 0 for the whole.
+        left_out: detections that `max_detections` cut off.
+        timings_ms: 'decode' (of the file), 'prepare' (cutting and scaling), 'inference', 'merge' (decoding of the outputs
+            and putting together), summed over threads, and 'total', by the clock.
+        placement: of the photograph in the network's input, where it was looked at as a whole.
+    """
+
+    prediction: Prediction
+    width: int
+    height: int
+    view: str
+    tiles: int
+    left_out: int
+    timings_ms: dict[str, float]
+    placement: Placement | None = None
+
+
+class Engine:
+    """A `.tflite` variant with its card, ready for photographs. One thread at a time may call it.
+
+    Args:
+        path: the variant's file.
+        card: of the model.
+        viewing: whole or in tiles.
+        decoding: what is kept of the detections. `max_detections` counts for a whole view; None: 100 of each tile.
+        threads: for a whole photograph threads of one inference, for tiles inferences at a time.
+        gate: entered around each inference: a lock or semaphore that several engines share.
+
+    Raises:
+        MiradaError: the file is absent or damaged, or does not fit the card.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        card: Card,
+        viewing: Viewing = AS_TRAINED,
+        decoding: Decoding = STANDARD,
+        threads: int = 1,
+        gate: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        self.path, self.card, self.viewing, self.decoding, self.threads = Path(path), card, viewing, decoding, threads
+        self._gate = gate or nullcontext()
+        self._whole = Model(path, card, threads)
+        self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
+        self._opened = 0
+
+    def predict(self, photograph: Photograph, decoding: Decoding | None = None) -> Answer:
+        """What the model finds.
+
+        Args:
+            photograph: a file, bytes, a PIL image or an array.
+            decoding: in the place of the engine's own.
+
+        Raises:
+            MiradaError: it can't be decoded, or is looked at in a way that the task has no use for.
+        """
+        started, decoding = time.perf_counter(), decoding or self.decoding
+        source, size = _open_header(photograph)
+        tiles = plan_tiles(self.card, self.viewing, *size)
+        answer = self._by_tiles(source, size, tiles, decoding) if tiles else self._at_once(source, size, decoding)
+        answer.timings_ms["total"] = time.perf_counter() - started
+        answer.timings_ms = {name: round(1000 * s, 3) for name, s in answer.timings_ms.items()}
+        return answer
+
+    def predict_many(self, photographs: Sequence[Photograph]) -> Iterator[Answer]:
+        """The answers one after the other, in the order of the photographs."""
+        return map(self.predict, photographs)
+
+    def _at_once(self, source: Path | bytes | Image.Image, size: tuple[int, int], decoding: Decoding) -> Answer:
+        card, started = self.card, time.perf_counter()
+        if isinstance(source, Image.Image):
+            image = to_mode(source, card.channels)
+            pixels, placement = fit_image(image, card.input_size, card.fit, enhance=card.enhance)
+        else:
+            pixels, placement = load_input(
+                source, card.input_size, card.fit, channels=card.channels, enhance=card.enhance, transpose=True,
+                full_size=size,
+            )  # fmt: skip
+        decoded = time.perf_counter()
+        outputs, seconds = self._infer(self._whole, pixels)
+        ran = time.perf_counter()
+        found = decode_outputs(outputs, card, replace(decoding, max_detections=None))
+        found, left_out = _cut(in_photograph(found, placement, size), decoding.max_detections)
+        merged = time.perf_counter()
+        timings = {"decode": decoded - started, "prepare": 0.0, "inference": seconds, "merge": merged - ran}
+        return Answer(found, *size, "whole", 0, left_out, timings, placement)
+
+    def _by_tiles(
+        self, source: Path | bytes | Image.Image, size: tuple[int, int], tiles: list[Tile], decoding: Decoding
+    ) -> Answer:
+        started = time.perf_counter()
+        image = source if isinstance(source, Image.Image) else open_image(source, True, channels=self.card.channels)
+        cutter = TileCutter(to_mode(image, self.card.channels), self.card.input_size, self.card.enhance)
+        spent = {"decode": time.perf_counter() - started, "prepare": 0.0, "inference": 0.0, "merge": 0.0}
+        parts: list[Detections] = []
+
+        def take(part: tuple[Detections, float, float]) -> None:
+            parts.append(part[0])
+            spent["inference"] += part[1]
+            spent["merge"] += part[2]
+
+        within = replace(decoding, max_detections=TILE_DETECTIONS, candidates=CANDIDATES)
+        jobs = self._cut_tiles(cutter, tiles, spent)
+        self._run(lambda model, job: self._look(model, job, size, within), jobs, take)
+        merging = time.perf_counter()
+        every = Detections(
+            np.concatenate([part.boxes_xyxy for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+        )
+        kept = suppress_wide(every.boxes_xyxy, every.scores, every.labels, decoding.nms_iou)
+        found, left_out = _cut(every[kept], decoding.max_detections)
+        spent["merge"] += time.perf_counter() - merging
+        return Answer(found, *size, "tiles", len(tiles), left_out, spent)
+
+    @staticmethod
+    def _cut_tiles(cutter: TileCutter, tiles: list[Tile], spent: dict[str, float]) -> Iterator[Job]:
+        for tile in tiles:
+            begun = time.perf_counter()
+            pixels, placement = cutter.cut(tile)
+            spent["prepare"] += time.perf_counter() - begun
+            yield tile, pixels, placement
+
+    def _look(self, model: Model, job: Job, size: tuple[int, int], within: Decoding) -> tuple[Detections, float, float]:
+        """What is found in a tile, and the seconds of inference and of decoding."""
+        tile, pixels, placement = job
+        outputs, seconds = self._infer(model, pixels)
+        begun = time.perf_counter()
+        found = in_photograph(decode_outputs(outputs, self.card, within), placement, size)
+        assert isinstance(found, Detections)
+        found = found[~seen_better(found.boxes_xyxy, tile, *size)]
+        return found, seconds, time.perf_counter() - begun
+
+    def _infer(self, model: Model, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
+        model.set_image(pixels)
+        with self._gate:
+            begun = time.perf_counter()
+            model.invoke()
+            seconds = time.perf_counter() - begun
+        return model.read(), seconds
+
+    def _run(
+        self,
+        look: Callable[[Model, Job], tuple[Detections, float, float]],
+        jobs: Iterator[Job],
+        take: Callable[[tuple[Detections, float, float]], None],
+    ) -> None:
+        """Work through the jobs with as many models as there are threads; what waits is bounded."""
+        if self.threads == 1:
+            for job in jobs:
+                take(look(self._whole, job))
+            return
+        while self._opened < self.threads:
+            self._models.put(Model(self.path, self.card))
+            self._opened += 1
+
+        def one(job: Job) -> tuple[Detections, float, float]:
+            model = self._models.get()
+            try:
+                return look(model, job)
+            finally:
+                self._models.put(model)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            waiting: list[Future[tuple[Detections, float, float]]] = []
+            for job in jobs:
+                waiting.append(pool.submit(one, job))
+                if len(waiting) > 2 * self.threads:
+                    take(waiting.pop(0).result())
+            for future in waiting:
+                take(future.result())
+
+
+def open_engine(
+    folder: str | Path,
+    variant: str | None = None,
+    *,
+    viewing: Viewing = AS_TRAINED,
+    decoding: Decoding = STANDARD,
+    threads: int = 1,
+) -> Engine:
+    """A variant of a model, from the folder that quantize wrote.
+
+    The card, `model.json`, lies there or in `train` beside it, where the pipeline leaves it.
+
+    Args:
+        folder: with `variants.json`.
+        variant: its name; None: 'best' where there is one, else 'int8', else the first.
+        viewing, decoding, threads: as `Engine` has them.
+
+    Raises:
+        MiradaError: a stage has not run, a file is damaged, or there is no such variant.
+    """
+    variants = load_variants(Path(folder))
+    name = choose_variant(list(variants), variant)
+    places = (Path(folder), Path(folder).parent / "train")
+    card = load_card(next((place for place in places if (place / "model.json").is_file()), places[-1]))
+    return Engine(variants[name], card, viewing, decoding, threads)
+
+
+def in_photograph(found: Prediction, placement: Placement, size: tuple[int, int]) -> Prediction:
+    """A prediction in pixels of the network's input as one in pixels of the photograph, boxes cut to it."""
+    limits = np.array([*size, *size], np.float32)
+    if isinstance(found, Detections):
+        boxes = np.clip(boxes_from_input(found.boxes_xyxy, placement), 0, limits)
+        return Detections(boxes, found.scores, found.labels)
+    if isinstance(found, Localization):
+        box = boxes_from_input(found.box_xyxy[None], placement)[0]
+        return replace(found, box_xyxy=np.clip(box, 0, limits))
+    return found
+
+
+def _cut(found: Prediction, most: int | None) -> tuple[Prediction, int]:
+    """At most so many detections, the best, and how many were left out."""
+    if not isinstance(found, Detections) or most is None or len(found) <= most:
+        return found, 0
+    return found[:most], len(found) - most
+
+
+def _open_header(photograph: Photograph) -> tuple[Path | bytes | Image.Image, tuple[int, int]]:
+    """What to decode, and its width and height as displayed."""
+    if isinstance(photograph, np.ndarray):
+        pixels = photograph[..., 0] if photograph.ndim == 3 and photograph.shape[2] == 1 else photograph
+        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+            raise MiradaError(
+                f"an array of shape {photograph.shape} and type {photograph.dtype} is no photograph: give uint8 of shape "
+                "(height, width, 3) or (height, width)."
+            )
+        photograph = Image.fromarray(np.ascontiguousarray(pixels))
+    if isinstance(photograph, Image.Image):
+        return photograph, photograph.size
+    source = Path(photograph) if isinstance(photograph, str) else photograph
+    return source, image_size(source, transpose=True)
