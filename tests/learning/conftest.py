@@ -10,10 +10,10 @@ import pytest
 import mirada.learning  # noqa: F401 - sets Keras 2 up before a test module imports TensorFlow
 from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
 from mirada.data.images import encode
-from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.data.records import Dataset, Example
 from mirada.learning.devices import choose_devices
+from tests.datasets import SIDE, store_examples
 
-SIDE = 64
 choose_devices(2)  # logical devices are made once in a process, before anything runs on one
 COLOURS = ((220, 30, 30), (30, 30, 220))
 
@@ -35,26 +35,13 @@ def make_example(number: int, classes: int, task: str = "detection", channels: i
 def write_dataset(
     folder: Path, classes: int = 2, train: int = 12, val: int = 4, task: str = "detection", channels: int = 3
 ) -> Dataset:
-    """A processed data set of squares."""
-    folder.mkdir(parents=True)
-    splits, start = {}, 0
+    """A processed data set of squares, two shards a split."""
+    examples, start = {}, 0
     for split, images in (("train", train), ("val", val), ("test", 4)):
-        examples = [make_example(number, classes, task, channels) for number in range(start, start + images)]
+        examples[split] = [make_example(number, classes, task, channels) for number in range(start, start + images)]
         start += images
-        shards = []
-        for part in range(2):
-            name, mine = f"{split}-{part:05d}-of-00002.tfrecord", examples[part::2]
-            (folder / name).write_bytes(b"".join(frame(serialize(example)) for example in mine))
-            shards.append({"file": name, "images": len(mine), "sha256": sha256_of(folder / name)})
-        names = ["red", "blue"][:classes]
-        per_class = {name: sum(e.labels[0] == k for e in examples) for k, name in enumerate(names)}
-        per_class = {name: int(count) for name, count in per_class.items()}
-        splits[split] = {"images": images, "boxes": images, "per_class": per_class, "shards": shards}
-    digest = digest_of(shard["sha256"] for content in splits.values() for shard in content["shards"])
     names = ["red", "blue"][:classes]
-    dataset = Dataset(folder, "squares", task, names, SIDE, channels, "letterbox", splits, digest, {})
-    save_dataset(dataset)
-    return dataset
+    return store_examples(folder, examples, name="squares", task=task, classes=names, channels=channels, shards=2)
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,9 @@ from mirada.inference.card import load_card, save_card
 from mirada.inference.litert import Model
 from mirada.quantization.budget import Ladder
 from mirada.stages import quantize
+from tests.datasets import SIDE
 from tests.learning.quantization.test_variants import trained  # noqa: F401 - a fixture
-from tests.singles import SIDE, make_card, write_singles
+from tests.singles import make_card, write_singles
 from tests.squares import SQUARE
 
 

@@ -19,6 +19,7 @@ from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model, float_operators
+from mirada.inference.prediction import decode_outputs
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import build_model, input_scaling, load_model
 from mirada.learning.quantization import qat, tuning
@@ -292,7 +293,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
     for name in ("float32", "qat"):
         model = Model(tmp_path / f"quantize/{name}.tflite", card)
         answers[name] = [model.predict(decode(example.image, 3)) for example in examples]
-        predictions = [task.decode(answer, card) for answer in answers[name]]
+        predictions = [decode_outputs(answer, card) for answer in answers[name]]
         figures[name] = task.evaluate(examples, predictions, card.labels).figures
     assert figures["float32"]["loc_accuracy"] >= 0.9, "the float network must have learnt, or nothing is shown"
     assert figures["qat"]["loc_accuracy"] >= figures["float32"]["loc_accuracy"] - 0.051  # one image of twenty
