@@ -47,7 +47,7 @@ def test_one_stage_leaves_model_card_and_history(train_config, capsys):
 
 
 def test_a_hopeless_training_stops_and_leaves_no_model(train_config, tmp_path, monkeypatch):
-    watch = pruning.Watch(tmp_path / "curves.jsonl", after_trials=1, after_epochs=1)
+    watch = pruning.TrialWatch(tmp_path / "curves.jsonl", after_trials=1, after_epochs=1)
     monkeypatch.setattr(pruning, "watch", lambda: watch)
     watch.finish([{"epoch": 1, "val_map50": 0.0}, {"epoch": 2, "val_map50": 1.1}], "val_map50")
     with pytest.raises(pruning.Pruned, match="stopped after epoch 2"):
