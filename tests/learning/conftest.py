@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import mirada.learning  # noqa: F401 - sets Keras 2 up before a test module imports TensorFlow
 from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
 from mirada.data.images import encode
-from mirada.data.records import Dataset, Example
+from mirada.data.records import Dataset, Example, load_dataset
 from mirada.learning.devices import choose_devices
+from mirada.stages import train
 from tests.datasets import SIDE, store_examples
 
 choose_devices(2)  # logical devices are made once in a process, before anything runs on one
@@ -57,16 +61,34 @@ def squares(tmp_path: Path) -> Dataset:
     return write_dataset(tmp_path / "processed")
 
 
-@pytest.fixture
-def train_config(tmp_path: Path, squares: Dataset) -> TrainConfig:
+def small_training(data: Dataset, output_dir: Path) -> TrainConfig:
     return TrainConfig(
         model=ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1),
         augment=AugmentConfig(),
         tracking=TrackingConfig(enabled=False),
-        data_dir=str(squares.folder),
-        output_dir=str(tmp_path / "train"),
+        data_dir=str(data.folder),
+        output_dir=str(output_dir),
         epochs=2,
         batch_size=4,
         learning_rate=1e-3,
         deterministic=True,
     )
+
+
+@pytest.fixture
+def train_config(tmp_path: Path, squares: Dataset) -> TrainConfig:
+    return small_training(squares, tmp_path / "train")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """What `train_config` leaves, trained once for all: the settings, with their data and model. To be read, not written."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "trained"  # one for all workers
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            making = folder.with_name("training")
+            shutil.rmtree(making, ignore_errors=True)  # of a worker that failed
+            train.run(small_training(write_dataset(making / "processed"), making / "train"))
+            making.rename(folder)
+    return small_training(load_dataset(folder / "processed"), folder / "train")

@@ -33,6 +33,7 @@ def test_without_augmentation_images_and_boxes_are_what_the_shards_hold(squares)
             np.testing.assert_array_equal(match[0][2], labels)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_a_function_of_seed_and_number_whatever_the_workers(squares):
     first = collect(TrainingInput(squares, AugmentConfig(), 4, 7, 1), 3)
     source = TrainingInput(squares, AugmentConfig(), 4, 7, 4)
@@ -56,6 +57,7 @@ KNOBS = [{**NAIVE, key: value} for key, value in vars(InputConfig()).items() if 
 LIVELY = AugmentConfig(flip_vertical=True, rotate_90=True, rotate_degrees=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knobs", [{}, *KNOBS], ids=["pipelined", *NAIVE])
 def test_naive_and_pipelined_input_are_the_same_to_the_bit(tmp_path, knobs):
     dataset = write_dataset(tmp_path / "d", train=10)
@@ -128,6 +130,7 @@ def test_replicas_share_a_batch_out_in_order(squares):
     ]
 
 
+@pytest.mark.slow
 def test_tf_data_reads_our_shards_as_they_are(tmp_path):
     import tensorflow as tf
 

@@ -194,6 +194,7 @@ def test_frozen_layers_stay_frozen_and_the_rescaling_is_never_trained():
 # -- conversion --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "config", "channels"), [NETWORKS[i] for i in (1, 2, 3, 7)], ids=[NAMES[i] for i in (1, 2, 3, 7)]
 )
@@ -273,6 +274,7 @@ def settle_batch_norms(path: Path, dataset: Dataset) -> None:
     model.save(path)
 
 
+@pytest.mark.slow
 def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys):
     """The published network on easy data: what float32 tells and where it puts the box, int8 does as well."""
     steps = {"epochs": 40, "batch_size": 4, "images": 16, "val_every": 40, "clip_norm": 0.0, "learning_rate": 3e-3}
@@ -301,6 +303,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
     assert float_operators(tmp_path / "quantize/qat.tflite") == []
 
 
+@pytest.mark.slow
 def test_two_replicas_tune_to_the_loss_of_one(tmp_path):
     """Each replica's ranges follow its own half of the batch, so the losses differ a little: by at most 1 % here."""
     config = trained(tmp_path, "classification", TINY)
@@ -319,6 +322,7 @@ def test_two_replicas_tune_to_the_loss_of_one(tmp_path):
     assert losses[1][2] != pytest.approx(losses[1][0], rel=0.02), "training changed nothing, so nothing is shown"
 
 
+@pytest.mark.slow
 def test_the_calibrated_network_is_kept_where_training_makes_it_worse(tmp_path, monkeypatch):
     config = trained(tmp_path, "classification", TINY)
     dataset, card = load_dataset(config.data_dir), load_card(config.model_dir)
