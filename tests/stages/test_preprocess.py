@@ -236,7 +236,6 @@ def start_slow(tmp_path: Path, workers: int) -> "subprocess.Popen[str]":
     return process
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interruption_leaves_the_old_output_whole(tmp_path: Path, number: signal.Signals) -> None:
     draw(tmp_path / "raw", 6)

@@ -86,9 +86,6 @@ def calibrated(model: keras.Model, card: Card, images: np.ndarray) -> keras.Mode
     return network
 
 
-# -- the schemes -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("task", "config", "channels"), NETWORKS, ids=NAMES)
 def test_every_layer_of_our_networks_has_a_scheme(task, config, channels):
     schemes = preflight(build_model(config, task, 64, channels, 2))
@@ -157,9 +154,6 @@ def test_a_user_checks_a_model_file(tmp_path, capsys):
         check_qat.run(CheckQatConfig(str(tmp_path / "torn.keras")))
 
 
-# -- rounding and ranges, by hand --------------------------------------------------------------------------------------
-
-
 def test_weights_are_rounded_channel_by_channel():
     weights = tf.constant([[1.27, 127.0], [0.014, -63.6]])  # steps of 0.01 and of 1
     np.testing.assert_allclose(round_weights(weights, (0,)), [[1.27, 127.0], [0.01, -64.0]], rtol=1e-6)
@@ -189,9 +183,6 @@ def test_frozen_layers_stay_frozen_and_the_rescaling_is_never_trained():
     trained = {variable.name.split("/")[0] for variable in network.trainable_variables}
     assert trained == {layer.name for layer in model.layers if layer.trainable_weights}
     assert all(variable.dtype.is_floating for variable in network.variables)
-
-
-# -- conversion --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -242,9 +233,6 @@ def test_the_files_scales_are_those_of_training(tmp_path):
     tflite = Model(path, card)
     wanted = network(images[:1] / np.float32(127.5) - 1, training=False)["dense"]
     assert np.abs(tflite.predict(images[0])["dense"] - wanted).max() < 2.5 * tflite._outputs["dense"]["quantization"][0]
-
-
-# -- training ----------------------------------------------------------------------------------------------------------
 
 
 def trained(folder: Path, task: str, config: ModelConfig, **settings) -> QuantizeConfig:
