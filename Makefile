@@ -47,7 +47,7 @@ run: $(MADE) ## run the pipeline, as far as something changed: fetch, preprocess
 test: $(MADE) ## run the tests and print what they cover, on two cores some ten minutes
 	@$(BIN)/python -m pytest $(TWO) --cov --cov-report=term
 
-test-fast: $(MADE) ## run the tests that neither train nor drive a browser, in under 90 seconds
+test-fast: $(MADE) ## run the tests that neither train nor drive a browser, in one or two minutes
 	@$(BIN)/python -m pytest $(TWO) -m "not slow and not browser"
 
 check: $(MADE) ## lint, format, types, and whether requirements.lock is up to date
