@@ -14,16 +14,19 @@ UV := uv==0.13.9
 LOCK := $(BIN)/python -m pip install --quiet $(UV) && $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
 	--custom-compile-command "make lock" pyproject.toml
 
+# Tests run in two processes, a file's all in one; as they stand in tests/conftest.py, the long files first.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
 # Nothing phones home.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test check sweep ui serve bench lock clean
+.PHONY: help env run test test-fast check sweep ui serve bench lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(MADE) ## make the environment .venv, where it is absent, half made or older than requirements.lock
 
@@ -41,8 +44,11 @@ run: $(MADE) ## run the pipeline, as far as something changed: fetch, preprocess
 	@echo "the page: $(CURDIR)/reports/evaluate/index.html"
 	@echo "the runs: make ui"
 
-test: $(MADE) ## run the tests and print what they cover
-	@$(BIN)/python -m pytest --cov --cov-report=term
+test: $(MADE) ## run the tests and print what they cover, on two cores some ten minutes
+	@$(BIN)/python -m pytest $(TWO) --cov --cov-report=term
+
+test-fast: $(MADE) ## run the tests that neither train nor drive a browser, in one or two minutes
+	@$(BIN)/python -m pytest $(TWO) -m "not slow and not browser"
 
 check: $(MADE) ## lint, format, types, what imports what, and whether requirements.lock is up to date
 	$(BIN)/ruff check .

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from mirada.data.images import encode
-from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.data.records import Dataset, Example
 from mirada.inference.card import Card, save_card
-from tests.squares import COLOURS, SIDE, SQUARE
+from tests.datasets import SIDE, store_examples
+from tests.squares import COLOURS, SQUARE
 
 LABELS = {"localization": ["red", "blue"], "classification": ["dim", "bright"]}
 CHANNELS = {"localization": 3, "classification": 1}
@@ -53,18 +54,10 @@ def draw_single(task: str, number: int) -> Example:
 
 def write_singles(folder: Path, task: str, images: int = 8) -> Dataset:
     """The processed data set: train, val and test of `images` images each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    splits: dict[str, Any] = {}
-    for start, split in enumerate(("train", "val", "test")):
-        name = f"{split}-00000-of-00001.tfrecord"
-        numbers = range(start * images, (start + 1) * images)
-        (folder / name).write_bytes(b"".join(frame(serialize(draw_single(task, n))) for n in numbers))
-        shard = {"file": name, "images": images, "sha256": sha256_of(folder / name)}
-        splits[split] = {"images": images, "boxes": images, "per_class": {}, "shards": [shard]}
-    digest = digest_of(content["shards"][0]["sha256"] for content in splits.values())
-    dataset = Dataset(folder, f"drawn {task}", task, LABELS[task], SIDE, CHANNELS[task], "stretch", splits, digest, {})
-    save_dataset(dataset)
-    return dataset
+    numbers = {split: range(k * images, (k + 1) * images) for k, split in enumerate(("train", "val", "test"))}
+    examples = {split: [draw_single(task, number) for number in numbers[split]] for split in numbers}
+    settings = {"name": f"drawn {task}", "task": task, "classes": LABELS[task], "channels": CHANNELS[task]}
+    return store_examples(folder, examples, fit="stretch", **settings)
 
 
 MAPS = ("classes", "scores", "distances")

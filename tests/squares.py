@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from mirada.data.images import encode
-from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.data.records import Dataset, Example
 from mirada.inference.card import Card, save_card
+from tests.datasets import SIDE, store_examples
 
-SIDE, SQUARE = 64, 24
+SQUARE = 24
 COLOURS = ((250, 10, 10), (10, 10, 250))
 LABELS = ["red", "blue"]
 
@@ -47,18 +48,9 @@ def draw_example(number: int) -> Example:
 
 def write_squares(folder: Path, images: int = 12) -> Dataset:
     """The processed data set: train, val and test of `images` images each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    splits: dict[str, Any] = {}
-    for start, split in enumerate(("train", "val", "test")):
-        name = f"{split}-00000-of-00001.tfrecord"
-        numbers = range(start * images, (start + 1) * images)
-        (folder / name).write_bytes(b"".join(frame(serialize(draw_example(n))) for n in numbers))
-        shard = {"file": name, "images": images, "sha256": sha256_of(folder / name)}
-        splits[split] = {"images": images, "boxes": 0, "per_class": {}, "shards": [shard]}
-    digest = digest_of(content["shards"][0]["sha256"] for content in splits.values())
-    dataset = Dataset(folder, "squares", "detection", LABELS, SIDE, 3, "letterbox", splits, digest, {})
-    save_dataset(dataset)
-    return dataset
+    numbers = {split: range(k * images, (k + 1) * images) for k, split in enumerate(("train", "val", "test"))}
+    examples = {split: [draw_example(number) for number in numbers[split]] for split in numbers}
+    return store_examples(folder, examples, name="squares", task="detection", classes=LABELS)
 
 
 def make_card(dataset: Dataset) -> Card:

@@ -110,6 +110,7 @@ def test_the_table_without_results_says_what_to_do(tmp_path: Path) -> None:
     assert done.stderr == f"error: {tmp_path} holds no result: run make bench first.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [

@@ -284,6 +284,7 @@ def run_script(tmp_path: Path, script: str, *arguments: str, **changed: str) -> 
     return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

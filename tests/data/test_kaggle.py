@@ -155,6 +155,7 @@ def test_a_refusal_says_what_to_do_and_leaves_nothing(
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_download_cut_short_leaves_the_old_folder(tmp_path: Path, server: Any) -> None:
     fetch.run(config(tmp_path))
     server.length = len(server.archive) + 1000

@@ -42,7 +42,7 @@ def test_anything_else_is_refused_with_its_number(served, image):
 def test_detections_are_in_the_images_own_pixels(served):
     boxes = np.array([[10, 30, 60, 70], [-9, 0, 120, 100], [0, 25, 1, 26]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.5, 0.1], np.float32), np.array([1, 0, 0]))
-    answer = served.describe(found, CARD, PLACEMENT, (200, 100), min_score=0.2)
+    answer = served.served_answer(found, CARD, PLACEMENT, (200, 100), min_score=0.2)
     assert answer == {
         "detections": [
             {"label": "b", "score": 0.9, "box": [20.0, 10.0, 120.0, 90.0]},
@@ -54,6 +54,6 @@ def test_detections_are_in_the_images_own_pixels(served):
 def test_a_label_has_its_probabilities_and_a_location_its_box(served):
     label = Classification(np.array([0.25, 0.75]), 1)
     answer = {"label": "b", "probability": 0.75, "probabilities": {"a": 0.25, "b": 0.75}}
-    assert served.describe(label, CARD, PLACEMENT, (200, 100)) == answer
+    assert served.served_answer(label, CARD, PLACEMENT, (200, 100)) == answer
     place = Localization(np.array([0.25, 0.75]), 1, np.array([10, 30, 60, 70], np.float32), 100)
-    assert served.describe(place, CARD, PLACEMENT, (200, 100)) == answer | {"box": [20.0, 10.0, 120.0, 90.0]}
+    assert served.served_answer(place, CARD, PLACEMENT, (200, 100)) == answer | {"box": [20.0, 10.0, 120.0, 90.0]}

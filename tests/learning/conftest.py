@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import mirada.learning  # noqa: F401 - sets Keras 2 up before a test module imports TensorFlow
 from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
 from mirada.data.images import encode
-from mirada.data.records import Dataset, Example, digest_of, frame, save_dataset, serialize, sha256_of
+from mirada.data.records import Dataset, Example, load_dataset
 from mirada.learning.devices import choose_devices
+from mirada.stages import train
+from tests.datasets import SIDE, store_examples
 
-SIDE = 64
 choose_devices(2)  # logical devices are made once in a process, before anything runs on one
 COLOURS = ((220, 30, 30), (30, 30, 220))
 
@@ -35,26 +39,13 @@ def make_example(number: int, classes: int, task: str = "detection", channels: i
 def write_dataset(
     folder: Path, classes: int = 2, train: int = 12, val: int = 4, task: str = "detection", channels: int = 3
 ) -> Dataset:
-    """A processed data set of squares."""
-    folder.mkdir(parents=True)
-    splits, start = {}, 0
+    """A processed data set of squares, two shards a split."""
+    examples, start = {}, 0
     for split, images in (("train", train), ("val", val), ("test", 4)):
-        examples = [make_example(number, classes, task, channels) for number in range(start, start + images)]
+        examples[split] = [make_example(number, classes, task, channels) for number in range(start, start + images)]
         start += images
-        shards = []
-        for part in range(2):
-            name, mine = f"{split}-{part:05d}-of-00002.tfrecord", examples[part::2]
-            (folder / name).write_bytes(b"".join(frame(serialize(example)) for example in mine))
-            shards.append({"file": name, "images": len(mine), "sha256": sha256_of(folder / name)})
-        names = ["red", "blue"][:classes]
-        per_class = {name: sum(e.labels[0] == k for e in examples) for k, name in enumerate(names)}
-        per_class = {name: int(count) for name, count in per_class.items()}
-        splits[split] = {"images": images, "boxes": images, "per_class": per_class, "shards": shards}
-    digest = digest_of(shard["sha256"] for content in splits.values() for shard in content["shards"])
     names = ["red", "blue"][:classes]
-    dataset = Dataset(folder, "squares", task, names, SIDE, channels, "letterbox", splits, digest, {})
-    save_dataset(dataset)
-    return dataset
+    return store_examples(folder, examples, name="squares", task=task, classes=names, channels=channels, shards=2)
 
 
 @pytest.fixture(autouse=True)
@@ -70,16 +61,34 @@ def squares(tmp_path: Path) -> Dataset:
     return write_dataset(tmp_path / "processed")
 
 
-@pytest.fixture
-def train_config(tmp_path: Path, squares: Dataset) -> TrainConfig:
+def small_training(data: Dataset, output_dir: Path) -> TrainConfig:
     return TrainConfig(
         model=ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1),
         augment=AugmentConfig(),
         tracking=TrackingConfig(enabled=False),
-        data_dir=str(squares.folder),
-        output_dir=str(tmp_path / "train"),
+        data_dir=str(data.folder),
+        output_dir=str(output_dir),
         epochs=2,
         batch_size=4,
         learning_rate=1e-3,
         deterministic=True,
     )
+
+
+@pytest.fixture
+def train_config(tmp_path: Path, squares: Dataset) -> TrainConfig:
+    return small_training(squares, tmp_path / "train")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """What `train_config` leaves, trained once for all: the settings, with their data and model. To be read, not written."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "trained"  # one for all workers
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            making = folder.with_name("training")
+            shutil.rmtree(making, ignore_errors=True)  # of a worker that failed
+            train.run(small_training(write_dataset(making / "processed"), making / "train"))
+            making.rename(folder)
+    return small_training(load_dataset(folder / "processed"), folder / "train")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mirada.config import AugmentConfig, InputConfig
-from mirada.data.images import decode
+from mirada.data.images import decode, encode
+from mirada.data.records import Example, frame, serialize
 from mirada.learning.dataset import TrainingInput, share_out
 from mirada.learning.devices import choose_devices
 from tests.learning.conftest import write_dataset
@@ -32,6 +33,7 @@ def test_without_augmentation_images_and_boxes_are_what_the_shards_hold(squares)
             np.testing.assert_array_equal(match[0][2], labels)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_a_function_of_seed_and_number_whatever_the_workers(squares):
     first = collect(TrainingInput(squares, AugmentConfig(), 4, 7, 1), 3)
     source = TrainingInput(squares, AugmentConfig(), 4, 7, 4)
@@ -55,6 +57,7 @@ KNOBS = [{**NAIVE, key: value} for key, value in vars(InputConfig()).items() if 
 LIVELY = AugmentConfig(flip_vertical=True, rotate_90=True, rotate_degrees=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knobs", [{}, *KNOBS], ids=["pipelined", *NAIVE])
 def test_naive_and_pipelined_input_are_the_same_to_the_bit(tmp_path, knobs):
     dataset = write_dataset(tmp_path / "d", train=10)
@@ -125,3 +128,37 @@ def test_replicas_share_a_batch_out_in_order(squares):
         batch["id"].numpy()[:2].tolist(),
         batch["id"].numpy()[2:].tolist(),
     ]
+
+
+@pytest.mark.slow
+def test_tf_data_reads_our_shards_as_they_are(tmp_path):
+    import tensorflow as tf
+
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+    written = [
+        Example(
+            image_id=f"{number}.png",
+            image=encode(pixels, "png"),
+            boxes_xyxy=np.arange(4 * number, dtype=np.float32).reshape(-1, 4),
+            labels=np.arange(number, dtype=np.int64),
+            ignore=np.arange(number) > 0,
+            source="s.png",
+            placement=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+        )
+        for number in range(3)
+    ]
+    path = tmp_path / "train-00000-of-00001.tfrecord"
+    path.write_bytes(b"".join(frame(serialize(example)) for example in written))
+    features = {key: tf.io.FixedLenFeature([], tf.string) for key in ("image_id", "image", "source")}
+    features["placement"] = tf.io.FixedLenFeature([6], tf.float32)
+    features["boxes_xyxy"] = tf.io.VarLenFeature(tf.float32)
+    features |= {key: tf.io.VarLenFeature(tf.int64) for key in ("labels", "ignore")}
+    found = [tf.io.parse_single_example(record, features) for record in tf.data.TFRecordDataset(str(path))]
+    assert len(found) == 3
+    for example, read in zip(written, found, strict=True):
+        assert read["image_id"].numpy().decode() == example.image_id
+        assert (tf.io.decode_image(read["image"]).numpy() == pixels).all()
+        assert read["boxes_xyxy"].values.numpy().tolist() == example.boxes_xyxy.ravel().tolist()
+        assert read["labels"].values.numpy().tolist() == example.labels.tolist()
+        assert read["ignore"].values.numpy().tolist() == example.ignore.tolist()
+        assert read["placement"].numpy().tolist() == list(example.placement)

@@ -15,6 +15,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_naive_epochs_are_timed_first_and_leave_the_training_as_it_is(train_config, tmp_path):
     compared = replace(train_config, compare_epochs=1, input=InputConfig(name="pipelined"))
     plain = replace(train_config, output_dir=str(tmp_path / "plain"))

@@ -43,6 +43,7 @@ def plain_network() -> keras.Model:
     return keras.Model(image, {"classes": keras.layers.Dense(2, name="classes")(x)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_accumulated_batches_are_one_large_batch(config, gpus):
     large = make_trainer(config, plain_network)
@@ -67,6 +68,7 @@ def test_an_epoch_is_whole_steps(config):
         train.run(replace(config, accumulate=17))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_sixteen_bits_compute_but_do_not_stay(precision, config, tmp_path, capsys):
     full, half = (replace(config, precision=p, output_dir=str(tmp_path / p)) for p in ("fp32", precision))
@@ -110,6 +112,7 @@ def test_the_scale_of_float16_is_resumed(config, tmp_path):
     assert again.restore() and again.step.scale == trainer.step.scale == 2.0**7
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same(config, tmp_path):
     """With a map that is enlarged: XLA can't differentiate Keras' own layer for that."""
     config = replace(config, data_dir=str(write_dataset(tmp_path / "boxes", task="localization").folder), batch_size=4)
@@ -123,6 +126,7 @@ def test_xla_over_replicas_refuses_common_statistics(config):
         train.run(replace(config, xla=True, gpus=2, sync_batch_norm=True))
 
 
+@pytest.mark.slow
 def test_two_replicas_with_common_statistics_are_one(config):
     one = losses_of(make_trainer(config), 2)
     common = losses_of(make_trainer(replace(config, gpus=2, sync_batch_norm=True)), 2)

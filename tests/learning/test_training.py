@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def history(folder):
         return [{key: row[key] for key in ("epoch", "loss", "val_map50")} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_one_stage_leaves_model_card_and_history(train_config, capsys):
     train.run(train_config)
     folder = Path(train_config.output_dir)
@@ -46,8 +48,9 @@ def test_one_stage_leaves_model_card_and_history(train_config, capsys):
     assert "epoch 2/2: loss" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_hopeless_training_stops_and_leaves_no_model(train_config, tmp_path, monkeypatch):
-    watch = pruning.Watch(tmp_path / "curves.jsonl", after_trials=1, after_epochs=1)
+    watch = pruning.TrialWatch(tmp_path / "curves.jsonl", after_trials=1, after_epochs=1)
     monkeypatch.setattr(pruning, "watch", lambda: watch)
     watch.finish([{"epoch": 1, "val_map50": 0.0}, {"epoch": 2, "val_map50": 1.1}], "val_map50")
     with pytest.raises(pruning.Pruned, match="stopped after epoch 2"):
@@ -93,17 +96,20 @@ def test_a_killed_training_resumes_to_the_very_same_figures(train_config, tmp_pa
         np.testing.assert_array_equal(a, b)
 
 
-def test_resume_refuses_other_settings(train_config):
-    train.run(train_config)
+@pytest.mark.slow
+def test_resume_refuses_other_settings(trained, tmp_path):
+    shutil.copytree(trained.output_dir, tmp_path / "train")
     with pytest.raises(MiradaError, match="other settings or data"):
-        train.run(replace(train_config, resume=True, learning_rate=0.5))
+        train.run(replace(trained, output_dir=str(tmp_path / "train"), resume=True, learning_rate=0.5))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_names_step_and_files(train_config):
     with pytest.raises(MiradaError, match=r"The loss became .* in epoch 1, step \d+, with the images square \d+.png"):
         train.run(replace(train_config, learning_rate=1e30, warmup_epochs=0, clip_norm=1e30, epochs=3))
 
 
+@pytest.mark.slow
 def test_patience_ends_a_training_that_does_not_get_better(train_config, capsys):
     train.run(replace(train_config, epochs=40, patience=1, learning_rate=1e-9))
     assert "stopped early: no better val map50 in 1 epochs" in capsys.readouterr().out
@@ -123,6 +129,7 @@ def test_a_damaged_shard_is_named_before_anything_is_trained(train_config, squar
         train.run(train_config)
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_same_first_step_as_one(train_config, squares, tmp_path):
     losses = []
     for gpus in (1, 2):
@@ -146,9 +153,9 @@ def test_devices_say_what_they_are():
     assert "2 logical CPU devices stand in for 2 GPUs" in devices.sentence or devices.gpus_physical == 2
 
 
-def test_every_variant_answers_to_the_same_names_and_nearly_the_same(train_config, tmp_path):
-    train.run(train_config)
-    folder = Path(train_config.output_dir)
+@pytest.mark.slow
+def test_every_variant_answers_to_the_same_names_and_nearly_the_same(trained, tmp_path):
+    folder = Path(trained.output_dir)
     model, card = load_model(folder / "model.keras"), load_card(folder)
     images = [np.asarray(tf.io.decode_image(make_example(n, 2).image)) for n in range(8)]
     expected = model(images[0][None] / np.float32(127.5) - 1)
@@ -169,12 +176,13 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(train_confi
     assert float_operators(tmp_path / "float32.tflite") != []
 
 
-def test_the_card_is_plain_json(train_config):
-    train.run(train_config)
-    content = json.loads((Path(train_config.output_dir) / "model.json").read_text())
+@pytest.mark.slow
+def test_the_card_is_plain_json(trained):
+    content = json.loads((Path(trained.output_dir) / "model.json").read_text())
     assert content["format"] == 2 and content["data_digest"] and {"map50", "map50_95"} <= content["metrics"].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "localization"])
 def test_every_task_trains_and_resumes_to_the_very_same_figures(task, train_config, tmp_path):
     """With dropout, whose random state has to be part of the checkpoint."""

@@ -160,6 +160,7 @@ def assert_harmless(answer: httpx.Response) -> None:
     )
 
 
+@pytest.mark.slow
 def test_bad_files_are_refused_and_nothing_comes_back(live_service: LiveService) -> None:
     files = list(corpus())
     assert len(files) >= 200 and len({name for name, _ in files}) == len(files)

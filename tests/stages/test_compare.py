@@ -103,7 +103,7 @@ def test_a_sweep_is_no_run(store, tmp_path):
 
 
 def test_the_stage_is_light_until_it_runs():
-    assert loaded("import mirada.stages.compare, mirada.registry") == set()
+    assert loaded("import mirada.stages.compare, mirada.export.registry") == set()
 
 
 def test_ids_and_a_parent_exclude_each_other():

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).resolve().parents[2] / "src" / "experiment.py"
 FAST = [
     *("-m", "data=shapes", "data.source.images=24", "preprocess.input_size=64", "preprocess.workers=1", "model=tiny"),

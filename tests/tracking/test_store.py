@@ -50,6 +50,7 @@ def test_a_server_that_is_down_is_named_with_its_uri() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_silent_server_costs_less_than_ten_seconds(silent_server: str) -> None:
     before = time.monotonic()
     with pytest.raises(StoreAway, match=rf"MLflow at {silent_server} does not answer \(timed out\)"):

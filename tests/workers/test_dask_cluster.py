@@ -94,6 +94,7 @@ def refuse(number: int) -> int:
     raise MiradaError(f"{number} is wrong.")
 
 
+@pytest.mark.slow
 def test_a_killed_workers_chunk_is_redone(address: str, tmp_path: Path) -> None:
     from functools import partial
 
@@ -107,6 +108,7 @@ def test_a_killed_workers_chunk_is_redone(address: str, tmp_path: Path) -> None:
     assert sum(finished) == 60
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_every_worker_is_named(address: str) -> None:
     with (
         open_dask(address, 1, anywhere()) as executor,
@@ -159,6 +161,7 @@ def test_a_worker_without_mirada(address: str, tmp_path: Path) -> None:
         sys.path.remove(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers(tmp_path: Path) -> None:
     with (
         dask("scheduler", *SCHEDULER, cwd=tmp_path, ready=ADDRESS) as (address, _),
@@ -177,6 +180,7 @@ def test_a_lost_connection_ends_the_work(address: str) -> None:
             executor.look_after()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         pytest.raises(MiradaError, match=r"^The cluster at tcp://\S+ went away in the middle of the work: start it"),
@@ -191,6 +195,7 @@ def test_a_scheduler_that_goes_away(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert not {record.name for record in caplog.records} & {"distributed.client", "tornado.application"}
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_cannot_be_reached(tmp_path: Path) -> None:
     with socket.socket() as taken:  # bound and not listening: nobody else gets the port
         taken.bind(("127.0.0.1", 0))

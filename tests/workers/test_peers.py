@@ -107,6 +107,7 @@ def test_two_workers_of_one_index_are_told():
             meet(Cluster((f"127.0.0.1:{port}", "127.0.0.1:1"), 0), 1)
 
 
+@pytest.mark.slow
 def test_the_watch_names_who_is_gone():
     server = socket.create_server(("127.0.0.1", 0))
     mine, other = free_ports(1)[0], server.getsockname()[1]

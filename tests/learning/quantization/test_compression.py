@@ -59,6 +59,7 @@ def kernels(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_zeros_and_few_values_are_in_the_file_and_the_same_seed_gives_all_bytes_again(train_config, tmp_path, capsys):
     data = write_dataset(tmp_path / "singles", task="classification", train=8, val=0)
     settings = replace(train_config, data_dir=str(data.folder))

@@ -17,9 +17,11 @@ from mirada.inference.card import load_card, save_card
 from mirada.inference.litert import Model
 from mirada.quantization.budget import Ladder
 from mirada.stages import quantize
-from tests.learning.quantization.test_variants import trained  # noqa: F401 - a fixture
-from tests.singles import SIDE, make_card, write_singles
+from tests.datasets import SIDE
+from tests.singles import make_card, write_singles
 from tests.squares import SQUARE
+
+pytestmark = pytest.mark.slow
 
 
 def fragile() -> keras.Model:
@@ -118,9 +120,9 @@ def test_a_rung_that_this_model_can_not_climb_is_left_out_with_its_reason(broken
     assert not (tmp_path / "layers.csv").exists()
 
 
-def test_every_rung_can_be_climbed(trained, tmp_path, monkeypatch):  # noqa: F811
+def test_every_rung_can_be_climbed(to_quantize, tmp_path, monkeypatch):
     monkeypatch.setattr(Ladder, "fits", lambda self, drop: False)
-    config = replace(trained, output_dir=str(tmp_path), variants=["float32"], max_drop=0.0, float_layers=2)
+    config = replace(to_quantize, output_dir=str(tmp_path), variants=["float32"], max_drop=0.0, float_layers=2)
     quantize.run(replace(config, calibration_images=2, evidence_images=2))
     content = json.loads((tmp_path / "ladder.json").read_text())
     rungs = [rung["rung"] for rung in content["rungs"]]

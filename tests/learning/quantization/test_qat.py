@@ -19,6 +19,7 @@ from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model, float_operators
+from mirada.inference.prediction import decode_outputs
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import build_model, input_scaling, load_model
 from mirada.learning.quantization import qat, tuning
@@ -83,9 +84,6 @@ def calibrated(model: keras.Model, card: Card, images: np.ndarray) -> keras.Mode
     inputs = images.astype(np.float32) * card.input_scale + card.input_offset
     qat.calibrate(network, model, [inputs[:4], inputs[4:]])
     return network
-
-
-# -- the schemes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("task", "config", "channels"), NETWORKS, ids=NAMES)
@@ -156,9 +154,6 @@ def test_a_user_checks_a_model_file(tmp_path, capsys):
         check_qat.run(CheckQatConfig(str(tmp_path / "torn.keras")))
 
 
-# -- rounding and ranges, by hand --------------------------------------------------------------------------------------
-
-
 def test_weights_are_rounded_channel_by_channel():
     weights = tf.constant([[1.27, 127.0], [0.014, -63.6]])  # steps of 0.01 and of 1
     np.testing.assert_allclose(round_weights(weights, (0,)), [[1.27, 127.0], [0.01, -64.0]], rtol=1e-6)
@@ -190,9 +185,7 @@ def test_frozen_layers_stay_frozen_and_the_rescaling_is_never_trained():
     assert all(variable.dtype.is_floating for variable in network.variables)
 
 
-# -- conversion --------------------------------------------------------------------------------------------------------
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "config", "channels"), [NETWORKS[i] for i in (1, 2, 3, 7)], ids=[NAMES[i] for i in (1, 2, 3, 7)]
 )
@@ -242,9 +235,6 @@ def test_the_files_scales_are_those_of_training(tmp_path):
     assert np.abs(tflite.predict(images[0])["dense"] - wanted).max() < 2.5 * tflite._outputs["dense"]["quantization"][0]
 
 
-# -- training ----------------------------------------------------------------------------------------------------------
-
-
 def trained(folder: Path, task: str, config: ModelConfig, **settings) -> QuantizeConfig:
     """A model trained on squares, and the settings to quantize it."""
     from mirada.config import AugmentConfig, InputConfig, TrainConfig
@@ -272,6 +262,7 @@ def settle_batch_norms(path: Path, dataset: Dataset) -> None:
     model.save(path)
 
 
+@pytest.mark.slow
 def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys):
     """The published network on easy data: what float32 tells and where it puts the box, int8 does as well."""
     steps = {"epochs": 40, "batch_size": 4, "images": 16, "val_every": 40, "clip_norm": 0.0, "learning_rate": 3e-3}
@@ -292,7 +283,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
     for name in ("float32", "qat"):
         model = Model(tmp_path / f"quantize/{name}.tflite", card)
         answers[name] = [model.predict(decode(example.image, 3)) for example in examples]
-        predictions = [task.decode(answer, card) for answer in answers[name]]
+        predictions = [decode_outputs(answer, card) for answer in answers[name]]
         figures[name] = task.evaluate(examples, predictions, card.labels).figures
     assert figures["float32"]["loc_accuracy"] >= 0.9, "the float network must have learnt, or nothing is shown"
     assert figures["qat"]["loc_accuracy"] >= figures["float32"]["loc_accuracy"] - 0.051  # one image of twenty
@@ -300,6 +291,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
     assert float_operators(tmp_path / "quantize/qat.tflite") == []
 
 
+@pytest.mark.slow
 def test_two_replicas_tune_to_the_loss_of_one(tmp_path):
     """Each replica's ranges follow its own half of the batch, so the losses differ a little: by at most 1 % here."""
     config = trained(tmp_path, "classification", TINY)
@@ -318,6 +310,7 @@ def test_two_replicas_tune_to_the_loss_of_one(tmp_path):
     assert losses[1][2] != pytest.approx(losses[1][0], rel=0.02), "training changed nothing, so nothing is shown"
 
 
+@pytest.mark.slow
 def test_the_calibrated_network_is_kept_where_training_makes_it_worse(tmp_path, monkeypatch):
     config = trained(tmp_path, "classification", TINY)
     dataset, card = load_dataset(config.data_dir), load_card(config.model_dir)

@@ -5,44 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.config import QuantizeConfig, TrackingConfig
 from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
 from mirada.quantization.calibration import calibration_images, choose_random
-from mirada.stages import quantize, train
-from tests.learning.conftest import write_dataset
+from mirada.stages import quantize
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A trained model, its data and the settings to quantize it."""
-    from mirada.config import AugmentConfig, ModelConfig, TrainConfig
-
-    folder = tmp_path_factory.mktemp("trained")
-    dataset = write_dataset(folder / "processed")
-    train.run(
-        TrainConfig(
-            model=ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1),
-            augment=AugmentConfig(),
-            tracking=TrackingConfig(enabled=False),
-            data_dir=str(dataset.folder),
-            output_dir=str(folder / "train"),
-            epochs=1,
-            batch_size=4,
-        )
-    )
-    return QuantizeConfig(
-        tracking=TrackingConfig(enabled=False),
-        model_dir=str(folder / "train"),
-        data_dir=str(dataset.folder),
-        output_dir=str(folder / "quantize"),
-        calibration_images=4,
-    )
-
-
-def test_every_variant_is_listed_with_its_size_and_digest(trained, capsys):
-    quantize.run(trained)
-    folder = Path(trained.output_dir)
+def test_every_variant_is_listed_with_its_size_and_digest(to_quantize, capsys):
+    quantize.run(to_quantize)
+    folder = Path(to_quantize.output_dir)
     variants = json.loads((folder / "variants.json").read_text())["variants"]
     assert [variant["name"] for variant in variants] == ["float32", "float16", "dynamic", "int8", "qat"]
     for variant in variants:
@@ -51,12 +24,12 @@ def test_every_variant_is_listed_with_its_size_and_digest(trained, capsys):
     assert "int8" in capsys.readouterr().out
 
 
-def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(trained, tmp_path, monkeypatch):
+def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(to_quantize, tmp_path, monkeypatch):
     from mirada.learning.quantization import variants
 
     real = variants.convert
     monkeypatch.setattr(variants, "convert", lambda model, name, images, **scaling: real(model, "float32", images))
-    config = replace(trained, output_dir=str(tmp_path / "q"), variants=["float32", "int8"])
+    config = replace(to_quantize, output_dir=str(tmp_path / "q"), variants=["float32", "int8"])
     with pytest.raises(MiradaError, match=r"The int8 variant still computes in float: .*CONV_2D"):
         quantize.run(config)
     assert not (tmp_path / "q/variants.json").exists()
@@ -74,25 +47,25 @@ def test_calibration_holds_every_class_even_when_asked_for_one_image(squares):
     assert len(images) == len(chosen) and images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
 
 
-def test_an_absent_or_damaged_model_is_told(trained, tmp_path):
+def test_an_absent_or_damaged_model_is_told(to_quantize, tmp_path):
     with pytest.raises(MiradaError, match="model.json is missing: run the train stage first"):
-        quantize.run(replace(trained, model_dir=str(tmp_path)))
-    (tmp_path / "model.json").write_text(Path(trained.model_dir, "model.json").read_text())
+        quantize.run(replace(to_quantize, model_dir=str(tmp_path)))
+    (tmp_path / "model.json").write_text(Path(to_quantize.model_dir, "model.json").read_text())
     with pytest.raises(MiradaError, match="model.keras is missing: run the train stage first"):
-        quantize.run(replace(trained, model_dir=str(tmp_path)))
+        quantize.run(replace(to_quantize, model_dir=str(tmp_path)))
     (tmp_path / "model.keras").write_bytes(b"no zip file")
     with pytest.raises(MiradaError, match=r"model.keras is corrupt .*run the train stage again"):
-        quantize.run(replace(trained, model_dir=str(tmp_path)))
+        quantize.run(replace(to_quantize, model_dir=str(tmp_path)))
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(MiradaError, match="model.json is corrupt"):
-        quantize.run(replace(trained, model_dir=str(tmp_path)))
+        quantize.run(replace(to_quantize, model_dir=str(tmp_path)))
 
 
-def test_images_of_another_size_are_refused(trained, tmp_path):
-    dataset: Dataset = load_dataset(trained.data_dir)
+def test_images_of_another_size_are_refused(to_quantize, tmp_path):
+    dataset: Dataset = load_dataset(to_quantize.data_dir)
     content = json.loads((dataset.folder / "dataset.json").read_text()) | {"input_size": 96}
     for shard in dataset.folder.iterdir():
         (tmp_path / shard.name).write_bytes(shard.read_bytes())
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(MiradaError, match="has images of 96 pixels, the model in .* wants 64"):
-        quantize.run(replace(trained, data_dir=str(tmp_path)))
+        quantize.run(replace(to_quantize, data_dir=str(tmp_path)))

@@ -52,6 +52,7 @@ def test_the_champion_is_served(
         assert (reloaded["version"], [v["name"] for v in reloaded["variants"]]) == ("2", ["float32"])
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_registered_is_said(
     serve_config: ServeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_worker_needs_a_queue(tmp_path: Path) -> None:
     assert "queue.url is missing" in refusal(done)
 
 
+@pytest.mark.slow
 def test_a_second_start_says_that_one_is_running(live_service: LiveService, squares_folder: Path) -> None:
     settings = [f"{key}={value}" for key, value in model_settings(squares_folder).items()]
     said = refusal(serve(live_service.folder / "var", *settings, f"port={free_port()}"))
@@ -93,6 +94,7 @@ def test_every_request_is_in_the_log(live_service: LiveService) -> None:
     until(lambda: '"request_id": "find-me"' in live_service.log(), 10)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="children follow a killed parent on Linux only")
 def test_a_worker_elsewhere_needs_nothing_but_the_url(squares_folder: Path, tmp_path: Path) -> None:
     """A Redis of one's own, a service without workers, one worker with an empty folder; then all is killed."""
@@ -128,6 +130,7 @@ def test_a_worker_elsewhere_needs_nothing_but_the_url(squares_folder: Path, tmp_
         stop_service(service)
 
 
+@pytest.mark.slow
 def test_a_stop_finishes_what_runs_and_leaves_nothing(squares_folder: Path, tmp_path: Path) -> None:
     service = start_service(tmp_path, squares_folder, "queue.workers=1", "threads=1")
     children = psutil.Process(service.process.pid).children(recursive=True)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Route, expect
 
-from tests.service.page.screen import (
+from tests.service.web.screen import (
     BLUE,
     EVIL,
     RED,

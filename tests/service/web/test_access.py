@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.service.page.screen import (
+from tests.service.web.screen import (
     choose,
     options,
     wait_for_result,

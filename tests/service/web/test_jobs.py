@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.service.page.screen import (
+from tests.service.web.screen import (
     EVIL,
     choose,
     two_squares,

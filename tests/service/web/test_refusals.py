@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.service.page.screen import (
+from tests.service.web.screen import (
     choose,
     refuse,
     wait_for_result,

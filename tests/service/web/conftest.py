@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.service.conftest import LiveService
-from tests.service.page.screen import two_squares
+from tests.service.web.screen import two_squares
 
 # In the console: each refusal, which is the API's to give; that a test reads pixels.
 EXPECTED = re.compile("Failed to load resource|willReadFrequently")

@@ -10,7 +10,7 @@ from mirada.config import BACKBONES, ModelConfig, TrainConfig
 from mirada.learning.models import build_model
 from mirada.learning.tasks import learning_task
 from mirada.learning.tasks.localization import LocalizationLoss, vote
-from tests.learning.test_classification import dataset
+from tests.learning.tasks.test_classification import dataset
 
 STRIDE_ONE = math.log(math.expm1(1))  # softplus of it is one stride, 16 pixels
 
@@ -38,15 +38,14 @@ def test_cells_that_count_alike_give_the_mean():
 
 def test_training_and_decoding_hear_the_same_vote():
     from mirada.inference.card import Card
-    from mirada.tasks import get_task
+    from mirada.inference.prediction import decode_localization
 
     scores, classes, distances = maps([1, 2, 0, -1], CLASSES)
     distances -= 0.4  # boxes that stay inside
     outputs = {"scores_16": scores, "classes_16": classes, "distances_16": distances}
     parts = {part: [f"{part}_16"] for part in ("scores", "classes", "distances")}
-    found = get_task("localization").decode(
-        outputs, Card("localization", ["a", "b"], 32, 3, "stretch", [16], parts, "d", "0", {})
-    )
+    card = Card("localization", ["a", "b"], 32, 3, "stretch", [16], parts, "d", "0", {})
+    found = decode_localization(outputs, card)
     logits, box = (value.numpy()[0] for value in vote(scores, classes, distances))
     np.testing.assert_allclose(found.box_xyxy, np.clip(box, 0, 32), rtol=1e-5)
     np.testing.assert_allclose(found.probabilities, np.exp(logits) / np.exp(logits).sum(), rtol=1e-5)

@@ -1,0 +1,35 @@
+"""The tests mirror the tree: `tests/<folder>/test_<module>.py` is of `src/mirada/<folder>/<module>.py`."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+SOURCE = TESTS.parent / "src" / "mirada"
+OF_NO_MODULE = {  # what only several modules together do, or nothing below src/mirada
+    "test_benchmarks.py": "the scripts of benchmarks/",
+    "test_dvc_experiments.py": "DVC's own experiments on the whole project",
+    "test_imports.py": "what an import loads, for every module",
+    "test_layout.py": "the sizes of files and folders",
+    "test_tree.py": "the tests themselves",
+    "test_wiring.py": "dvc.yaml, conf/ and the stages together",
+    "service/test_docs.py": "the examples in README.md and docs/service.md",
+    "service/test_faults.py": "parts of the service killed while it works",
+    "service/test_schema.py": "the OpenAPI document against every route",
+    "service/web/test_access.py": "the whole page: colours, widths, keyboard, languages",
+    "service/web/test_refusals.py": "the whole page, when it is refused something",
+    "stages/test_evaluate_single.py": "test_evaluate.py's other half: one object an image",
+    "stages/test_preprocess_interrupted.py": "test_preprocess.py's other half: what is stopped in the middle",
+    "stages/test_experiment_sweep.py": "test_experiment.py's other half: in real processes",
+}
+
+
+def is_of_a_module(test: Path) -> bool:
+    """A module, a script of the page, or under the folder's own name what the folder's `__init__.py` holds."""
+    folder, name = SOURCE / test.parent, test.stem.removeprefix("test_")
+    own = folder.name == name and (folder / "__init__.py").is_file()
+    return own or (folder / f"{name}.py").is_file() or (folder / f"{name}.js").is_file()
+
+
+def test_every_file_of_tests_is_named_after_its_module() -> None:
+    tests = sorted(path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
+    assert len(tests) > 50
+    assert [str(path) for path in tests if not is_of_a_module(path)] == sorted(OF_NO_MODULE)
