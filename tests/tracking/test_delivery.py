@@ -114,7 +114,7 @@ def test_eight_writers_lose_nothing_though_the_server_is_killed_meanwhile(server
     code = (
         "import os, sys, time\nfrom pathlib import Path\n"
         "import mlflow, mirada.tracking as tracking\nfrom mirada.config import TrackingConfig\n"
-        "from mirada import tracking_delivery\ntracking_delivery.RETRY_S = 2.0\n"
+        "from mirada.tracking import delivery\ndelivery.RETRY_S = 2.0\n"
         "tracking.LAST_WAIT_S = 90.0\n"
         "folder, uri = Path(sys.argv[1]), sys.argv[2]\n"
         "settings = TrackingConfig(uri=uri, experiment='eight', pending_dir=str(folder / 'pending'))\n"

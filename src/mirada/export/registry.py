@@ -169,7 +169,7 @@ def _champion(client: Any, name: str, alias: str) -> Any:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         # A name that is not there, or an alias that is not: the stores word and code them differently.
-        if error.error_code in ("REPACKAGE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise MiradaError(f"The registry does not answer ({str(error).splitlines()[0]}): check the URI.") from error
 
