@@ -67,22 +67,26 @@ def check(config: TrackingConfig) -> str:
     if not config.enabled:
         return ""
     uri = tracking_store.with_driver(tracking_uri(config))
-    until = time.monotonic() + (SWEEP_WAIT_S if PARENT in os.environ else 0)
-    told = False
+    try:
+        tracking_store.check(uri, config.experiment)
+    except StoreAway:
+        if PARENT not in os.environ:
+            raise
+        _wait_for(uri, config.experiment)
+    return uri
+
+
+def _wait_for(uri: str, experiment: str) -> None:
+    where, until = without_password(uri), time.monotonic() + SWEEP_WAIT_S
+    print(f"waiting {SWEEP_WAIT_S:g} s for MLflow at {where}, which does not answer", file=sys.stderr)
     while True:
+        time.sleep(2)
         try:
-            tracking_store.check(uri, config.experiment)
-            return uri
+            tracking_store.check(uri, experiment)
+            return
         except StoreAway:
             if time.monotonic() >= until:
                 raise
-        if not told:
-            print(
-                f"waiting {SWEEP_WAIT_S:g} s for MLflow at {without_password(uri)}, which does not answer",
-                file=sys.stderr,
-            )
-            told = True
-        time.sleep(2)
 
 
 def connect(config: TrackingConfig) -> str:
@@ -102,7 +106,7 @@ def connect(config: TrackingConfig) -> str:
         if uri.startswith("sqlite:///"):
             database = Path(uri.removeprefix("sqlite:///"))
             database.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{database}.lock"):  # several processes on a fresh database lose runs
+            with FileLock(f"{database}.lock"):  # MLflow does not keep processes on a fresh database apart
                 if mlflow.get_experiment_by_name(config.experiment) is None:
                     artifacts = (database.parent / "artifacts").resolve()
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())
@@ -190,10 +194,8 @@ def _open(
     run = Run(Delivery(active.info.run_id, uri, pending_dir(config)))
     try:
         run.send_earlier()
-        with (
-            _ended(run),
-            system_metrics.recorded(active.info.run_id, run.log_metrics) if run_id is None else nullcontext(),
-        ):
+        sampling = system_metrics.recorded(active.info.run_id, run.log_metrics) if run_id is None else nullcontext()
+        with _ended(run), sampling:
             yield run
         if uri.startswith("http"):
             print(f"run: {run.uri}/#/experiments/{active.info.experiment_id}/runs/{run.id}")

@@ -14,7 +14,6 @@ from mirada.tracking import store as tracking_store
 from mirada.tracking.journal import Entry, Journal, Sent, reason_of
 
 RETRY_S = 20.0  # between attempts to reach a store that is away
-TRUST_S = 2.0  # so long after an answer the store is not asked again whether it is there
 LAST_WAIT_S = 10.0  # at the end of a run, for a store that is away
 
 
@@ -87,7 +86,7 @@ class Delivery:
         self.run_id, self.uri = run_id, tracking_store.without_password(uri)
         self._store, self._journal = MlflowStore(run_id, uri), Journal(root, run_id)
         self._lock = threading.RLock()
-        self._last_answer = self._last_attempt = -float("inf")  # on the monotonic clock
+        self._last_attempt = -float("inf")  # on the monotonic clock
         self._said = False  # that the store is away
 
     def record(self, entry: Entry) -> None:
@@ -104,7 +103,7 @@ class Delivery:
 
     def _send(self, entry: Entry) -> bool:
         """False when the store is away; what it refuses is told and left out, since no training should end over it."""
-        if time.monotonic() - self._last_answer > TRUST_S and not self._store.answers():
+        if not self._store.answers():  # asked each time: a call to a server that has stopped would cost a minute
             return False
         try:
             self._store.deliver([entry])
@@ -114,7 +113,6 @@ class Delivery:
             if type(error).__module__.partition(".")[0] not in ("mlflow", "requests"):
                 raise
             _say(f"MLflow at {self.uri} refuses {entry['op']}, which are left out: {reason_of(error)}")
-        self._last_answer = time.monotonic()
         return True
 
     def _say_away(self) -> None:
@@ -136,7 +134,7 @@ class Delivery:
             self._last_attempt = time.monotonic()
             if self._journal.waits():
                 return False
-            self._last_answer, self._said = self._last_attempt, False
+            self._said = False
             if sent.entries:
                 _say(f"MLflow at {self.uri} answers again: {sent.entries} entries kept meanwhile were sent.")
             for reason in dict.fromkeys(sent.refused):
