@@ -236,6 +236,21 @@ def test_later_stages_add_to_a_run_whose_server_is_still_away_and_sync_sends_all
     assert capfd.readouterr().out.endswith(f"nothing waits in {settings.pending_dir}\n")
 
 
+def test_a_server_that_falls_silent_costs_seconds_and_loses_nothing(
+    server: MlflowServer, line: Line, settings: TrackingConfig
+) -> None:
+    """MLflow's own call would wait a minute."""
+    with tracking.start_run(settings) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        with server.frozen():
+            before = time.monotonic()
+            for step in (2, 3):
+                run.log_metrics({"loss": float(step)}, step=step)
+            assert time.monotonic() - before < 10
+    sync.run(SyncConfig(pending_dir=settings.pending_dir))
+    assert run.id and losses(server, run.id) == [(step, float(step)) for step in (1, 2, 3)]
+
+
 def test_figures_of_the_machine_outlive_a_server_that_goes_away(
     server: MlflowServer, line: Line, settings: TrackingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

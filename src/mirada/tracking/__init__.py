@@ -110,7 +110,9 @@ def connect(config: TrackingConfig) -> str:
                 if mlflow.get_experiment_by_name(config.experiment) is None:
                     artifacts = (database.parent / "artifacts").resolve()
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())
-        mlflow.set_experiment(config.experiment)
+        experiment = mlflow.set_experiment(config.experiment)
+        # Once more by its number: the first call leaves "Default" active where another process creates it meanwhile.
+        mlflow.set_experiment(experiment_id=experiment.experiment_id)
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise MiradaError(f"MLflow at {without_password(uri)} does not answer ({reason}): check the URI.") from error

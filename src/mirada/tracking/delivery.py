@@ -1,4 +1,8 @@
-"""How what a run records reaches MLflow: at once where the store answers, else over the journal on disk, later."""
+"""How what a run records reaches MLflow: at once where the store answers, else over the journal on disk, later.
+
+MLflow 3.17 has nothing on disk: its queue (`enable_async_logging`) is in memory, for params, metrics and tags alone, and
+ends with a process that is killed; its retries hold a training up and raise in the end, and what was to be sent is gone.
+"""
 
 from __future__ import annotations
 
