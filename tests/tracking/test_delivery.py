@@ -20,7 +20,7 @@ from mirada.errors import MiradaError
 from mirada.stages import sync
 from mirada.tracking import delivery as tracking_delivery
 from mirada.tracking.store import StoreAway
-from tests.servers import MlflowServer, free_port, postgres, postgres_binaries
+from tests.servers import MlflowServer, free_port, postgres, postgres_binaries, until
 from tests.tracking.test_tracking import card
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,6 @@ def line(server: MlflowServer) -> Iterator[Line]:
 def settings(line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingConfig:
     monkeypatch.delenv(tracking.PARENT, raising=False)
     monkeypatch.setattr(tracking, "LAST_WAIT_S", 0.1)
-    monkeypatch.setattr(tracking_delivery, "TRUST_S", 0.0)
     return TrackingConfig(uri=line.uri, experiment="away", pending_dir=str(tmp_path / "pending"))
 
 
@@ -235,6 +234,40 @@ def test_later_stages_add_to_a_run_whose_server_is_still_away_and_sync_sends_all
     assert not list(Path(str(settings.pending_dir)).iterdir())
     sync.run(SyncConfig(pending_dir=settings.pending_dir))
     assert capfd.readouterr().out.endswith(f"nothing waits in {settings.pending_dir}\n")
+
+
+def test_a_server_that_falls_silent_costs_seconds_and_loses_nothing(
+    server: MlflowServer, line: Line, settings: TrackingConfig
+) -> None:
+    """MLflow's own call would wait a minute."""
+    with tracking.start_run(settings) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        with server.frozen():
+            before = time.monotonic()
+            for step in (2, 3):
+                run.log_metrics({"loss": float(step)}, step=step)
+            assert time.monotonic() - before < 10
+    sync.run(SyncConfig(pending_dir=settings.pending_dir))
+    assert run.id and losses(server, run.id) == [(step, float(step)) for step in (1, 2, 3)]
+
+
+def test_figures_of_the_machine_outlive_a_server_that_goes_away(
+    server: MlflowServer, line: Line, settings: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own loop ends at the first answer that it misses."""
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    with tracking.start_run(settings) as run:
+        line.cut()
+        folder = Path(str(settings.pending_dir)) / str(run.id)
+        until(lambda: (folder / "journal.jsonl").read_text().count("system/cpu") >= 3, 30)
+    line.mend()
+    sync.run(SyncConfig(pending_dir=settings.pending_dir))
+    assert run.id
+    assert read(server, run.id).data.metrics["system/cpu_utilization_percentage"] >= 0
+    import mlflow
+
+    history = mlflow.MlflowClient(server.uri).get_metric_history(run.id, "system/cpu_utilization_percentage")
+    assert [metric.step for metric in history] == list(range(len(history))) and len(history) >= 3
 
 
 def test_a_failed_run_whose_server_is_away_ends_as_failed_later(

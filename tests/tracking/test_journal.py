@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mirada.tracking.journal import ATTEMPTS, METRICS_AT_ONCE, Entry, Journal, waiting
+from mirada.tracking import journal as tracking_journal
+from mirada.tracking.journal import ATTEMPTS, Entry, Journal, waiting
 
 URI = "http://server:5000"
 
@@ -61,9 +62,12 @@ def test_entries_are_sent_in_order_and_the_folder_goes(journal: Journal) -> None
     assert not journal.waits()
 
 
-def test_metrics_go_in_requests_that_mlflow_takes(journal: Journal) -> None:
+def test_neighbouring_metrics_go_together_but_not_all_at_once(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking_journal, "METRICS_AT_ONCE", 2)
     for step in range(3):
-        journal.append(metrics(step, **{f"m{number}": 0.0 for number in range(METRICS_AT_ONCE // 2)}), URI)
+        journal.append(metrics(step), URI)
     store = FakeStore()
     journal.send(store)
     assert store.batches == [2, 1]

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.tracking.store import StoreAway, check, is_absence, shown, with_driver
+from mirada.tracking.store import StoreAway, check, is_absence, with_driver, without_password
 from tests.servers import free_port
 
 
@@ -101,10 +101,10 @@ def test_the_driver_that_is_installed_is_used() -> None:
     assert with_driver("sqlite:///runs.db") == "sqlite:///runs.db"
 
 
-def test_a_password_is_not_shown() -> None:
-    assert shown("http://me:secret@host:5000/x") == "http://me:***@host:5000/x"
-    assert shown("http://host:5000") == "http://host:5000"
-    assert shown("sqlite:////a/b.db") == "sqlite:////a/b.db"
+def test_a_password_is_not_without_password() -> None:
+    assert without_password("http://me:secret@host:5000/x") == "http://me:***@host:5000/x"
+    assert without_password("http://host:5000") == "http://host:5000"
+    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
 @pytest.mark.slow

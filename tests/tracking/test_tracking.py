@@ -80,6 +80,20 @@ def test_one_run_takes_what_all_stages_record(store, tmp_path):
 
 
 @pytest.mark.slow
+def test_more_metrics_params_and_tags_arrive_than_mlflow_takes_in_one_request(store):
+    """MLflow takes 1000 metrics, 100 params, 100 tags at once."""
+    names = [f"name{number}" for number in range(1001)]
+    with tracking.start_run(store) as run:
+        run.log_metrics(dict.fromkeys(names, 2.0))
+        run.log_params(dict.fromkeys(names[:101], "a"))
+        run.set_tags(dict.fromkeys(names[:101], "b"))
+    data = read_run(store, run.id).data
+    assert [data.metrics[name] for name in names] == [2.0] * 1001
+    assert [data.params[name] for name in names[:101]] == ["a"] * 101
+    assert [data.tags[name] for name in names[:101]] == ["b"] * 101
+
+
+@pytest.mark.slow
 def test_a_failed_job_ends_as_failed_with_its_reason(store):
     with pytest.raises(ValueError, match="no luck"), tracking.start_run(store) as run:
         raise ValueError("no luck")

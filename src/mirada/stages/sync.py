@@ -28,7 +28,7 @@ def run(config: SyncConfig) -> int:
         print(f"nothing waits in {root}")
         return 0
     ours = tracking.tracking_uri(settings)
-    known = {tracking_store.shown(uri): uri for uri in (ours, tracking_store.with_driver(ours))}
+    known = {tracking_store.without_password(uri): uri for uri in (ours, tracking_store.with_driver(ours))}
     away = _away({journal.uri() for journal in journals}, known)
     obstacles = list(away.values())
     total = 0

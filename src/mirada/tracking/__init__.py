@@ -1,7 +1,7 @@
 """The MLflow edge: one run per trained model, which `train` opens and later stages add to; and its null twin.
 
 Runs go to MLFLOW_TRACKING_URI where it is set, else to a sqlite file in `mlruns/` of the project. A store that is away when
-a stage begins is an error; one that goes away later holds nothing up: see `tracking_delivery`. MLflow is imported only when
+a stage begins is an error; one that goes away later holds nothing up: see `delivery`. MLflow is imported only when
 a run begins.
 """
 
@@ -17,97 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from mirada.config import TrackingConfig
-from mirada.data.records import Dataset
 from mirada.errors import MiradaError, Pruned
 from mirada.inference.card import Card
 from mirada.project import project_root
 from mirada.tracking import store as tracking_store
 from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
-from mirada.tracking.store import StoreAway, shown
+from mirada.tracking.run import Run
+from mirada.tracking.store import StoreAway, without_password
 
 SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
-
-
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
 SWEEP_WAIT_S = 120.0  # a job of a sweep waits so long for a store that was there when the sweep began
-
-
-class Run:
-    """What a stage may record; this one forgets everything (tracking is off)."""
-
-    id: str | None = None
-    uri: str | None = None
-
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        """Settings, flat."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Figures, with the epoch where there is one."""
-
-    def log_artifacts(self, path: Path, folder: str) -> None:
-        """A file, or everything in a folder, into a folder of the run."""
-
-    def log_text(self, text: str, name: str) -> None:
-        """A text as an artifact."""
-
-    def log_dataset(self, dataset: Dataset) -> None:
-        """The processed data set as the run's input."""
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Labels of the run."""
-
-
-class _MlflowRun(Run):
-    """Records to MLflow, or keeps on disk what its store can't take now."""
-
-    def __init__(self, run_id: str, uri: str, config: TrackingConfig) -> None:
-        self.id, self.uri, self.status = run_id, shown(uri), "RUNNING"
-        self._delivery = Delivery(run_id, uri, pending_dir(config))
-
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        if params:
-            self._record("params", params={key: str(value)[:6000] for key, value in params.items()})
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        finite = {key: float(value) for key, value in metrics.items() if value is not None}
-        if finite:
-            self._record("metrics", metrics=finite, step=step or 0, time_ms=_now_ms())
-
-    def log_artifacts(self, path: Path, folder: str) -> None:
-        self._record("artifacts", path=str(path), folder=folder)
-
-    def log_text(self, text: str, name: str) -> None:
-        self._record("text", text=text, name=name)
-
-    def log_dataset(self, dataset: Dataset) -> None:
-        from mlflow.data.code_dataset_source import CodeDatasetSource
-        from mlflow.data.meta_dataset import MetaDataset
-
-        source = CodeDatasetSource({"dataset.json": str(dataset.folder / "dataset.json")})
-        meta = MetaDataset(source, name=dataset.name, digest=dataset.digest[:32])  # type: ignore[abstract]
-        self._record("dataset", dataset=meta.to_dict(), context="training")
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        if tags:
-            self._record("tags", tags={key: str(value) for key, value in tags.items()})
-
-    def _record(self, op: str, **content: Any) -> None:
-        self._delivery.record({"op": op, **content})
-
-    def send_earlier(self) -> None:
-        """What an earlier stage had to keep goes first."""
-        self._delivery.flush()
-
-    def end(self, status: str, wait_s: float = 0) -> None:
-        """The last entry; waits for a store that is away at most so long."""
-        self.status = status
-        self._record("end", status=status, time_ms=_now_ms())
-        self._delivery.close(wait_s)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -142,23 +63,30 @@ def check(config: TrackingConfig) -> str:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    tracking_store.be_brief()
+    tracking_store.shorten_waits()
     if not config.enabled:
         return ""
     uri = tracking_store.with_driver(tracking_uri(config))
-    until = time.monotonic() + (SWEEP_WAIT_S if PARENT in os.environ else 0)
-    told = False
+    try:
+        tracking_store.check(uri, config.experiment)
+    except StoreAway:
+        if PARENT not in os.environ:
+            raise
+        _wait_for(uri, config.experiment)
+    return uri
+
+
+def _wait_for(uri: str, experiment: str) -> None:
+    where, until = without_password(uri), time.monotonic() + SWEEP_WAIT_S
+    print(f"waiting {SWEEP_WAIT_S:g} s for MLflow at {where}, which does not answer", file=sys.stderr)
     while True:
+        time.sleep(2)
         try:
-            tracking_store.check(uri, config.experiment)
-            return uri
+            tracking_store.check(uri, experiment)
+            return
         except StoreAway:
             if time.monotonic() >= until:
                 raise
-        if not told:
-            print(f"waiting {SWEEP_WAIT_S:g} s for MLflow at {shown(uri)}, which does not answer", file=sys.stderr)
-            told = True
-        time.sleep(2)
 
 
 def connect(config: TrackingConfig) -> str:
@@ -178,14 +106,16 @@ def connect(config: TrackingConfig) -> str:
         if uri.startswith("sqlite:///"):
             database = Path(uri.removeprefix("sqlite:///"))
             database.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{database}.lock"):  # several processes on a fresh database lose runs
+            with FileLock(f"{database}.lock"):  # MLflow does not keep processes on a fresh database apart
                 if mlflow.get_experiment_by_name(config.experiment) is None:
                     artifacts = (database.parent / "artifacts").resolve()
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())
-        mlflow.set_experiment(config.experiment)
+        experiment = mlflow.set_experiment(config.experiment)
+        # Once more by its number: the first call leaves "Default" active where another process creates it meanwhile.
+        mlflow.set_experiment(experiment_id=experiment.experiment_id)
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise MiradaError(f"MLflow at {shown(uri)} does not answer ({reason}): check the URI.") from error
+        raise MiradaError(f"MLflow at {without_password(uri)} does not answer ({reason}): check the URI.") from error
     return uri
 
 
@@ -226,12 +156,12 @@ def resume_run(config: TrackingConfig, card: Card) -> Iterator[Run]:
         uri = connect(config)
         found = _is_there(card.run_id, uri)
     except StoreAway:
-        offline = _MlflowRun(card.run_id, tracking_store.with_driver(tracking_uri(config)), config)
+        offline = Run(Delivery(card.run_id, tracking_store.with_driver(tracking_uri(config)), pending_dir(config)))
         with _ended(offline):
             yield offline
         return
     if not found:
-        print(f"run {card.run_id} is not in {shown(uri)}: a new run records this stage")
+        print(f"run {card.run_id} is not in {without_password(uri)}: a new run records this stage")
     with _open(uri, config, card.run_id if found else None, config.run_name) as run:
         yield run
 
@@ -245,7 +175,7 @@ def _is_there(run_id: str, uri: str) -> bool:
         return True
     except MlflowException as error:
         if tracking_store.is_absence(error):
-            raise tracking_store.silent(uri, str(error).splitlines()[0]) from error
+            raise tracking_store.no_answer(uri, str(error).splitlines()[0]) from error
         return False
 
 
@@ -262,20 +192,21 @@ def _open(
             run_id=run_id, run_name=name, log_system_metrics=False, parent_run_id=parent, tags=dict(tags or {})
         )
     except MlflowException as error:
-        raise MiradaError(f"MLflow at {shown(uri)} opens no run: {str(error).splitlines()[0]}") from error
-    run = _MlflowRun(active.info.run_id, uri, config)
+        raise MiradaError(f"MLflow at {without_password(uri)} opens no run: {str(error).splitlines()[0]}") from error
+    run = Run(Delivery(active.info.run_id, uri, pending_dir(config)))
     try:
         run.send_earlier()
-        with _ended(run), system_metrics.recorded(run.log_metrics) if run_id is None else nullcontext():
+        sampling = system_metrics.recorded(active.info.run_id, run.log_metrics) if run_id is None else nullcontext()
+        with _ended(run), sampling:
             yield run
         if uri.startswith("http"):
             print(f"run: {run.uri}/#/experiments/{active.info.experiment_id}/runs/{run.id}")
     finally:
-        _forget(run.status)
+        _deactivate(run.status)
 
 
 @contextmanager
-def _ended(run: _MlflowRun) -> Iterator[None]:
+def _ended(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
@@ -292,7 +223,7 @@ def _ended(run: _MlflowRun) -> Iterator[None]:
     run.end("FINISHED", LAST_WAIT_S)
 
 
-def _forget(status: str) -> None:
+def _deactivate(status: str) -> None:
     """Let MLflow have no active run any more; it tells its store the status once more, for which nobody waits."""
     import mlflow
 

@@ -1,4 +1,8 @@
-"""How what a run records reaches MLflow: at once where the store answers, else over the journal on disk, later."""
+"""How what a run records reaches MLflow: at once where the store answers, else over the journal on disk, later.
+
+MLflow 3.17 has nothing on disk: its queue (`enable_async_logging`) is in memory, for params, metrics and tags alone, and
+ends with a process that is killed; its retries hold a training up and raise in the end, and what was to be sent is gone.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,6 @@ from mirada.tracking import store as tracking_store
 from mirada.tracking.journal import Entry, Journal, Sent, reason_of
 
 RETRY_S = 20.0  # between attempts to reach a store that is away
-TRUST_S = 2.0  # so long after an answer the store is not asked again whether it is there
 LAST_WAIT_S = 10.0  # at the end of a run, for a store that is away
 
 
@@ -41,7 +44,7 @@ class MlflowStore:
         client.log_batch(self.run_id, metrics=metrics)
 
     def is_absence(self, error: BaseException) -> bool:
-        """See `tracking_store`."""
+        """See `store.is_absence`."""
         return tracking_store.is_absence(error)
 
     def answers(self) -> bool:
@@ -76,32 +79,35 @@ def _write(client: Any, run_id: str, entry: Entry) -> None:
 
 
 class Delivery:
-    """What one run records, in order; threads may share it."""
+    """What one run records, in order; threads may share it.
+
+    Attributes:
+        run_id: of MLflow.
+        uri: of its store, without a password.
+    """
 
     def __init__(self, run_id: str, uri: str, root: Path) -> None:
+        self.run_id, self.uri = run_id, tracking_store.without_password(uri)
         self._store, self._journal = MlflowStore(run_id, uri), Journal(root, run_id)
-        self._shown = tracking_store.shown(uri)
         self._lock = threading.RLock()
-        self._heard = self._tried = -float("inf")  # on the monotonic clock
-        self._told = False
+        self._last_attempt = -float("inf")  # on the monotonic clock
+        self._said = False  # that the store is away
 
     def record(self, entry: Entry) -> None:
         """Send an entry, or keep it when the store is away or earlier entries wait."""
         with self._lock:
-            if self._journal.waits():
-                self._journal.append(entry, self._shown)
-                self._tell()
-                if time.monotonic() - self._tried >= RETRY_S:
-                    self.flush()
-                return
-            if not self._send(entry):
-                self._tried = time.monotonic()
-                self._journal.append(entry, self._shown)
-                self._tell()
+            if not self._journal.waits():
+                if self._send(entry):
+                    return
+                self._last_attempt = time.monotonic()
+            self._journal.append(entry, self.uri)
+            self._say_away()
+            if time.monotonic() - self._last_attempt >= RETRY_S:
+                self.flush()
 
     def _send(self, entry: Entry) -> bool:
         """False when the store is away; what it refuses is told and left out, since no training should end over it."""
-        if time.monotonic() - self._heard > TRUST_S and not self._store.answers():
+        if not self._store.answers():  # asked each time: a call to a server that has stopped would cost a minute
             return False
         try:
             self._store.deliver([entry])
@@ -110,15 +116,14 @@ class Delivery:
                 return False
             if type(error).__module__.partition(".")[0] not in ("mlflow", "requests"):
                 raise
-            _say(f"MLflow at {self._shown} refuses {entry['op']}, which are left out: {reason_of(error)}")
-        self._heard = time.monotonic()
+            _say(f"MLflow at {self.uri} refuses {entry['op']}, which are left out: {reason_of(error)}")
         return True
 
-    def _tell(self) -> None:
-        if not self._told:
-            self._told = True
+    def _say_away(self) -> None:
+        if not self._said:
+            self._said = True
             _say(
-                f"MLflow at {self._shown} does not answer: metrics are kept in {self._journal.folder} "
+                f"MLflow at {self.uri} does not answer: metrics are kept in {self._journal.folder} "
                 "and sent when it does."
             )
 
@@ -130,14 +135,14 @@ class Delivery:
             sent = Sent()
             if self._store.answers():
                 sent = self._journal.send(self._store)
-            self._tried = time.monotonic()
+            self._last_attempt = time.monotonic()
             if self._journal.waits():
                 return False
-            self._heard, self._told = self._tried, False
+            self._said = False
             if sent.entries:
-                _say(f"MLflow at {self._shown} answers again: {sent.entries} entries kept meanwhile were sent.")
+                _say(f"MLflow at {self.uri} answers again: {sent.entries} entries kept meanwhile were sent.")
             for reason in dict.fromkeys(sent.refused):
-                _say(f"MLflow at {self._shown} refused some, which stay in {self._journal.folder}: {reason}")
+                _say(f"MLflow at {self.uri} refused some, which stay in {self._journal.folder}: {reason}")
             return True
 
     def close(self, wait_s: float = LAST_WAIT_S) -> None:
@@ -146,7 +151,7 @@ class Delivery:
         while not self.flush():
             if time.monotonic() + 1 > until:
                 _say(
-                    f"MLflow at {self._shown} still does not answer: what this run recorded waits in "
+                    f"MLflow at {self.uri} still does not answer: what this run recorded waits in "
                     f"{self._journal.folder}; `python src/sync.py` sends it."
                 )
                 return

@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 Entry = dict[str, Any]
-METRICS_AT_ONCE = 900  # MLflow takes at most 1000 in one request
+METRICS_AT_ONCE = 500  # entries of metrics in one request; a client that is cut off sends so many again at most
 ATTEMPTS = 3  # an entry that fails so often while the store answers is refused
 
 
@@ -74,9 +75,9 @@ class Journal:
                 _write(header, {"run_id": self.run_id, "uri": uri})
             if "path" in entry:
                 entry = entry | {"path": self._keep(Path(entry["path"]))}
-            with self._path.open("ab+") as file:
-                _cut_torn_line(file)
-                file.write(json.dumps(entry).encode() + b"\n")
+            with self._path.open("ab") as file:
+                # A newline before it, too: what a kill tore off stays a line of its own.
+                file.write(b"\n" + json.dumps(entry).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -91,11 +92,12 @@ class Journal:
         return kept.relative_to(self.folder).as_posix()
 
     def entries(self) -> list[Entry]:
-        """All that was appended and is not known to have arrived, paths made absolute; a torn last line is left out."""
-        if not self.waits():
-            return []
-        lines = self._path.read_bytes().split(b"\n")[:-1]
-        found = [json.loads(line) for line in lines[self._progress()["sent"] :]]
+        """All that was appended and is not known to have arrived, paths made absolute; torn lines are left out."""
+        found: list[Entry] = []
+        for line in self._path.read_bytes().split(b"\n") if self.waits() else []:
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        found = found[self._progress()["sent"] :]
         return [e | {"path": str(self.folder / e["path"])} if "path" in e else e for e in found]
 
     def send(self, store: Receiver) -> Sent:
@@ -120,9 +122,8 @@ class Journal:
         except Exception as error:
             reason = reason_of(error)
             if store.is_absence(error):
-                progress["attempts"] += (
-                    store.answers()
-                )  # an entry that a healthy server fails over must not wait forever
+                # An entry that a healthy server fails over must not wait forever.
+                progress["attempts"] += store.answers()
                 if progress["attempts"] < ATTEMPTS:
                     _write(self._sent, progress)
                     sent.obstacle = reason
@@ -173,31 +174,12 @@ def reason_of(error: BaseException) -> str:
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Neighbouring metrics together, everything else alone."""
-    batch: list[Entry] = []
-    size = 0
-    for entry in entries:
-        metrics = len(entry["metrics"]) if entry["op"] == "metrics" else METRICS_AT_ONCE
-        if batch and size + metrics > METRICS_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append(entry)
-        size += metrics
-    if batch:
-        yield batch
+    for are_metrics, group in groupby(entries, lambda entry: entry["op"] == "metrics"):
+        found, size = list(group), METRICS_AT_ONCE if are_metrics else 1
+        yield from (found[start : start + size] for start in range(0, len(found), size))
 
 
 def _write(path: Path, content: Any) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(content), encoding="utf-8")
     temporary.replace(path)
-
-
-def _cut_torn_line(file: Any) -> None:
-    """Drop what a process that was killed while writing left behind the last newline."""
-    size = file.seek(0, os.SEEK_END)
-    if size == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)

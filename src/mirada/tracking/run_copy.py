@@ -9,7 +9,7 @@ from typing import Any
 
 from mirada.tracking import Run
 
-_LAST = {"train": "train_seconds", "quantize": "quantize_seconds"}  # recorded at the stage's end
+_RECORDED_LAST = {"train": "train_seconds", "quantize": "quantize_seconds"}  # recorded at the stage's end
 
 
 def read_names(run_id: str) -> list[str]:
@@ -44,7 +44,7 @@ def read_record(stage: str, run_id: str, known: list[str]) -> dict[str, Any] | N
 
     client = mlflow.MlflowClient()
     run = client.get_run(run_id)
-    if _LAST[stage] not in run.data.metrics:
+    if _RECORDED_LAST[stage] not in run.data.metrics:
         return None
     # Figures of the machine are left with the run that was measured, and so is what MLflow notes for itself.
     names = [name for name in run.data.metrics if f"metrics.{name}" not in known and not name.startswith("system/")]

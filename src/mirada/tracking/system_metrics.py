@@ -1,26 +1,29 @@
 """Processor, memory, disk, network and GPU of this machine, recorded while a run lasts.
 
-MLflow measures them; its own thread ends at the first answer that its server misses, and holds up the end of the run.
+MLflow measures them; its own loop asks the server for the run before each figure, and ends for good at the first answer
+that it misses.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 INTERVAL_S = 5.0
+Record = Callable[[Mapping[str, float], int], None]
 
 
 @contextmanager
-def recorded(record: Callable[[Mapping[str, float], int], None]) -> Iterator[None]:
+def recorded(run_id: str, record: Record) -> Iterator[None]:
     """Call `record(figures, step)` from a thread every MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL or INTERVAL_S seconds."""
-    interval_s = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") or INTERVAL_S)
-    over = threading.Event()
-    thread = threading.Thread(target=_sample, args=(record, interval_s, over), daemon=True, name="system metrics")
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    machine, over = SystemMetricsMonitor(run_id, sampling_interval=INTERVAL_S), threading.Event()
+    thread = threading.Thread(target=_sample, args=(machine, record, over), daemon=True, name="system metrics")
     thread.start()
     try:
         yield
@@ -29,33 +32,16 @@ def recorded(record: Callable[[Mapping[str, float], int], None]) -> Iterator[Non
         thread.join()
 
 
-def _sample(record: Callable[[Mapping[str, float], int], None], interval_s: float, over: threading.Event) -> None:
-    monitors = _monitors()
-    step = 0
-    while True:
-        for monitor in monitors:
-            monitor.collect_metrics()
-        if over.wait(interval_s):
+def _sample(machine: Any, record: Record, over: threading.Event) -> None:
+    for step in count():
+        machine.collect_metrics()
+        if over.wait(machine.sampling_interval):
             return
-        figures: dict[str, float] = {}
-        for monitor in monitors:
-            figures |= {f"system/{key}": float(value) for key, value in monitor.aggregate_metrics().items()}
+        figures = {f"system/{name}": float(value) for name, value in machine.aggregate_metrics().items()}
+        for monitor in machine.monitors:
             monitor.clear_metrics()
         try:
             record(figures, step)
         except Exception as error:  # a thread's error would be lost, or end the training for a figure of its processor
             logging.getLogger(__name__).warning("system metrics end here: %s", error)
             return
-        step += 1
-
-
-def _monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-    found: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-    with suppress(Exception):  # no GPU, or no package that asks it: MLflow raises what it meets
-        found.append(GPUMonitor())
-    return found
