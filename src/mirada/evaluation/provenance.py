@@ -13,11 +13,11 @@ from mirada.data.records import Dataset
 from mirada.evaluation.training_record import TrainingRecord
 from mirada.inference.card import Card
 from mirada.project import git_state
-from mirada.tasks import Task
+from mirada.tasks.base import Evaluation
 from mirada.workers.cores import available_threads
 
 
-def describe_protocol(config: EvaluateConfig, loads: int, task: Task) -> list[tuple[str, str]]:
+def describe_protocol(config: EvaluateConfig, loads: int, task: Evaluation) -> list[tuple[str, str]]:
     """How the figures came about, for the page."""
     threads = available_threads()
     return [

@@ -9,7 +9,7 @@ from mirada.config import PublishedConfig
 from mirada.errors import MiradaError
 from mirada.evaluation.training_record import TrainingRecord
 from mirada.tables import Table
-from mirada.tasks import Task
+from mirada.tasks.base import Figures
 
 _SHARES = {
     "accuracy",
@@ -69,7 +69,7 @@ def compare_published(
     return [key for key in keys if any(key in row for row in rows)], rows
 
 
-def published_table(keys: Sequence[str], rows: Sequence[Mapping[str, Any]], task: Task) -> Table:
+def published_table(keys: Sequence[str], rows: Sequence[Mapping[str, Any]], task: Figures) -> Table:
     """What `compare_published` found, for the page."""
     columns = {column.key: column for column in (*task.main_columns, *task.more_columns)}
 

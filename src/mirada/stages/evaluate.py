@@ -32,7 +32,8 @@ from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
 from mirada.inference.variants import REFERENCE, load_variants
 from mirada.tables import ms_text, signed_text
-from mirada.tasks import Task, get_task
+from mirada.tasks import get_task
+from mirada.tasks.base import Figures
 from mirada.terminal import stage_progress
 
 
@@ -133,7 +134,7 @@ def _judge(
     return breaches
 
 
-def _print(figures: Mapping[str, Mapping[str, float]], task: Task, page: Path) -> None:
+def _print(figures: Mapping[str, Mapping[str, float]], task: Figures, page: Path) -> None:
     head = ("variant", *(column.heading for column in task.main_columns), "drop [95 %]", "MB", "p50 ms", "p95 ms")
     table = Table(*head, title="evaluate", box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name, row in figures.items():

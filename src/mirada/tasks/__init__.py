@@ -6,16 +6,17 @@ Nothing here imports TensorFlow; a task's heads and losses are in the module of 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from mirada import config
 from mirada.errors import MiradaError
 from mirada.tasks.base import Task
 
-TASKS: dict[str, Task] = {name: import_module(f"{__name__}.{name}").TASK for name in config.TASKS}
+TASKS: dict[str, Task[Any, Any]] = {name: import_module(f"{__name__}.{name}").TASK for name in config.TASKS}
 """Name -> `TASK` of the module of that name."""
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str) -> Task[Any, Any]:
     """The task of a name, as in `data.task` and in a model's card.
 
     Raises:

@@ -1,11 +1,16 @@
-"""What a task has to say of itself, so that stages, report and service can treat all tasks alike."""
+"""What a task has to say of itself, so that stages, report and service can treat all tasks alike.
+
+A task is one object of four parts, by who asks: the names of its `Figures` for everyone, then `Learning`, `Evaluation` and
+`Showing`. Its two types are those of its predictions, what `decode_outputs` makes of an image, and of its results, what
+`evaluate` makes of a split.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -48,43 +53,85 @@ class Legend:
     frames: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-class Task(ABC):
-    """One task. A prediction is what `decode_outputs` makes of an image, a result what `evaluate` makes of a split.
-
-    A result has `figures`, those of `metrics.json`, and `confusion`, (R, R) counts, actual by predicted.
+class Result(Protocol):
+    """What every task's result has besides its own.
 
     Attributes:
-        name: as in `data.task` and the card.
-        main_metric: key of the figure that variants and epochs are compared by; 0..1, higher is better.
-        learning_rate: of the new layers, at its peak; above it the pretrained ones have been seen to forget all.
-        main_columns: the figures of each overview, the main metric first; more_columns: those of the page besides.
-        counts_objects: whether an image may have any number of objects.
-        classes_caption, confusion_caption, pictures_caption: sentences of the page.
+        confusion: (R, R) counts, actual by predicted.
     """
 
-    name: str
+    confusion: np.ndarray
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of `metrics.json`."""
+
+
+PredictionT = TypeVar("PredictionT")
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+class Figures:
+    """The names of a task's figures.
+
+    Attributes:
+        main_metric: key of the figure that variants and epochs are compared by; 0..1, higher is better.
+        main_columns: the figures of each overview, the main metric first; more_columns: those of the page besides.
+    """
+
     main_metric: str
-    learning_rate: float
     main_columns: tuple[Column, ...]
     more_columns: tuple[Column, ...]
-    counts_objects: bool = False
-    classes_caption: str
-    confusion_caption: str
-    pictures_caption: str
 
     @property
     def metric_name(self) -> str:
         """What people call the main metric."""
         return self.main_columns[0].heading
 
+
+class Learning(Figures, Generic[PredictionT]):
+    """What training and tuning ask of a task.
+
+    Attributes:
+        learning_rate: of the new layers, at its peak; above it the pretrained ones have been seen to forget all.
+    """
+
+    learning_rate: float
+
+    def choose_threshold(
+        self, truths: Sequence[Example], predictions: Sequence[PredictionT], recall: float | None = None
+    ) -> float:
+        """The card's threshold, chosen on validation images; 0.5 where the task has no use for it.
+
+        Args:
+            truths: the images.
+            predictions: what a model says to each.
+            recall: choose the highest threshold that finds this share of the second class; None: the one that is best for
+                balanced accuracy.
+        """
+        return 0.5
+
+
+class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
+    """How a task's predictions are measured, and its results told in tables and curves.
+
+    Attributes:
+        counts_objects: whether an image may have any number of objects.
+        classes_caption, confusion_caption: sentences of the page.
+    """
+
+    counts_objects: bool = False
+    classes_caption: str
+    confusion_caption: str
+
     @abstractmethod
     def evaluate(
         self,
         truths: Sequence[Example],
-        predictions: Sequence[Any],
+        predictions: Sequence[PredictionT],
         labels: Sequence[str],
         max_detections: int = 100,
-    ) -> Any:
+    ) -> ResultT:
         """Measure predictions against the truth, in the same order; the result's `figures` are those of `metrics.json`.
 
         Args:
@@ -97,21 +144,8 @@ class Task(ABC):
             ValueError: the two are not of equal length.
         """
 
-    def choose_threshold(
-        self, truths: Sequence[Example], predictions: Sequence[Any], recall: float | None = None
-    ) -> float:
-        """The card's threshold, chosen on validation images; 0.5 where the task has no use for it.
-
-        Args:
-            truths: the images.
-            predictions: what a model says to each.
-            recall: choose the highest threshold that finds this share of the second class; None: the one that is best for
-                balanced accuracy.
-        """
-        return 0.5
-
     @abstractmethod
-    def drop(self, reference: Any, result: Any, samples: int, seed: int) -> tuple[float, float, float]:
+    def drop(self, reference: ResultT, result: ResultT, samples: int, seed: int) -> tuple[float, float, float]:
         """How far the main metric drops from a reference's result to another on the same images.
 
         Args:
@@ -128,23 +162,33 @@ class Task(ABC):
         """Names and sentences: how the figures are measured."""
 
     @abstractmethod
-    def curves(self, results: Mapping[str, Any]) -> Curves:
+    def curves(self, results: Mapping[str, ResultT]) -> Curves:
         """The task's curve, from variant -> result."""
 
     @abstractmethod
-    def classes_table(self, labels: Sequence[str], results: Mapping[str, Any]) -> Table:
+    def classes_table(self, labels: Sequence[str], results: Mapping[str, ResultT]) -> Table:
         """Each class's figures, a column a variant."""
 
     def confusion_labels(self, labels: Sequence[str]) -> list[str]:
         """Names of the confusion's rows and columns."""
         return list(labels)
 
-    def confusion_title(self, variant: str, result: Any) -> str:
+    def confusion_title(self, variant: str, result: ResultT) -> str:
         """Heading of one variant's confusion."""
         return variant
 
+
+class Showing(ABC, Generic[PredictionT, ResultT]):
+    """Which of a task's predictions are shown, and how they are drawn.
+
+    Attributes:
+        pictures_caption: sentence of the page.
+    """
+
+    pictures_caption: str
+
     @abstractmethod
-    def quality(self, truth: Example, prediction: Any, reference: Any) -> tuple[float, float] | None:
+    def quality(self, truth: Example, prediction: PredictionT, reference: ResultT) -> tuple[float, float] | None:
         """How well one image came out, and what decides between equals, higher being better and more worth a look.
 
         None where there is nothing to show. `reference` is float32's result.
@@ -163,14 +207,32 @@ class Task(ABC):
 
     @abstractmethod
     def draw_prediction(
-        self, image: np.ndarray, truth: Example, prediction: Any, labels: Sequence[str], side: int, reference: Any
+        self,
+        image: np.ndarray,
+        truth: Example,
+        prediction: PredictionT,
+        labels: Sequence[str],
+        side: int,
+        reference: ResultT,
     ) -> Image:
         """A prediction on an image, as `draw_truth`; right and wrong differ in more than colour."""
 
     @abstractmethod
-    def caption(self, truth: Example, predictions: Mapping[str, Any], labels: Sequence[str], reference: Any) -> str:
+    def caption(
+        self, truth: Example, predictions: Mapping[str, PredictionT], labels: Sequence[str], reference: ResultT
+    ) -> str:
         """A line about one image: what it holds and how each variant did, from variant -> its prediction."""
 
     @abstractmethod
-    def legend(self, labels: Sequence[str], reference: Any) -> Legend:
+    def legend(self, labels: Sequence[str], reference: ResultT) -> Legend:
         """What the pictures' colours mean."""
+
+
+class Task(Learning[PredictionT], Evaluation[PredictionT, ResultT], Showing[PredictionT, ResultT]):
+    """One task, all of it.
+
+    Attributes:
+        name: as in `data.task` and the card.
+    """
+
+    name: str

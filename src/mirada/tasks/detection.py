@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mirada.config import EvaluateConfig
 
 
-class Detecting(Task):
+class Detecting(Task[Detections, DetectionMetrics]):
     """Detection, measured by COCO's mean average precision."""
 
     name = "detection"

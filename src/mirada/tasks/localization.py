@@ -14,7 +14,8 @@ from mirada.inference.prediction import Localization
 from mirada.tables import Column
 from mirada.tasks.accuracy import ClassificationMetrics, wilson_interval
 from mirada.tasks.base import Curves, Legend
-from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS, Classifying, evaluate_classes
+from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS
+from mirada.tasks.one_label import OneLabel, evaluate_classes
 from mirada.tasks.pictures import draw_location
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LocalizationMetrics(ClassificationMetrics):
         }
 
 
-class Localizing(Classifying):
+class Localizing(OneLabel[Localization, LocalizationMetrics]):
     """Localization, measured by the share of images with the right label and IoU of at least 0.5."""
 
     name = "localization"
@@ -77,11 +78,11 @@ class Localizing(Classifying):
     def evaluate(
         self,
         truths: Sequence[Example],
-        predictions: Sequence[Localization],  # type: ignore[override]
+        predictions: Sequence[Localization],
         labels: Sequence[str],
         max_detections: int = 100,
     ) -> LocalizationMetrics:
-        """What `Classifying` measures, and the boxes."""
+        """What is measured of the labels, and the boxes."""
         classes = evaluate_classes(truths, predictions, labels)
         true_boxes = np.array([truth.boxes_xyxy[0] for truth in truths], np.float64)
         boxes = np.array([found.box_xyxy for found in predictions], np.float64)
@@ -105,7 +106,7 @@ class Localizing(Classifying):
             *super().protocol(config),
         ]  # fmt: skip
 
-    def curves(self, results: Mapping[str, LocalizationMetrics]) -> Curves:  # type: ignore[override]
+    def curves(self, results: Mapping[str, LocalizationMetrics]) -> Curves:
         """The share of images that reach an IoU."""
         return Curves(
             name="iou",
@@ -121,8 +122,8 @@ class Localizing(Classifying):
     def quality(
         self,
         truth: Example,
-        prediction: Localization,  # type: ignore[override]
-        reference: ClassificationMetrics,
+        prediction: Localization,
+        reference: LocalizationMetrics,
     ) -> tuple[float, float] | None:
         """IoU, less 1 where the label is wrong; of equal ones the likelier."""
         right = prediction.label == int(truth.labels[0])
@@ -136,10 +137,10 @@ class Localizing(Classifying):
         self,
         image: np.ndarray,
         truth: Example,
-        prediction: Localization,  # type: ignore[override]
+        prediction: Localization,
         labels: Sequence[str],
         side: int,
-        reference: ClassificationMetrics,
+        reference: LocalizationMetrics,
     ) -> Image:
         """The true box, and the predicted one with its label, probability and IoU."""
         iou = box_iou(prediction, truth)
@@ -150,15 +151,15 @@ class Localizing(Classifying):
     def caption(
         self,
         truth: Example,
-        predictions: Mapping[str, Localization],  # type: ignore[override]
+        predictions: Mapping[str, Localization],
         labels: Sequence[str],
-        reference: ClassificationMetrics,
+        reference: LocalizationMetrics,
     ) -> str:
         """The true label, and each variant's IoU."""
         given = [f"{name} {box_iou(found, truth):.2f}" for name, found in predictions.items()]
         return f"{labels[truth.labels[0]]}; IoU {', '.join(given)}"
 
-    def legend(self, labels: Sequence[str], reference: ClassificationMetrics) -> Legend:
+    def legend(self, labels: Sequence[str], reference: LocalizationMetrics) -> Legend:
         """True, right and wrong boxes."""
         frames = [
             ("#fff", "dashed", "true box"),
