@@ -42,7 +42,7 @@ def load(
         overlap: share of a tile's side by which neighbours overlap, 0..0.8; None: a half.
         scales: sizes at which the photograph is looked at.
         min_score: detections with a lower score are left out, 0..1.
-        max_detections: how many are kept; None: all. What is left out is counted in the answer.
+        max_detections: how many are kept; None: 100 in a whole view, all that tiles find. What is left out is counted.
         threads: inferences at a time in tiles, threads of one inference in a whole view.
 
     Raises:

@@ -128,6 +128,16 @@ class CheckQatConfig:
     path: str = MISSING  # a .keras file
 
 
+def check_viewing(view: str, tile: int | None, overlap: float | None, scales: list[float]) -> None:
+    """Refuse ways to look at a photograph that make no sense."""
+    one_of("view", view, ("auto", "whole", "tiles"))
+    if tile is not None:
+        at_least("tile", tile, 16)
+    if overlap is not None:
+        between("overlap", overlap, 0.0, 0.8)
+    require(bool(scales) and min(scales) > 0, f"scales must hold one size above 0 at least, got {scales}.")
+
+
 @dataclass
 class PublishedConfig:
     """One row of published figures, shown in the report beside ours."""
@@ -149,7 +159,11 @@ class EvaluateConfig:
     split: str = "test"
     score_floor: float = 0.001
     nms_iou: float = 0.5
-    max_detections: int = 100
+    max_detections: int | None = None  # a photograph; null: 100 where it is looked at as a whole, all that tiles find
+    view: str = "auto"  # auto (as the training did) | whole | tiles
+    tile: int | None = None  # side of a tile in pixels of the photograph; null: the card's
+    overlap: float | None = None  # share of a tile's side by which neighbours overlap; null: a half
+    scales: list[float] = field(default_factory=lambda: [1.0])  # sizes at which a photograph is looked at
     bootstrap_samples: int = 1000
     latency_runs: int = 100
     latency_warmup: int = 10
@@ -171,8 +185,10 @@ class EvaluateConfig:
             self.register is None or self.tracking.enabled,
             "register adds the model of an MLflow run to the registry: leave tracking.enabled=true.",
         )
-        for key in ("max_detections", "latency_runs"):
-            at_least(key, getattr(self, key), 1)
+        check_viewing(self.view, self.tile, self.overlap, self.scales)
+        if self.max_detections is not None:
+            at_least("max_detections", self.max_detections, 1)
+        at_least("latency_runs", self.latency_runs, 1)
         for key in ("bootstrap_samples", "latency_warmup", "pictures"):
             at_least(key, getattr(self, key), 0)
 

@@ -9,6 +9,7 @@ Only headers of images are read here. A photograph that is cut short is found by
 
 from __future__ import annotations
 
+import csv
 import os
 import struct
 import warnings
@@ -148,3 +149,11 @@ def repair_box(box: Box, width: int, height: int) -> tuple[Box | None, list[str]
     if inside != (x1, y1, x2, y2):
         reasons.append("box_clipped")
     return Box(*inside, box.label, box.difficult), reasons
+
+
+def write_rejected(rejected: set[Rejected], path: Path) -> None:
+    """Write `rejected.csv`: file, reason and what to do, sorted."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "reason", "advice"))
+        writer.writerows(sorted((item.file, item.reason, item.advice) for item in rejected))

@@ -46,6 +46,22 @@ class Settings:
     min_visible: float
 
 
+def settings_of(config: PreprocessConfig, classes: Sequence[str]) -> Settings:
+    """How the stage's settings make records."""
+    return Settings(
+        task=config.data.task,
+        classes=tuple(classes),
+        input_size=config.input_size,
+        fit=config.fit,
+        channels=config.channels,
+        enhance=config.enhance,
+        encoding=config.encoding,
+        quality=config.quality,
+        tile_size=config.data.tile.size,
+        min_visible=config.data.tile.min_visible,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One record to make: a whole image, a tile of it, or a crop that shows one of its objects.

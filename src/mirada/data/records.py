@@ -188,6 +188,7 @@ class Dataset:
         digest: sha256 over all shards' digests; it changes when any byte of the data does.
         about: the rest of dataset.json (source, repaired and rejected counts, settings).
         enhance: what was done to the pixels, 'none' or 'equalize'.
+        photographs: 'val' and 'test' -> number of images and shards of `whole_photographs`.
     """
 
     folder: Path
@@ -201,10 +202,40 @@ class Dataset:
     digest: str
     about: dict[str, Any]
     enhance: str = "none"
+    photographs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def shards(self, split: str) -> list[Path]:
         """The shard files of one split, in order."""
         return [self.folder / shard["file"] for shard in self.splits[split]["shards"]]
+
+    @property
+    def tile(self) -> tuple[int, float]:
+        """Side in pixels of the tiles that photographs were cut into, 0 without, and the share by which they overlap."""
+        tile = self.about.get("settings", {}).get("tile", {})
+        size = int(tile.get("size", 0))
+        return size, float(tile["overlap"]) if size else 0.0
+
+    def object_sizes(self, split: str = "train") -> list[float]:
+        """Sides of a split's objects, square root of the area in pixels of the input: 5, 50 and 95 % are smaller.
+
+        Empty without an object that counts.
+        """
+        boxes = [example.boxes_xyxy[~example.ignore] for example in self.examples(split)]
+        sides = np.concatenate([box[:, 2:] - box[:, :2] for box in boxes]) if boxes else np.zeros((0, 2))
+        if not len(sides):
+            return []
+        return [round(float(size), 1) for size in np.percentile(np.sqrt(sides.prod(axis=1)), (5, 50, 95))]
+
+    def whole_photographs(self, split: str) -> Iterator[Example]:
+        """The photographs of val or test in order, each with its truth in its own pixels.
+
+        Raises:
+            MiradaError: the data set was made without them.
+        """
+        if split not in self.photographs:
+            raise MiradaError(f"{self.folder} holds no photographs of {split}: run the preprocess stage again.")
+        for shard in self.photographs[split]["shards"]:
+            yield from read_shard(self.folder / shard["file"])
 
     def examples(self, split: str) -> Iterator[Example]:
         """Every example of one split, in order."""
@@ -212,7 +243,19 @@ class Dataset:
             yield from read_shard(path)
 
 
-DATASET_KEYS = ("name", "task", "classes", "input_size", "channels", "fit", "enhance", "splits", "digest", "about")
+DATASET_KEYS = (
+    "name",
+    "task",
+    "classes",
+    "input_size",
+    "channels",
+    "fit",
+    "enhance",
+    "splits",
+    "digest",
+    "about",
+    "photographs",
+)
 
 
 def save_dataset(dataset: Dataset) -> None:
@@ -236,14 +279,14 @@ def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
     if not path.is_file():
         raise MiradaError(f"{path} is missing: run the preprocess stage first (`dvc repro preprocess`).")
     try:
-        content = {"enhance": "none"} | json.loads(path.read_text())
+        content = {"enhance": "none", "photographs": {}} | json.loads(path.read_text())
         dataset = Dataset(folder=folder, **{key: content[key] for key in DATASET_KEYS})
     except (ValueError, KeyError, TypeError) as error:
         raise MiradaError(
             f"{path} is corrupt ({error!r}): run the preprocess stage again (`dvc repro preprocess`)."
         ) from error
-    for split in dataset.splits:
-        for shard in dataset.splits[split]["shards"]:
+    for content in (*dataset.splits.values(), *dataset.photographs.values()):
+        for shard in content["shards"]:
             file = folder / shard["file"]
             if not file.is_file():
                 raise MiradaError(f"{file} is missing: run the preprocess stage again (`dvc repro preprocess`).")

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-DATA_SET_FILE = re.compile(r"((train|val|test)-\d{5}-of-\d{5}\.tfrecord|dataset\.json|rejected\.csv)")
+DATA_SET_FILE = re.compile(r"(((photographs-)?(val|test)|train)-\d{5}-of-\d{5}\.tfrecord|dataset\.json|rejected\.csv)")
 
 
 class Spool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,20 @@ from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
+from mirada.inference.engine import Answer, Engine, predict_photographs
 from mirada.inference.litert import Model, gzip_size, measure_latencies, peak_memory_mb, predict_examples
 from mirada.inference.prediction import Decoding
+from mirada.inference.tiling import Viewing
 from mirada.inference.variants import REFERENCE
-from mirada.tasks import Task
+from mirada.tasks import Task, get_task
+from mirada.tasks.judging import Judging, judging_of
 from mirada.workers.cores import available_threads
 
 LOADS = 5  # times a model is loaded; the median counts
 DROP = ("drop", "drop_low", "drop_high")
 COSTS = (
     "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
-    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms",
+    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms", "photograph_ms",
 )  # fmt: skip
 
 
@@ -70,28 +75,70 @@ def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]
     return notes
 
 
+@dataclass
+class Measured:
+    """What the variants find in the photographs of a split, and in the network's inputs where these are tiles.
+
+    Attributes:
+        truths: the photographs, without their pixels.
+        predictions: variant -> predictions in the same order, in pixels of the photographs.
+        answers: variant -> whole answers, with view and times.
+        results: variant -> the task's result on the photographs.
+        tile_results: variant -> that on the tiles of the split; empty where the training saw whole images.
+        judging: how the photographs were judged.
+    """
+
+    truths: list[Example]
+    predictions: dict[str, list[Any]]
+    answers: dict[str, list[Answer]]
+    results: dict[str, Any]
+    tile_results: dict[str, Any]
+    judging: Judging
+
+
 def decoding_of(config: EvaluateConfig) -> Decoding:
     """How the stage's settings make detections of outputs."""
     return Decoding(config.score_floor, config.nms_iou, config.max_detections)
 
 
-def predict_split(
-    config: EvaluateConfig, card: Card, dataset: Dataset, variants: Mapping[str, Path], progress: Progress
-) -> tuple[list[Example], dict[str, list[Any]]]:
-    """Run every image through every variant, one thread each.
+def viewing_of(config: EvaluateConfig) -> Viewing:
+    """How the stage's settings look at photographs."""
+    return Viewing(config.view, config.tile, config.overlap, tuple(config.scales))
 
-    Returns:
-        The examples without their images, and variant -> the task's predictions in the same order.
+
+def measure_accuracy(
+    config: EvaluateConfig, card: Card, dataset: Dataset, variants: Mapping[str, Path], progress: Progress
+) -> Measured:
+    """Show every photograph to every variant, one thread each; tiles too, where the network was trained on such.
+
+    Raises:
+        MiradaError: the split has nothing to find, or the data set holds no photographs.
     """
-    models = {name: Model(path, card) for name, path in variants.items()}
-    bar = progress.add_task("images", total=dataset.splits[config.split]["images"])
-    examples = dataset.examples(config.split)
-    truths, predictions = predict_examples(models, examples, decoding_of(config), lambda: progress.advance(bar))
+    task, threads = get_task(card.task), 1
+    engines = {
+        name: Engine(path, card, viewing_of(config), decoding_of(config), threads) for name, path in variants.items()
+    }
+    bar = progress.add_task("photographs", total=dataset.photographs.get(config.split, {}).get("images", 0))
+    truths, predictions, answers = predict_photographs(
+        engines, dataset.whole_photographs(config.split), lambda: progress.advance(bar)
+    )
     if all(truth.ignore.all() for truth in truths):
         raise MiradaError(
             f"The split {config.split} of {config.data_dir} has no box to find: there is nothing to measure."
         )
-    return truths, predictions
+    sizes = [(answer.width, answer.height) for answer in answers[REFERENCE]]
+    judging = judging_of(card, sizes, chain.from_iterable(predictions.values()))
+    results = {name: task.evaluate(truths, found, card.labels, judging) for name, found in predictions.items()}
+    tile_results: dict[str, Any] = {}
+    if card.tile_size:
+        bar = progress.add_task("tiles", total=dataset.splits[config.split]["images"])
+        models = {name: Model(path, card) for name, path in variants.items()}
+        within = Decoding(config.score_floor, config.nms_iou)
+        tiles, found_in = predict_examples(
+            models, dataset.examples(config.split), within, lambda: progress.advance(bar)
+        )
+        tile_results = {name: task.evaluate(tiles, found, card.labels) for name, found in found_in.items()}
+    return Measured(truths, predictions, answers, results, tile_results, judging)
 
 
 def measure_cost(
@@ -120,7 +167,13 @@ def measure_cost(
     return figures
 
 
-def accuracy_figures(config: EvaluateConfig, task: Task, results: Mapping[str, Any], name: str) -> dict[str, float]:
-    """One variant's accuracy and its drop against float32, as `metrics.json` has them."""
+def accuracy_figures(config: EvaluateConfig, task: Task, measured: Measured, name: str) -> dict[str, float]:
+    """One variant's accuracy and its drop against float32, as `metrics.json` has them; on tiles as `tile_<figure>`."""
+    results, tiles = measured.results, measured.tile_results
     drop = task.drop(results[REFERENCE], results[name], config.bootstrap_samples, config.seed)
-    return results[name].figures | dict(zip(DROP, drop, strict=True))
+    figures = results[name].figures | dict(zip(DROP, drop, strict=True))
+    if tiles:
+        keys = [column.key for column in task.main_columns]
+        figures |= {f"tile_{key}": tiles[name].figures[key] for key in keys}
+    totals = [answer.timings_ms["total"] for answer in measured.answers[name]]
+    return figures | {"photograph_ms": float(np.median(totals))}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mirada.config import EvaluateConfig
-from mirada.data.images import decode
-from mirada.data.records import Dataset, Example
+from mirada.data.images import open_image
+from mirada.data.records import Dataset
+from mirada.evaluation.measuring import Measured, viewing_of
 from mirada.inference.card import Card
+from mirada.inference.tiling import Tile, plan_tiles
 from mirada.inference.variants import REFERENCE
 from mirada.tasks import get_task
 
-_PANEL = 400  # side of a drawn image in pixels
+_PANEL, _PHOTOGRAPH = 400, 1400  # longer side of a drawn image in pixels
 
 
 def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
@@ -32,11 +34,12 @@ def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
 
 @dataclass
 class Picture:
-    """One image of the report: its name, a sentence about it and its panels, title -> drawing."""
+    """One image of the report: its name, a sentence about it, its panels, title -> drawing, and whether to zoom in."""
 
     name: str
     caption: str
     panels: dict[str, Image.Image]
+    large: bool = False
 
 
 def choose_pictures(qualities: Sequence[tuple[float, float] | None], count: int) -> dict[str, list[int]]:
@@ -56,29 +59,66 @@ def choose_pictures(qualities: Sequence[tuple[float, float] | None], count: int)
     return {"best": best, "median": rest[start : start + count], "worst": worst}
 
 
-def draw_pictures(
-    config: EvaluateConfig,
-    card: Card,
-    dataset: Dataset,
-    truths: Sequence[Example],
-    predictions: Mapping[str, Sequence[Any]],
-    reference: Any,
-) -> dict[str, list[Picture]]:
-    """Truth and each variant's prediction, for the images that `choose_pictures` chose by float32's predictions."""
-    task, labels = get_task(card.task), card.labels
+def draw_pictures(config: EvaluateConfig, card: Card, dataset: Dataset, measured: Measured) -> dict[str, list[Picture]]:
+    """Truth and predictions on the photographs that `choose_pictures` chose by float32's predictions.
+
+    On photographs that were looked at in tiles only float32 and the variant to show are drawn, large enough to zoom in, and
+    how the tiles lie.
+    """
+    task, labels, truths = get_task(card.task), card.labels, measured.truths
+    reference, predictions = measured.results[REFERENCE], measured.predictions
     qualities = [task.quality(*pair, reference) for pair in zip(truths, predictions[REFERENCE], strict=True)]
     chosen = choose_pictures(qualities, config.pictures)
     wanted = {i for group in chosen.values() for i in group}
-    examples = enumerate(dataset.examples(config.split))
-    images = {i: decode(example.image, card.channels) for i, example in examples if i in wanted}
+    photographs = enumerate(dataset.whole_photographs(config.split))
+    images = {i: _pixels(photograph.image, card) for i, photograph in photographs if i in wanted}
+    figures = {name: result.figures for name, result in measured.results.items()}
     pictures: dict[str, list[Picture]] = {}
     for group, indices in chosen.items():
         pictures[group] = []
         for i in indices:
-            found = {name: row[i] for name, row in predictions.items()}
-            panels = {"truth": task.draw_truth(images[i], truths[i], labels, _PANEL)}
+            tiled = measured.answers[REFERENCE][i].tiles > 0
+            side = _PHOTOGRAPH if tiled else _PANEL
+            shown = {REFERENCE, _smaller(figures, task.main_metric)} if tiled else set(predictions)
+            found = {name: row[i] for name, row in predictions.items() if name in shown}
+            panels = {"truth": task.draw_truth(images[i], truths[i], labels, side)}
             for name, prediction in found.items():
-                panels[name] = task.draw_prediction(images[i], truths[i], prediction, labels, _PANEL, reference)
+                panels[name] = task.draw_prediction(images[i], truths[i], prediction, labels, side, reference)
+            if tiled:
+                panels["tiles"] = draw_tiles(
+                    images[i], plan_tiles(card, viewing_of(config), *images[i].shape[1::-1]), side
+                )
             caption = task.caption(truths[i], found, labels, reference)
-            pictures[group].append(Picture(truths[i].image_id, caption, panels))
+            pictures[group].append(Picture(truths[i].image_id, caption, panels, tiled))
     return pictures
+
+
+def _smaller(figures: Mapping[str, Mapping[str, float]], metric: str) -> str:
+    """The variant that is shown beside float32: what the ladder chose, else the better of int8 and qat."""
+    names = [name for name in ("best", "int8", "qat") if name in figures] or list(figures)
+    return names[0] if names[0] == "best" else max(names, key=lambda name: figures[name][metric])
+
+
+def _pixels(content: bytes, card: Card) -> np.ndarray:
+    image = open_image(content, True, channels=card.channels)
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def draw_tiles(image: np.ndarray, tiles: Sequence[Tile], side: int) -> Image.Image:
+    """How the tiles lie on a photograph: their borders, and one of them whole.
+
+    Args:
+        image: (H, W, 3) or (H, W, 1) uint8.
+        tiles: of `plan_tiles`.
+        side: of the picture's longer side in pixels.
+    """
+    scale = side / max(image.shape[:2])
+    size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+    pixels = image[..., 0] if image.shape[2] == 1 else image
+    canvas = Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(canvas)
+    for number, tile in enumerate(tiles):
+        region, whole = tile.region, number == len(tiles) // 2
+        corners = [round(value * scale) for value in (region.x1, region.y1, region.x2 - 1, region.y2 - 1)]
+        draw.rectangle(corners, outline=(255, 176, 0) if whole else (255, 255, 255), width=4 if whole else 1)
+    return canvas

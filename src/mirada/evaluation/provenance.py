@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mirada.config import EvaluateConfig
 from mirada.data.records import Dataset
+from mirada.evaluation.measuring import Measured
 from mirada.evaluation.training_record import TrainingRecord
 from mirada.inference.card import Card
 from mirada.project import git_state
@@ -17,20 +18,45 @@ from mirada.tasks.base import Evaluation
 from mirada.workers.cores import available_threads
 
 
-def describe_protocol(config: EvaluateConfig, loads: int, task: Evaluation) -> list[tuple[str, str]]:
+def describe_protocol(
+    config: EvaluateConfig, loads: int, task: Evaluation, measured: Measured
+) -> list[tuple[str, str]]:
     """How the figures came about, for the page."""
     threads = available_threads()
     return [
         ("Models", "each .tflite file run by LiteRT with XNNPACK, one image at a time; not the Keras model"),
         *task.protocol(config),
-        ("Drop", f"paired bootstrap over images, {config.bootstrap_samples} resamplings, 95 % percentile interval, seed "
-         f"{config.seed}"),
+        ("View", describe_view(measured)),
+        ("Drop", f"paired bootstrap over {resampled(measured)}, {config.bootstrap_samples} resamplings, 95 % percentile "
+         f"interval, seed {config.seed}"),
         ("Latency", f"inference alone, without decoding the image or its boxes; {config.latency_runs} runs after "
          f"{config.latency_warmup} warm-up runs; the variants take turns of 10; one thread, and all {threads}"),
         ("Memory", "peak resident memory of a fresh process that loads the model and runs it at one thread, with "
          "Python, NumPy and LiteRT"),
         ("Load", f"reading the file and preparing it for inference, median of {loads}; the file is in the disk cache"),
     ]  # fmt: skip
+
+
+def resampled(measured: Measured) -> str:
+    """What is resampled for an interval, in words."""
+    blocks, photographs = measured.judging.blocks, len(measured.truths)
+    if blocks is None:
+        return f"the {photographs} photographs"
+    return (
+        f"blocks of {blocks.side} × {blocks.side} pixels of the {photographs} photographs, which are too few themselves"
+    )
+
+
+def describe_view(measured: Measured) -> str:
+    """How the photographs were looked at, in a sentence."""
+    answers = next(iter(measured.answers.values()))
+    tiles = [answer.tiles for answer in answers]
+    if not any(tiles):
+        return f"{len(answers)} photographs, each as a whole, scaled into the network's input"
+    return (
+        f"{len(answers)} photographs, as they are, in {sum(tiles)} overlapping tiles; what several tiles found was put "
+        "together. Figures called tile are of single tiles that do not overlap"
+    )
 
 
 def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from mirada.config import TASKS
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card, save_card
+from mirada.inference.prediction import Detections
 from mirada.project import PACKAGE
 from mirada.tables import number_text
 from mirada.tasks import get_task
@@ -29,6 +30,7 @@ from mirada.tasks import get_task
 if TYPE_CHECKING:
     from mirada.config import EvaluateConfig
     from mirada.data.records import Dataset
+    from mirada.tasks.base import Judging
 
 REQUIREMENTS = ("ai-edge-litert", "google-crc32c", "numpy", "pandas", "pillow", "protobuf")
 Drop = tuple[float, float, float]  # of the main metric, from the champion to the candidate, and its 95 % interval
@@ -76,31 +78,33 @@ def decide(metric: str, champion: str | None, drop: Drop | None, obstacle: str |
     return Decision(False, f"{champion} stays champion: the new one is not clearly better ({interval}).")
 
 
-def compare_on_same_images(config: EvaluateConfig, dataset: Dataset, result: Any) -> Callable[[Card, Path], Drop]:
+def compare_on_same_images(
+    config: EvaluateConfig, dataset: Dataset, result: Any, judging: Judging
+) -> Callable[[Card, Path], Drop]:
     """A function that measures the champion on the split just evaluated.
 
     Args:
         config: of the evaluation: the split, the decoding and the resampling.
         dataset: evaluated on.
         result: the candidate's, as its task's `evaluate` gave it.
+        judging: how it was judged.
 
     Returns:
         (the champion's card, its `.tflite`) -> the main metric's drop from the champion to the candidate. It raises
-        MiradaError where the champion takes other images than these.
+        MiradaError where the champion is for another task or other labels.
     """
-    from mirada.evaluation.measuring import decoding_of
-    from mirada.inference.litert import Model, predict_examples
+    from mirada.evaluation.measuring import decoding_of, viewing_of
+    from mirada.inference.engine import Engine, predict_photographs
 
     def drop(card: Card, path: Path) -> Drop:
-        wanted = {"task": dataset.task, "labels": dataset.classes, "input_size": dataset.input_size}
-        wanted |= {"channels": dataset.channels, "fit": dataset.fit, "enhance": dataset.enhance}
-        for key, value in wanted.items():
+        for key, value in {"task": dataset.task, "labels": dataset.classes}.items():
             if getattr(card, key) != value:
-                raise MiradaError(f"it was made for {key}={getattr(card, key)}, these images have {key}={value}")
+                raise MiradaError(f"it was made for {key}={getattr(card, key)}, these photographs have {key}={value}")
         task = get_task(card.task)
-        examples = dataset.examples(config.split)
-        truths, found = predict_examples({"champion": Model(path, card)}, examples, decoding_of(config))
-        champion = task.evaluate(truths, found["champion"], card.labels, config.max_detections)
+        engine = Engine(path, card, viewing_of(config), decoding_of(config))
+        truths, found, _ = predict_photographs({"champion": engine}, dataset.whole_photographs(config.split))
+        most = max([judging.max_detections, *(len(one) for one in found["champion"] if isinstance(one, Detections))])
+        champion = task.evaluate(truths, found["champion"], card.labels, replace(judging, max_detections=most))
         return task.drop(champion, result, config.bootstrap_samples, config.seed)
 
     return drop

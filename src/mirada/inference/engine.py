@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -27,11 +27,12 @@ from mirada.data.images import (
     open_image,
     to_mode,
 )
+from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
 from mirada.inference.merging import suppress_wide
-from mirada.inference.prediction import STANDARD, Decoding, Detections, Localization, Prediction, decode_outputs
+from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, decode_outputs
 from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, plan_tiles, seen_better
 from mirada.inference.variants import choose_variant, load_variants
 
@@ -40,7 +41,9 @@ Photograph = Path | str | bytes | Image.Image | np.ndarray
 
 Job = tuple[Tile, np.ndarray, Placement]
 CANDIDATES = 300  # best cells of a tile that reach suppression; a whole photograph keeps more
+EVERYTHING = Decoding(max_detections=None)
 TILE_DETECTIONS = 100  # of one tile that reach merging
+WHOLE_DETECTIONS = 100  # of a photograph that is looked at as a whole, where nobody says how many
 
 
 @dataclass
@@ -75,9 +78,12 @@ class Engine:
         path: the variant's file.
         card: of the model.
         viewing: whole or in tiles.
-        decoding: what is kept of the detections. `max_detections` counts for a whole view; None: 100 of each tile.
+        decoding: what is kept of the detections; without `max_detections` 100 in a whole view, all that tiles find.
         threads: for a whole photograph threads of one inference, for tiles inferences at a time.
         gate: entered around each inference: a lock or semaphore that several engines share.
+
+    Attributes:
+        model: the variant, for inputs of the network.
 
     Raises:
         MiradaError: the file is absent or damaged, or does not fit the card.
@@ -88,13 +94,13 @@ class Engine:
         path: str | Path,
         card: Card,
         viewing: Viewing = AS_TRAINED,
-        decoding: Decoding = STANDARD,
+        decoding: Decoding = EVERYTHING,
         threads: int = 1,
         gate: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.path, self.card, self.viewing, self.decoding, self.threads = Path(path), card, viewing, decoding, threads
         self._gate = gate or nullcontext()
-        self._whole = Model(path, card, threads)
+        self.model = Model(path, card, threads)
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
         self._opened = 0
 
@@ -131,10 +137,11 @@ class Engine:
                 full_size=size,
             )  # fmt: skip
         decoded = time.perf_counter()
-        outputs, seconds = self._infer(self._whole, pixels)
+        outputs, seconds = self._infer(self.model, pixels)
         ran = time.perf_counter()
         found = decode_outputs(outputs, card, replace(decoding, max_detections=None))
-        found, left_out = _cut(in_photograph(found, placement, size), decoding.max_detections)
+        most = WHOLE_DETECTIONS if decoding.max_detections is None else decoding.max_detections
+        found, left_out = _cut(in_photograph(found, placement, size), most)
         merged = time.perf_counter()
         timings = {"decode": decoded - started, "prepare": 0.0, "inference": seconds, "merge": merged - ran}
         return Answer(found, *size, "whole", 0, left_out, timings, placement)
@@ -202,7 +209,7 @@ class Engine:
         """Work through the jobs with as many models as there are threads; what waits is bounded."""
         if self.threads == 1:
             for job in jobs:
-                take(look(self._whole, job))
+                take(look(self.model, job))
             return
         while self._opened < self.threads:
             self._models.put(Model(self.path, self.card))
@@ -230,7 +237,7 @@ def open_engine(
     variant: str | None = None,
     *,
     viewing: Viewing = AS_TRAINED,
-    decoding: Decoding = STANDARD,
+    decoding: Decoding = EVERYTHING,
     threads: int = 1,
 ) -> Engine:
     """A variant of a model, from the folder that quantize wrote.
@@ -252,6 +259,30 @@ def open_engine(
     return Engine(variants[name], card, viewing, decoding, threads)
 
 
+def predict_photographs(
+    engines: Mapping[str, Engine], photographs: Iterable[Example], advance: Callable[[], object] = lambda: None
+) -> tuple[list[Example], dict[str, list[Any]], dict[str, list[Answer]]]:
+    """Show stored photographs to several engines, each to all before the next.
+
+    Args:
+        engines: name -> engine; at least one.
+        photographs: as `Dataset.whole_photographs` gives them.
+        advance: called after each photograph.
+
+    Returns:
+        The photographs without their pixels, name -> predictions in the same order, and name -> whole answers.
+    """
+    truths: list[Example] = []
+    answers: dict[str, list[Answer]] = {name: [] for name in engines}
+    for photograph in photographs:
+        for name, engine in engines.items():
+            answers[name].append(engine.predict(photograph.image))
+        truths.append(replace(photograph, image=b""))
+        advance()
+    predictions = {name: [answer.prediction for answer in row] for name, row in answers.items()}
+    return truths, predictions, answers
+
+
 def in_photograph(found: Prediction, placement: Placement, size: tuple[int, int]) -> Prediction:
     """A prediction in pixels of the network's input as one in pixels of the photograph, boxes cut to it."""
     limits = np.array([*size, *size], np.float32)
@@ -260,7 +291,7 @@ def in_photograph(found: Prediction, placement: Placement, size: tuple[int, int]
         return Detections(boxes, found.scores, found.labels)
     if isinstance(found, Localization):
         box = boxes_from_input(found.box_xyxy[None], placement)[0]
-        return replace(found, box_xyxy=np.clip(box, 0, limits))
+        return replace(found, box_xyxy=np.clip(box, 0, limits), scale=placement[:2])
     return found
 
 

@@ -105,12 +105,14 @@ class Localization(Classification):
     """What a model takes an image's one object for, and where it is.
 
     Attributes:
-        box_xyxy: (4,) float32, corners in pixels of the network's input.
-        input_size: side of that input.
+        box_xyxy: (4,) float32, corners in pixels of the network's input, or of the photograph where `engine` gives it.
+        input_size: side of the input.
+        scale: pixels of the input to a pixel of `box_xyxy`, across and down.
     """
 
     box_xyxy: np.ndarray
     input_size: int
+    scale: tuple[float, float] = (1.0, 1.0)
 
 
 Prediction = Detections | Classification | Localization

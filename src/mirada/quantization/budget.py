@@ -15,8 +15,10 @@ from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
-from mirada.inference.litert import Model, measure_latencies, predict_examples
+from mirada.inference.engine import Engine, predict_photographs
+from mirada.inference.litert import Model, measure_latencies
 from mirada.tasks import get_task
+from mirada.tasks.judging import judging_of
 
 _RESAMPLINGS = 300
 _RUNS, _WARMUP = 30, 5  # inferences that a latency is the median of, after untimed ones
@@ -108,7 +110,7 @@ class Ladder:
 
 
 class Validation:
-    """Measures `.tflite` files on the val split with LiteRT.
+    """Measures `.tflite` files on the photographs of the val split, looked at as they are used.
 
     Args:
         card: the model's card.
@@ -125,35 +127,41 @@ class Validation:
         require_val(dataset)
         self.card, self.dataset, self.folder, self.seed = card, dataset, folder, seed
         self.task = get_task(card.task)
-        self.truths: list[Example] = list(dataset.examples("val"))
-        self._float32 = Model(reference, card)
+        self.photographs: list[Example] = list(dataset.whole_photographs("val"))
+        self._image = decode(next(dataset.examples("val")).image, dataset.channels)
+        self._float32 = Engine(reference, card)
         self._reference = self._evaluate(self._float32)
         self.reference = float(self._reference.figures[self.task.main_metric])
 
-    def _evaluate(self, model: Model) -> Any:
-        truths, predictions = predict_examples({"this": model}, self.truths)
-        return self.task.evaluate(truths, predictions["this"], self.card.labels)
+    def _evaluate(self, engine: Engine) -> Any:
+        truths, predictions, answers = predict_photographs({"this": engine}, self.photographs)
+        sizes = [(answer.width, answer.height) for answer in answers["this"]]
+        judging = judging_of(self.card, sizes, predictions["this"])
+        return self.task.evaluate(truths, predictions["this"], self.card.labels, judging)
 
-    def load(self, content: bytes) -> Model:
-        """A candidate, ready to run."""
+    def open(self, content: bytes) -> Engine:
+        """A candidate, ready for photographs."""
         path = self.folder / "candidate.part"
         path.write_bytes(content)
         try:
-            return Model(path, self.card)
+            return Engine(path, self.card)
         finally:
             path.unlink()
 
+    def load(self, content: bytes) -> Model:
+        """A candidate, ready for inputs of the network."""
+        return self.open(content).model
+
     def drop(self, content: bytes) -> float:
         """How far a candidate's main metric lies below float32's."""
-        return self.reference - float(self._evaluate(self.load(content)).figures[self.task.main_metric])
+        return self.reference - float(self._evaluate(self.open(content)).figures[self.task.main_metric])
 
     def measure(self, candidate: Candidate) -> Rung:
         """All that a candidate costs; its minutes are those before it was asked for and of measuring it."""
         started = time.perf_counter()
-        model = self.load(candidate.content)
-        result = self._evaluate(model)
-        image = decode(self.truths[0].image, self.dataset.channels)
-        times = measure_latencies({"float32": self._float32, "this": model}, image, _RUNS, _WARMUP)
+        engine = self.open(candidate.content)
+        result = self._evaluate(engine)
+        times = measure_latencies({"float32": self._float32.model, "this": engine.model}, self._image, _RUNS, _WARMUP)
         latency, base = (float(np.median(times[name])) for name in ("this", "float32"))
         drop, low, high = self.task.drop(self._reference, result, _RESAMPLINGS, self.seed)
         return Rung(

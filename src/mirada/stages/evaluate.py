@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE
@@ -19,7 +18,16 @@ from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
 from mirada.evaluation.limits import Breach, check_limits
-from mirada.evaluation.measuring import COSTS, DROP, LOADS, accuracy_figures, check_fit, measure_cost, predict_split
+from mirada.evaluation.measuring import (
+    COSTS,
+    DROP,
+    LOADS,
+    Measured,
+    accuracy_figures,
+    check_fit,
+    measure_accuracy,
+    measure_cost,
+)
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -58,12 +66,10 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     for note in notes:
         print(f"note: {note}", flush=True)
     with stage_progress() as progress:
-        truths, predictions = predict_split(config, card, dataset, variants, progress)
+        measured = measure_accuracy(config, card, dataset, variants, progress)
         figures = measure_cost(config, card, dataset, variants, progress)
-    results = {
-        name: task.evaluate(truths, found, card.labels, config.max_detections) for name, found in predictions.items()
-    }
-    figures = {name: accuracy_figures(config, task, results, name) | figures[name] for name in variants}
+    results, truths = measured.results, measured.truths
+    figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
     training = read_training(Path(config.model_dir))
     report = Report(
         task=task,
@@ -76,11 +82,11 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         results=results,
         bootstrap_samples=config.bootstrap_samples,
         notes=notes,
-        pictures=draw_pictures(config, card, dataset, truths, predictions, results[REFERENCE]),
+        pictures=draw_pictures(config, card, dataset, measured),
         training=training,
         quantization=read_quantization(Path(config.variants_dir)),
         published=config.published,
-        protocol=describe_protocol(config, LOADS, task),
+        protocol=describe_protocol(config, LOADS, task, measured),
         provenance=describe_provenance(card, dataset, training),
     )
     output_dir = Path(config.output_dir)
@@ -89,7 +95,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
         mlflow_run.set_tags(provenance_tags(dataset))
-        breaches = _judge(config, card, dataset, variants, results, figures)
+        breaches = _judge(config, card, dataset, variants, measured, figures)
     if breaches:
         raise MiradaError(" ".join(breach.sentence for breach in breaches))
     return figures
@@ -120,15 +126,15 @@ def _judge(
     card: Card,
     dataset: Dataset,
     variants: Mapping[str, Path],
-    results: Mapping[str, Any],
+    measured: Measured,
     figures: Mapping[str, Mapping[str, float]],
 ) -> list[Breach]:
     """Hold one variant against the limits, and register it where it keeps them and a name is given."""
     name = config.judged or variant_to_show(figures, get_task(card.task).main_metric) or REFERENCE
     breaches = check_limits(figures[name], config.limits, name)
     if config.register and not breaches:
-        example = next(dataset.examples(config.split)).image
-        compare = compare_on_same_images(config, dataset, results[name])
+        example = next(dataset.whole_photographs(config.split)).image
+        compare = compare_on_same_images(config, dataset, measured.results[name], measured.judging)
         done = register_model(card, variants[name], name, figures[name], compare, name=config.register, example=example)
         print(done.sentence, flush=True)
     return breaches

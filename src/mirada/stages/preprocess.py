@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections import Counter
@@ -18,10 +17,20 @@ from rich.progress import Progress, TaskID
 from mirada import tracking
 from mirada.config import TASKS, PreprocessConfig
 from mirada.data import records
-from mirada.data.annotations import RawImage, Rejected
+from mirada.data.annotations import RawImage, Rejected, write_rejected
 from mirada.data.formats import FORMATS
-from mirada.data.inputs import Record, Settings, Unit, count_boxes, describe_making, make_record, plan, read_image
+from mirada.data.inputs import (
+    Record,
+    Unit,
+    count_boxes,
+    describe_making,
+    make_record,
+    plan,
+    read_image,
+    settings_of,
+)
 from mirada.data.objects import merge_copies, single_out
+from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
 from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
@@ -167,7 +176,9 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
             if split == "train":  # shards hold a mixture: tiles of one photograph don't follow each other
                 places = sorted(places, key=lambda place: order_key(config.data.split.seed, place[0]))
             stored[split]["shards"] = write_shards(spool, split, places, folder, config.shard_images)
-    _write_rejected(work.rejected, folder / "rejected.csv")
+    with Spool(folder / "spool") as spool:
+        photographs = _keep_photographs(work, plan_photographs(images, splits, config.data), classes, spool, folder)
+    write_rejected(work.rejected, folder / "rejected.csv")
     dataset = records.Dataset(
         folder=folder,
         name=config.data.name,
@@ -180,6 +191,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
         about=describe_making(config, raw_dir, repaired, len(work.rejected)),
         enhance=config.enhance,
+        photographs=photographs,
     )
     records.save_dataset(dataset)
     return dataset
@@ -268,19 +280,7 @@ def _split(work: _Work, images: list[RawImage], digests: dict[str, str]) -> tupl
 
 def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spool) -> dict[str, dict[str, Any]]:
     """Make every record in the workers and spool it; returns the counts of each split."""
-    config = work.config
-    settings = Settings(
-        task=config.data.task,
-        classes=tuple(classes),
-        input_size=config.input_size,
-        fit=config.fit,
-        channels=config.channels,
-        enhance=config.enhance,
-        encoding=config.encoding,
-        quality=config.quality,
-        tile_size=config.data.tile.size,
-        min_visible=config.data.tile.min_visible,
-    )
+    settings = settings_of(work.config, classes)
     stored: dict[str, dict[str, Any]] = {
         split: {"images": 0, "boxes": 0, "ignored": 0, "per_class": dict.fromkeys(classes, 0)}
         for split in records.SPLITS
@@ -294,19 +294,30 @@ def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spo
     return stored
 
 
+def _keep_photographs(
+    work: _Work, units: list[Unit], classes: list[str], spool: Spool, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Store the photographs of val and test beside the network's inputs; returns what `dataset.json` says of them."""
+    function = partial(make_photograph, settings=settings_of(work.config, classes))
+    for made in work.map(function, units, "keeping photographs", _unit_name):
+        if isinstance(made, Rejected):
+            work.rejected.add(made)
+        else:
+            spool.add(made.split, made.image_id, made.framed)
+    kept = {}
+    for split in JUDGED:
+        places = spool.places.get(split, [])
+        shards = write_shards(spool, f"photographs-{split}", places, folder, work.config.shard_images)
+        kept[split] = {"images": len(places), "shards": shards}
+    return kept
+
+
 def _count(made: Record, counts: dict[str, Any]) -> None:
     counts["images"] += 1
     counts["ignored"] += made.ignored
     for label, number in made.per_class.items():
         counts["boxes"] += number
         counts["per_class"][label] += number
-
-
-def _write_rejected(rejected: set[Rejected], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "reason", "advice"))
-        writer.writerows(sorted((item.file, item.reason, item.advice) for item in rejected))
 
 
 def _timing(dataset: records.Dataset, meter: UsageMeter, workers: int) -> dict[str, Any]:

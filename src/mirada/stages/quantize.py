@@ -170,7 +170,7 @@ def _climb(
     config, float32 = made.config, output_dir / "float32.tflite"
     assert config.max_drop is not None
     judge = Validation(made.card, made.dataset, output_dir, float32, config.seed)
-    ladder = Ladder(judge.task.main_metric, config.max_drop, len(judge.truths), judge.reference)
+    ladder = Ladder(judge.task.main_metric, config.max_drop, len(judge.photographs), judge.reference)
     seconds = {entry["name"]: entry["conversion_s"] + entry.get("tuning", {}).get("seconds", 0) for entry in variants}
     candidates = Candidates(made, contents, seconds, float32, judge, ladder)
     best = climb(ladder, iter(candidates), judge.measure, _report_rung)

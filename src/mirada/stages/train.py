@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada import tracking
-from mirada.config import BACKBONES, TrainConfig
+from mirada.config import BACKBONES, TASKS, TrainConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
@@ -191,6 +191,9 @@ def _card(config: TrainConfig, dataset: Dataset) -> Card:
         channels=dataset.channels,
         fit=dataset.fit,
         enhance=dataset.enhance,
+        tile_size=dataset.tile[0],
+        tile_overlap=dataset.tile[1],
+        object_sizes=dataset.object_sizes() if TASKS[dataset.task] != "label" else [],
         input_scale=scale,
         input_offset=offset,
         strides=learning.strides(config.model),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,22 @@ if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval
 
 RECALLS = np.linspace(0.0, 1.0, 101)
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""COCO's bounds of an object's area, in square pixels of what is judged."""
 _CHUNK = 32  # bootstrap samples computed at a time
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Squares that images fall into, so that a few large images can be resampled.
+
+    Attributes:
+        side: of a square in pixels.
+        sizes: width and height of each image in pixels.
+    """
+
+    side: int
+    sizes: tuple[tuple[int, int], ...]
 
 
 @dataclass
@@ -33,10 +48,10 @@ class Matches:
 
     Attributes:
         scores: (D,) score.
-        images: (D,) index of the image.
+        images: (D,) index of the image, or of the block of an image, that is resampled as one.
         correct: (D,) bool; a detection that is neither correct nor ignored is wrong.
         ignored: (D,) bool, lies on an ignore box.
-        truths: (images,) number of boxes to be found.
+        truths: (images or blocks,) number of boxes to be found.
     """
 
     scores: np.ndarray
@@ -68,6 +83,9 @@ class DetectionMetrics:
         curves: label -> (101,) precision at the recalls `RECALLS`, IoU 0.5; only classes that the truth has.
         confusion: (classes + 1, classes + 1) counts at `threshold`, actual by predicted; the last is the background.
         matches: one entry a class, for `bootstrap_drop`.
+        by_size: 'ap_small', 'ap_medium', 'ap_large' and 'ar', average precisions by the objects' size and the average
+            recall, both over IoU 0.5 to 0.95, as far as the truth has such objects; empty where they were not asked for.
+        units: what is resampled: images, or blocks of them.
     """
 
     map50: float
@@ -81,15 +99,23 @@ class DetectionMetrics:
     curves: dict[str, np.ndarray]
     confusion: np.ndarray
     matches: list[Matches]
+    by_size: dict[str, float] = field(default_factory=dict)
+    units: int = 0
 
     @property
     def figures(self) -> dict[str, float]:
         """The figures of `metrics.json`."""
-        return {key: getattr(self, key) for key in ("map50", "map50_95", "precision", "recall", "f1")}
+        return {key: getattr(self, key) for key in ("map50", "map50_95", "precision", "recall", "f1")} | self.by_size
 
 
 def evaluate_detections(
-    truths: Sequence[Example], predictions: Sequence[Detections], labels: Sequence[str], *, max_detections: int = 100
+    truths: Sequence[Example],
+    predictions: Sequence[Detections],
+    labels: Sequence[str],
+    *,
+    max_detections: int = 100,
+    by_size: bool = False,
+    blocks: Blocks | None = None,
 ) -> DetectionMetrics:
     """Compare detections with the truth.
 
@@ -98,15 +124,18 @@ def evaluate_detections(
         predictions: what a model found in each, in the same order and the same pixels.
         labels: class names.
         max_detections: detections counted an image and class, best first.
+        by_size: also measure small, medium and large objects, and average recall.
+        blocks: what images fall into where they are resampled; None: they are whole.
 
     Raises:
         ValueError: the two are not of equal length.
     """
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} images but {len(predictions)} predictions")
-    evaluation = _run_coco(truths, predictions, len(labels), max_detections)
+    evaluation = _run_coco(truths, predictions, len(labels), max_detections, by_size)
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (IoU thresholds, recalls, classes)
-    matches = _collect_matches(evaluation, len(labels), len(truths))
+    units = _units(truths, predictions, blocks)
+    matches = _collect_matches(evaluation, len(labels), len(truths), units)
     per_class, curves = {}, {}
     for k, label in enumerate(labels):
         count = int(matches[k].truths.sum())
@@ -129,7 +158,43 @@ def evaluate_detections(
         curves=curves,
         confusion=confusion_matrix(truths, predictions, len(labels), best[3]),
         matches=matches,
+        by_size=_by_size(evaluation) if by_size else {},
+        units=units[2],
     )
+
+
+def _by_size(evaluation: COCOeval) -> dict[str, float]:
+    """Of the classes that the truth has; a size that no object has is left out."""
+    precision, recall = evaluation.eval["precision"][:, :, :, :, 0], evaluation.eval["recall"][:, :, :, 0]
+    found = {}
+    for place, name in enumerate(SIZES, start=1):
+        known = precision[:, :, :, place][precision[:, :, :, place] > -1]
+        if known.size:
+            found[f"ap_{name}"] = float(known.mean())
+    known = recall[:, :, 0][recall[:, :, 0] > -1]
+    return found | ({"ar": float(known.mean())} if known.size else {})
+
+
+def _units(
+    truths: Sequence[Example], predictions: Sequence[Detections], blocks: Blocks | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """What each true box and each detection is resampled with, in the order of `_run_coco`; and how many there are."""
+    boxes = ([truth.boxes_xyxy for truth in truths], [found.boxes_xyxy for found in predictions])
+    if blocks is None:
+        rows = [np.concatenate([np.full(len(b), i) for i, b in enumerate(side)]).astype(np.int64) for side in boxes]
+        return rows[0], rows[1], len(truths)
+    columns = [max(1, -(-width // blocks.side)) for width, _ in blocks.sizes]
+    lines = [max(1, -(-height // blocks.side)) for _, height in blocks.sizes]
+    starts = np.cumsum([0, *(across * down for across, down in zip(columns, lines, strict=True))])
+
+    def place(image: int, boxes_xyxy: np.ndarray) -> np.ndarray:
+        """The block that holds a box's centre."""
+        cells = ((boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 // blocks.side).astype(np.int64)
+        cells = np.clip(cells, 0, (columns[image] - 1, lines[image] - 1))
+        return starts[image] + cells[:, 1] * columns[image] + cells[:, 0]
+
+    rows = [np.concatenate([place(i, np.asarray(b).reshape(-1, 4)) for i, b in enumerate(side)]) for side in boxes]
+    return rows[0], rows[1], int(starts[-1])
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -138,7 +203,11 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 def _run_coco(
-    truths: Sequence[Example], predictions: Sequence[Detections], classes: int, max_detections: int
+    truths: Sequence[Example],
+    predictions: Sequence[Detections],
+    classes: int,
+    max_detections: int,
+    by_size: bool = False,
 ) -> COCOeval:
     """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides."""
     from pycocotools.cocoeval import COCOeval
@@ -157,7 +226,9 @@ def _run_coco(
             _coco(truth_rows, len(truths), classes), _coco(found_rows, len(truths), classes), iouType="bbox"
         )
         evaluation.params.maxDets = [max_detections]
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        sizes = SIZES if by_size else {}
+        evaluation.params.areaRng = [[0, 1e10], *map(list, sizes.values())]
+        evaluation.params.areaRngLbl = ["all", *sizes]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
@@ -186,20 +257,26 @@ def _coco(rows: list[dict], images: int, classes: int) -> COCO:
     return coco
 
 
-def _collect_matches(evaluation: COCOeval, classes: int, images: int) -> list[Matches]:
+def _collect_matches(
+    evaluation: COCOeval, classes: int, images: int, units: tuple[np.ndarray, np.ndarray, int]
+) -> list[Matches]:
     """COCO's own matches at IoU 0.5, class by class, sorted as its accumulation sorts them."""
     collected = []
+    unit_of_truth, unit_of_found, count = units
+    ranges = len(evaluation.params.areaRng)
     for k in range(classes):
         scores, owners = [np.zeros(0)], [np.zeros(0, np.int64)]
         correct, ignored = [np.zeros(0, bool)], [np.zeros(0, bool)]
-        truths = np.zeros(images, np.int64)
-        for result in evaluation.evalImgs[k * images : (k + 1) * images]:
+        truths = np.zeros(count, np.int64)
+        for result in evaluation.evalImgs[k * ranges * images : (k * ranges + 1) * images]:
             if result is None:
                 continue
-            image = result["image_id"]
-            truths[image] = np.count_nonzero(np.asarray(result["gtIgnore"]) == 0)
+            wanted = np.asarray(result["gtIds"], np.int64)[np.asarray(result["gtIgnore"]) == 0] - 1
+            np.add.at(truths, unit_of_truth[wanted], 1)
             scores.append(np.asarray(result["dtScores"], np.float64))
-            owners.append(np.full(len(result["dtScores"]), image))
+            met = np.asarray(result["dtMatches"][0], np.int64)  # ids begin at 1
+            own = unit_of_found[np.asarray(result["dtIds"], np.int64) - 1]
+            owners.append(np.where(met > 0, unit_of_truth[met - 1], own) if len(unit_of_truth) else own)
             ignored.append(np.asarray(result["dtIgnore"][0], bool))
             correct.append((np.asarray(result["dtMatches"][0]) > 0) & ~ignored[-1])
         joined = np.concatenate(scores)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import numpy as np
 
 from mirada.tables import Column, Table
+from mirada.tasks.judging import PLAINLY, Judging
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,15 +131,15 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         truths: Sequence[Example],
         predictions: Sequence[PredictionT],
         labels: Sequence[str],
-        max_detections: int = 100,
+        judging: Judging = PLAINLY,
     ) -> ResultT:
         """Measure predictions against the truth, in the same order; the result's `figures` are those of `metrics.json`.
 
         Args:
             truths: the images, without their pixels.
-            predictions: what `prediction.decode_outputs` made of each.
+            predictions: what the model says of each, in the same pixels as the truth.
             labels: class names.
-            max_detections: detections an image that count, the best first; of a detection alone.
+            judging: of detections.
 
         Raises:
             ValueError: the two are not of equal length.

@@ -12,6 +12,7 @@ from mirada.inference.prediction import Classification
 from mirada.tables import Column
 from mirada.tasks.accuracy import FALSE_POSITIVE_RATES, ClassificationMetrics
 from mirada.tasks.base import Curves, Legend
+from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.one_label import OneLabel, evaluate_classes
 from mirada.tasks.pictures import draw_label
 
@@ -41,7 +42,7 @@ class Classifying(OneLabel[Classification, ClassificationMetrics]):
         truths: Sequence[Example],
         predictions: Sequence[Classification],
         labels: Sequence[str],
-        max_detections: int = 100,
+        judging: Judging = PLAINLY,
     ) -> ClassificationMetrics:
         """Accuracy, what belongs to it, and the confusion of the classes."""
         return evaluate_classes(truths, predictions, labels)

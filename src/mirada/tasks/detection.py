@@ -13,6 +13,7 @@ from mirada.inference.variants import REFERENCE
 from mirada.tables import Column, Table
 from mirada.tasks.average_precision import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections
 from mirada.tasks.base import Curves, Legend, Task
+from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
 from mirada.tasks.pictures import draw_detections, draw_truth
 
@@ -29,7 +30,11 @@ class Detecting(Task[Detections, DetectionMetrics]):
     main_metric = "map50"
     learning_rate = 3e-3
     main_columns = (Column("map50", "mAP50"), Column("map50_95", "mAP50-95"))
-    more_columns = (Column("precision", "precision"), Column("recall", "recall"), Column("f1", "F1"))
+    more_columns = (
+        Column("precision", "precision"), Column("recall", "recall"), Column("f1", "F1"), Column("ar", "average recall"),
+        Column("ap_small", "AP small"), Column("ap_medium", "AP medium"), Column("ap_large", "AP large"),
+        Column("tile_map50", "tile mAP50"), Column("tile_map50_95", "tile mAP50-95"),
+    )  # fmt: skip
     counts_objects = True
     classes_caption = "Average precision, AP50 / AP50-95. A dash: no such object among these images."
     confusion_caption = (
@@ -43,10 +48,17 @@ class Detecting(Task[Detections, DetectionMetrics]):
         truths: Sequence[Example],
         predictions: Sequence[Detections],
         labels: Sequence[str],
-        max_detections: int = 100,
+        judging: Judging = PLAINLY,
     ) -> DetectionMetrics:
         """COCO's average precision and the best operating point."""
-        return evaluate_detections(truths, predictions, labels, max_detections=max_detections)
+        return evaluate_detections(
+            truths,
+            predictions,
+            labels,
+            max_detections=judging.max_detections,
+            by_size=judging.by_size,
+            blocks=judging.blocks,
+        )
 
     def drop(
         self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int

@@ -15,6 +15,7 @@ from mirada.tables import Column
 from mirada.tasks.accuracy import ClassificationMetrics, wilson_interval
 from mirada.tasks.base import Curves, Legend
 from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS
+from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.one_label import OneLabel, evaluate_classes
 from mirada.tasks.pictures import draw_location
 
@@ -80,14 +81,15 @@ class Localizing(OneLabel[Localization, LocalizationMetrics]):
         truths: Sequence[Example],
         predictions: Sequence[Localization],
         labels: Sequence[str],
-        max_detections: int = 100,
+        judging: Judging = PLAINLY,
     ) -> LocalizationMetrics:
         """What is measured of the labels, and the boxes."""
         classes = evaluate_classes(truths, predictions, labels)
         true_boxes = np.array([truth.boxes_xyxy[0] for truth in truths], np.float64)
         boxes = np.array([found.box_xyxy for found in predictions], np.float64)
         ious = pair_ious(boxes, true_boxes)
-        scale = STUDY_SIDE / np.array([found.input_size for found in predictions], np.float64)[:, None]
+        across, down = (np.array([found.scale[axis] / found.input_size for found in predictions]) for axis in (0, 1))
+        scale = STUDY_SIDE * np.stack([across, down, across, down], axis=1)
         return LocalizationMetrics(
             **(vars(classes) | {"correct": classes.correct & (ious >= MATCH_IOU)}),
             ious=ious,

@@ -35,10 +35,10 @@ def draw_truth(image: np.ndarray, truth: Example, labels: Sequence[str], side: i
     """The true boxes in their class's colour, ignored ones dashed and grey, on the image scaled to `side` pixels.
 
     Args:
-        image: (S, S, 3) uint8, the network's input.
+        image: (H, W, 3) or (H, W, 1) uint8.
         truth: boxes in pixels of it.
         labels: class names, written beside the boxes when there are several.
-        side: width and height of the picture in pixels.
+        side: of the picture's longer side in pixels.
     """
     canvas, scale = _canvas(image, side)
     for box, label, ignore in zip(truth.boxes_xyxy * scale, truth.labels, truth.ignore, strict=True):
@@ -59,11 +59,11 @@ def draw_detections(
     that were missed are white and dashed.
 
     Args:
-        image: (S, S, 3) uint8, the network's input.
+        image: (H, W, 3) or (H, W, 1) uint8.
         truth: boxes in pixels of it.
         found: the detections to draw; cut them at a threshold first.
         labels: class names, written beside the score when there are several.
-        side: width and height of the picture in pixels.
+        side: of the picture's longer side in pixels.
     """
     canvas, scale = _canvas(image, side)
     pairs, left = match_image(truth, found)
@@ -89,16 +89,16 @@ def draw_label(image: np.ndarray, text: str, right: bool | None, side: int) -> I
     """An image with a line of text at its foot and, for a prediction, a frame: green, or red and dashed.
 
     Args:
-        image: (S, S, 3) or (S, S, 1) uint8, the network's input.
+        image: (H, W, 3) or (H, W, 1) uint8.
         text: what the image is, or was taken for.
         right: whether a prediction is; None for the truth.
-        side: width and height of the picture in pixels.
+        side: of the picture's longer side in pixels.
     """
     canvas, _ = _canvas(image, side)
     colour = MISSED if right is None else RIGHT if right else WRONG
     if right is not None:
-        _draw_box(canvas, np.array([1, 1, side - 3, side - 3]), colour, dashed=not right, width=4)
-    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=20)
+        _draw_box(canvas, np.array([1, 1, canvas.width - 3, canvas.height - 3]), colour, dashed=not right, width=4)
+    _draw_tag(canvas, np.array([4, canvas.height - 6, side, side]), colour, text, size=20)
     return canvas
 
 
@@ -108,12 +108,12 @@ def draw_location(
     """The true box, white and dashed, and a predicted one, green or red, with its text at the foot of the image.
 
     Args:
-        image: (S, S, 3) or (S, S, 1) uint8, the network's input.
+        image: (H, W, 3) or (H, W, 1) uint8.
         true_box: (4,) corners in pixels of it.
         box: (4,) of the prediction; None for the truth alone. Swapped corners are drawn as if they weren't.
         text: label and figures.
         right: whether the prediction is; None for the truth.
-        side: width and height of the picture in pixels.
+        side: of the picture's longer side in pixels.
     """
     canvas, scale = _canvas(image, side)
     colour = MISSED if right is None else RIGHT if right else WRONG
@@ -122,7 +122,7 @@ def draw_location(
         ordered = np.concatenate([np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])])
         _draw_box(canvas, ordered * scale, colour, dashed=False, width=4)
         _draw_box(canvas, true_box * scale, MISSED, dashed=True, rim=0)  # the two may lie on each other
-    _draw_tag(canvas, np.array([4, side - 6, side, side]), colour, text, size=20)
+    _draw_tag(canvas, np.array([4, canvas.height - 6, side, side]), colour, text, size=20)
     return canvas
 
 
@@ -151,9 +151,11 @@ def annotate(
 
 
 def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
+    """The image with its longer side scaled to `side` pixels, and the scale."""
     pixels = image[..., 0] if image.shape[2] == 1 else image
-    picture = Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    return picture, side / image.shape[0]
+    scale = side / max(image.shape[:2])
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.BICUBIC), scale
 
 
 def _draw_box(

@@ -29,7 +29,7 @@ from mirada.storage import cache_dir, is_url
 from mirada.workers.executors import WorkerExecutor
 
 MODULES = (
-    *("annotations", "images", "inputs", "objects", "records", "splits", "tiles", "formats"),
+    *("annotations", "images", "inputs", "objects", "photographs", "records", "splits", "tiles", "formats"),
     *sorted(f"formats.{path.stem}" for path in (PACKAGE / "data" / "formats").glob("*.py") if path.stem != "__init__"),
 )  # of mirada.data
 LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes

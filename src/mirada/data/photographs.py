@@ -1,0 +1,79 @@
+"""The photographs that judge a model: those of val and test as they are, beside the shards of the network's inputs.
+
+A user gives a model a photograph, not a tile of it or the network's square, so this is what evaluation measures on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from mirada.config import DataConfig
+from mirada.data.annotations import RawImage, Rejected
+from mirada.data.images import encode, open_image
+from mirada.data.inputs import Record, Settings, Unit, plan
+from mirada.data.records import Example, frame, serialize
+from mirada.data.splits import by_area
+from mirada.data.tiles import Region, boxes_in
+from mirada.errors import MiradaError
+
+JUDGED = ("val", "test")
+
+
+def plan_photographs(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataConfig) -> list[Unit]:
+    """The photographs of val and test, image by image; where photographs are split by area, each one's part.
+
+    Args:
+        raw_images, splits, data: as for `inputs.plan`.
+    """
+    if data.tile.size == 0:
+        return [unit for unit in plan(raw_images, splits, data) if unit.split in JUDGED]
+    units = []
+    for image in raw_images:
+        regions = {splits.get(image.source, "train"): Region(0, 0, image.width, image.height)}
+        if data.split.kind == "area":
+            regions = by_area(image.width, image.height, data.split, data.tile.size)
+        for split, region in regions.items():
+            whole = (region.width, region.height) == (image.width, image.height)
+            units += [Unit(image, split, region, "whole" if whole else "crop")] if split in JUDGED else []
+    return units
+
+
+def make_photograph(unit: Unit, settings: Settings) -> Record | Rejected:
+    """A photograph with its truth, in its own pixels; an image that can't be decoded is rejected.
+
+    A whole one keeps the bytes of its file; a part of one, and one whose labels contradict its EXIF orientation, becomes a
+    PNG.
+    """
+    image, region = unit.image, unit.region
+    try:
+        content = _bytes_of(unit)
+    except MiradaError:
+        return Rejected(image.source, "image_undecodable", "the image is cut short or damaged: copy or export it again")
+    boxes, labels, ignore = boxes_in(region, image.boxes, settings.min_visible)
+    corner = np.array([region.x1, region.y1, region.x1, region.y1], np.float32)
+    example = Example(
+        image_id=unit.image_id,
+        image=content,
+        boxes_xyxy=boxes - corner,
+        labels=np.array([settings.classes.index(label) for label in labels], np.int64),
+        ignore=ignore,
+        source=image.source,
+        placement=(1.0, 1.0, 0.0, 0.0, float(region.x1), float(region.y1)),
+    )
+    return Record(unit.image_id, unit.split, frame(serialize(example)), {}, 0)
+
+
+def _bytes_of(unit: Unit) -> bytes:
+    image, region = unit.image, unit.region
+    if unit.part == "whole" and (image.transpose or _is_upright(unit)):
+        return image.path.read_bytes()
+    part = open_image(image.path, image.transpose).crop((region.x1, region.y1, region.x2, region.y2))
+    return encode(np.asarray(part), "png")
+
+
+def _is_upright(unit: Unit) -> bool:
+    with Image.open(unit.image.path) as opened:
+        return opened.getexif().get(0x0112, 1) == 1
