@@ -6,7 +6,7 @@ from mirada.data.images import fit_image
 from mirada.data.tiles import Region
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
-from mirada.inference.tiling import Tile, TileCutter, Viewing, plan_tiles, seen_better
+from mirada.inference.tiling import Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
 
 
 def card(tile_size: int = 160, task: str = "detection") -> Card:
@@ -99,3 +99,11 @@ def test_boxes_that_the_next_tile_sees_better_are_told_from_those_that_it_does_n
         np.float32,
     )
     assert seen_better(boxes, tile, 400, 160).tolist() == [True, False, True, False, False]
+
+
+def test_a_tile_speaks_for_its_middle_and_for_the_photographs_borders() -> None:
+    left, middle = Tile(Region(0, 0, 160, 160), 2.0, 80), Tile(Region(80, 0, 240, 160), 2.0, 80)
+    # Of the 80 shared pixels half belong to each, and an eighth beyond: 30 pixels, 60 of the input, are the neighbour's.
+    assert own_zone(left, 400, 160, 320) == (0.0, 0.0, 260.0, 320.0)
+    assert own_zone(middle, 400, 160, 320) == (60.0, 0.0, 260.0, 320.0)
+    assert own_zone(Tile(Region(0, 0, 100, 60), 2.0, 80), 100, 60, 320) == (0.0, 0.0, 320.0, 320.0)

@@ -19,7 +19,7 @@ from mirada.stages import evaluate
 FIGURES = {
     "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "size_gzip_bytes",
     "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads", "peak_memory_mb",
-    "load_ms",
+    "load_ms", "photograph_ms", "ar", "ap_small",
 }  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def test_a_breach_is_told_after_everything_is_written(squares_folder, tmp_path):
     ],
 )
 def test_a_mistaken_limit_is_refused_before_the_work(squares_folder, tmp_path, changes, sentence, monkeypatch):
-    monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("the work began"))
+    monkeypatch.setattr(evaluate, "measure_accuracy", lambda *_: pytest.fail("the work began"))
     with pytest.raises(MiradaError, match=sentence):
         evaluate.run(make_config(squares_folder, tmp_path / "r", **changes))
 

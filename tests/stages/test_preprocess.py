@@ -194,6 +194,8 @@ def test_old_output_goes_and_foreign_files_stay(tmp_path: Path) -> None:
     preprocess.run(config(tmp_path))
     assert sorted(path.name for path in out.iterdir()) == [
         "dataset.json",
+        "photographs-test-00000-of-00001.tfrecord",
+        "photographs-val-00000-of-00001.tfrecord",
         "rejected.csv",
         "run.log",
         "test-00000-of-00001.tfrecord",

@@ -3,8 +3,9 @@ import pytest
 
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
-from mirada.tasks.average_precision import bootstrap_drop, evaluate_detections, map50_of_samples
+from mirada.tasks.average_precision import evaluate_detections
 from mirada.tasks.matching import image_f1
+from mirada.tasks.resampling import bootstrap_drop, map50_of_samples
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
 

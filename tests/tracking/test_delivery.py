@@ -2,13 +2,11 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,49 +18,11 @@ from mirada.errors import MiradaError
 from mirada.stages import sync
 from mirada.tracking import delivery as tracking_delivery
 from mirada.tracking.store import StoreAway
-from tests.servers import MlflowServer, free_port, postgres, postgres_binaries, until
+from tests.servers import Line, MlflowServer, postgres, postgres_binaries, until
 from tests.tracking.test_tracking import card
 
 pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).resolve().parents[2] / "src"
-
-
-class Line:
-    """A way to a server that can be cut and mended in no time: starting a server takes ten seconds."""
-
-    def __init__(self, server: MlflowServer) -> None:
-        self.server, self.port = server, free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._listener: socket.socket | None = None
-        self._open: list[socket.socket] = []
-
-    def mend(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-
-    def cut(self) -> None:
-        if self._listener is not None:
-            for end in (self._listener, *self._open):
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-                end.close()
-            self._listener, self._open = None, []
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                near, far = listener.accept()[0], socket.create_connection(("127.0.0.1", self.server.port))
-                self._open += [near, far]
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=_copy, args=ends, daemon=True).start()
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,8 @@ def copy_dataset(url: str, *, verify: bool = False) -> Path:
 def _shards(content: bytes, mistake: str) -> dict[str, str]:
     """File name -> sha256 of every shard that a `dataset.json` names."""
     try:
-        splits = json.loads(content)["splits"].values()
+        described = json.loads(content)
+        splits = [*described["splits"].values(), *described.get("photographs", {}).values()]
         shards = {shard["file"]: shard["sha256"] for split in splits for shard in split["shards"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MiradaError(mistake) from error

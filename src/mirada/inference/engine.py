@@ -33,7 +33,7 @@ from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
 from mirada.inference.merging import suppress_wide
 from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, decode_outputs
-from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, plan_tiles, seen_better
+from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
 from mirada.inference.variants import choose_variant, load_variants
 
 Photograph = Path | str | bytes | Image.Image | np.ndarray
@@ -42,7 +42,7 @@ Photograph = Path | str | bytes | Image.Image | np.ndarray
 Job = tuple[Tile, np.ndarray, Placement]
 CANDIDATES = 300  # best cells of a tile that reach suppression; a whole photograph keeps more
 EVERYTHING = Decoding(max_detections=None)
-TILE_DETECTIONS = 100  # of one tile that reach merging
+TILE_DETECTIONS = 40  # of one tile that reach merging: its zone has no room for more
 WHOLE_DETECTIONS = 100  # of a photograph that is looked at as a whole, where nobody says how many
 
 
@@ -187,6 +187,7 @@ class Engine:
         tile, pixels, placement = job
         outputs, seconds = self._infer(model, pixels)
         begun = time.perf_counter()
+        within = replace(within, zone=own_zone(tile, *size, self.card.input_size))
         found = in_photograph(decode_outputs(outputs, self.card, within), placement, size)
         assert isinstance(found, Detections)
         found = found[~seen_better(found.boxes_xyxy, tile, *size)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -44,12 +44,14 @@ class Decoding:
         nms_iou: of two boxes of one label that overlap by more, the one with the lower score is dropped.
         max_detections: how many are kept; None: all.
         candidates: best cells that reach non-maximum suppression.
+        zone: x1, y1, x2, y2 in pixels of the input: cells whose centre lies outside say nothing; None: all speak.
     """
 
     score_floor: float = 0.001
     nms_iou: float = 0.5
     max_detections: int | None = 100
     candidates: int = CANDIDATES
+    zone: tuple[float, float, float, float] | None = None
 
 
 STANDARD = Decoding()
@@ -195,9 +197,11 @@ def decode_detections(outputs: Mapping[str, np.ndarray], card: Contract, decodin
         decoding: what is kept.
     """
     objectness = _flat(outputs, card.outputs["objectness"])[:, 0]
-    # The class probability is at most 1: where even objectness is below the floor, the score is too.
-    candidates = np.flatnonzero(_sigmoid(objectness) >= decoding.score_floor)
+    candidates = _cells_in(decoding.zone, card.input_size, tuple(card.strides))
     scores = _sigmoid(objectness[candidates])
+    # The class probability is at most 1: where even objectness is below the floor, the score is too.
+    passed = scores >= decoding.score_floor
+    candidates, scores = candidates[passed], scores[passed]
     labels = np.zeros(len(candidates), np.int64)
     if "classes" in card.outputs:
         logits = _flat(outputs, card.outputs["classes"])[candidates]
@@ -259,6 +263,17 @@ def _flat(outputs: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)  # no overflow at either end
+
+
+@lru_cache(maxsize=64)
+def _cells_in(zone: tuple[float, float, float, float] | None, input_size: int, strides: tuple[int, ...]) -> np.ndarray:
+    """Indices of the cells whose centre lies in a zone of the input, in the order of `_flat`."""
+    centres, _ = _cells(input_size, strides)
+    if zone is None:
+        return np.arange(len(centres))
+    x1, y1, x2, y2 = zone
+    x, y = centres.T
+    return np.flatnonzero((x >= x1) & (x < x2) & (y >= y1) & (y < y2))
 
 
 @cache

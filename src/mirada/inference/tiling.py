@@ -14,6 +14,7 @@ from mirada.inference.card import Card
 
 VIEWS = ("auto", "whole", "tiles")
 SEAM_PX = 1.0  # a box that ends so near to a border of its tile ends at it
+BEYOND = 0.125  # share of what neighbours have in common by which their zones overlap on either side of its middle
 OVERLAP = 0.5  # share of a tile's side: an object of up to half a tile is whole in one of them
 
 
@@ -149,6 +150,23 @@ class TileCutter:
             strip[(first - top) * zoom :] = np.asarray(new).reshape(size[1], size[0], -1)
         self._strip, self._rows, self._zoom = strip, (top, bottom), zoom
         return strip
+
+
+def own_zone(tile: Tile, width: int, height: int, input_size: int) -> tuple[float, float, float, float]:
+    """The part of a tile that no neighbour sees better: x1, y1, x2, y2 in pixels of the input.
+
+    It ends in the middle of what neighbours share, and a bit beyond, so that an object there is told by both and nobody
+    misses it; at the photograph's own borders it ends with the tile.
+    """
+    region, inset = tile.region, tile.shared * (0.5 - BEYOND) * tile.zoom
+    x2, y2 = region.width * tile.zoom, region.height * tile.zoom
+    pad_x, pad_y = (input_size - x2) / 2, (input_size - y2) / 2  # of a photograph smaller than a tile
+    return (
+        0.0 if region.x1 == 0 else inset,
+        0.0 if region.y1 == 0 else inset,
+        float(input_size) if region.x2 == width else pad_x + x2 - inset,
+        float(input_size) if region.y2 == height else pad_y + y2 - inset,
+    )
 
 
 def seen_better(boxes_xyxy: np.ndarray, tile: Tile, width: int, height: int) -> np.ndarray:

@@ -18,47 +18,14 @@ from mirada.data.records import Example
 from mirada.inference.boxes import box_areas, xyxy_to_xywh
 from mirada.inference.prediction import Detections
 from mirada.tasks.matching import confusion_matrix
+from mirada.tasks.resampling import Blocks, Matches, units_of
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-RECALLS = np.linspace(0.0, 1.0, 101)
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 """COCO's bounds of an object's area, in square pixels of what is judged."""
-_CHUNK = 32  # bootstrap samples computed at a time
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Squares that images fall into, so that a few large images can be resampled.
-
-    Attributes:
-        side: of a square in pixels.
-        sizes: width and height of each image in pixels.
-    """
-
-    side: int
-    sizes: tuple[tuple[int, int], ...]
-
-
-@dataclass
-class Matches:
-    """One class: its detections, best score first, matched with the truth at IoU 0.5.
-
-    Attributes:
-        scores: (D,) score.
-        images: (D,) index of the image, or of the block of an image, that is resampled as one.
-        correct: (D,) bool; a detection that is neither correct nor ignored is wrong.
-        ignored: (D,) bool, lies on an ignore box.
-        truths: (images or blocks,) number of boxes to be found.
-    """
-
-    scores: np.ndarray
-    images: np.ndarray
-    correct: np.ndarray
-    ignored: np.ndarray
-    truths: np.ndarray
 
 
 @dataclass
@@ -134,7 +101,7 @@ def evaluate_detections(
         raise ValueError(f"{len(truths)} images but {len(predictions)} predictions")
     evaluation = _run_coco(truths, predictions, len(labels), max_detections, by_size)
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (IoU thresholds, recalls, classes)
-    units = _units(truths, predictions, blocks)
+    units = units_of(truths, predictions, blocks)
     matches = _collect_matches(evaluation, len(labels), len(truths), units)
     per_class, curves = {}, {}
     for k, label in enumerate(labels):
@@ -173,28 +140,6 @@ def _by_size(evaluation: COCOeval) -> dict[str, float]:
             found[f"ap_{name}"] = float(known.mean())
     known = recall[:, :, 0][recall[:, :, 0] > -1]
     return found | ({"ar": float(known.mean())} if known.size else {})
-
-
-def _units(
-    truths: Sequence[Example], predictions: Sequence[Detections], blocks: Blocks | None
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """What each true box and each detection is resampled with, in the order of `_run_coco`; and how many there are."""
-    boxes = ([truth.boxes_xyxy for truth in truths], [found.boxes_xyxy for found in predictions])
-    if blocks is None:
-        rows = [np.concatenate([np.full(len(b), i) for i, b in enumerate(side)]).astype(np.int64) for side in boxes]
-        return rows[0], rows[1], len(truths)
-    columns = [max(1, -(-width // blocks.side)) for width, _ in blocks.sizes]
-    lines = [max(1, -(-height // blocks.side)) for _, height in blocks.sizes]
-    starts = np.cumsum([0, *(across * down for across, down in zip(columns, lines, strict=True))])
-
-    def place(image: int, boxes_xyxy: np.ndarray) -> np.ndarray:
-        """The block that holds a box's centre."""
-        cells = ((boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 // blocks.side).astype(np.int64)
-        cells = np.clip(cells, 0, (columns[image] - 1, lines[image] - 1))
-        return starts[image] + cells[:, 1] * columns[image] + cells[:, 0]
-
-    rows = [np.concatenate([place(i, np.asarray(b).reshape(-1, 4)) for i, b in enumerate(side)]) for side in boxes]
-    return rows[0], rows[1], int(starts[-1])
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -305,71 +250,3 @@ def best_operating_point(matches: Sequence[Matches]) -> tuple[float, float, floa
         float(f1[best]),
         float(scores[best]),
     )
-
-
-def map50_of_samples(matches: Sequence[Matches], weights: np.ndarray) -> np.ndarray:
-    """MAP50 of resampled image sets: pycocotools' accumulation, vectorised.
-
-    Args:
-        matches: one entry a class.
-        weights: (S, images) how often each image is in each sample.
-
-    Returns:
-        (S,) mean over the classes with a box in the sample; NaN where there is none. Ones give COCO's own figure.
-    """
-    total, present = np.zeros(len(weights)), np.zeros(len(weights))
-    for match in matches:
-        for start in range(0, len(weights), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            wanted = weights[rows] @ match.truths
-            total[rows] += _weighted_ap(match, weights[rows], wanted)
-            present[rows] += wanted > 0
-    return np.divide(total, present, out=np.full(len(weights), np.nan), where=present > 0)
-
-
-def _weighted_ap(match: Matches, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(S,) average precision of one class; 0 where a sample has no box of it."""
-    ap = np.zeros(len(weights))
-    hits = np.flatnonzero(match.correct)  # recall grows, and the envelope of precision has its corners, only here
-    if len(hits) == 0:
-        return ap
-    times = weights[:, match.images].astype(np.float64)
-    counted = np.cumsum(times * ~match.ignored, axis=1)[:, hits]
-    correct = np.cumsum(times[:, hits], axis=1)
-    precision = correct / (counted + np.spacing(1))
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    for s, count in enumerate(wanted):
-        if count > 0:
-            at = np.searchsorted(correct[s] / count, RECALLS, side="left")
-            ap[s] = envelope[s, at[at < len(hits)]].sum() / len(RECALLS)
-    return ap
-
-
-def bootstrap_drop(
-    reference: Sequence[Matches], matches: Sequence[Matches], samples: int, seed: int
-) -> tuple[float, float, float]:
-    """The drop in mAP50 from a reference to a variant, with its 95 % interval.
-
-    A paired bootstrap over images: both are measured on the same resampled images, so what is hard for both cancels
-    (Efron and Tibshirani, percentile interval).
-
-    Args:
-        reference, matches: `DetectionMetrics.matches` of both on the same images.
-        samples: resamplings; with 0 the interval is the drop itself.
-        seed: of the resampling.
-
-    Returns:
-        Drop (positive: the variant is worse), low and high end of the interval.
-    """
-    images = len(reference[0].truths)
-    ones = np.ones((1, images), np.int64)
-    drop = float(np.nan_to_num(map50_of_samples(reference, ones) - map50_of_samples(matches, ones))[0])
-    if samples == 0:
-        return drop, drop, drop
-    weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
-    drops = map50_of_samples(reference, weights) - map50_of_samples(matches, weights)
-    drops = drops[np.isfinite(drops)]
-    if len(drops) == 0:
-        return drop, drop, drop
-    low, high = np.percentile(drops, [2.5, 97.5])
-    return drop, float(low), float(high)

@@ -11,11 +11,12 @@ from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.inference.variants import REFERENCE
 from mirada.tables import Column, Table
-from mirada.tasks.average_precision import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections
+from mirada.tasks.average_precision import DetectionMetrics, evaluate_detections
 from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
 from mirada.tasks.pictures import draw_detections, draw_truth
+from mirada.tasks.resampling import RECALLS, bootstrap_drop
 
 if TYPE_CHECKING:
     from PIL.Image import Image

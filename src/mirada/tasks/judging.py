@@ -8,7 +8,7 @@ from typing import Any
 
 from mirada.inference.card import Card
 from mirada.inference.prediction import Detections
-from mirada.tasks.average_precision import Blocks
+from mirada.tasks.resampling import Blocks
 
 FEW = 30  # fewer photographs are resampled in blocks
 
