@@ -141,9 +141,10 @@ def steps_of(trainer: Any) -> dict[str, Callable[[int], float]]:
 def batches_alone(data_dir: Path, batch_size: int, settings: InputConfig) -> Callable[[int], float]:
     """Batches without a network, in images a second."""
     from mirada.data.records import load_dataset
-    from mirada.learning.dataset import TrainingInput
+    from mirada.learning.dataset import BatchSettings, TrainingInput
 
-    source = TrainingInput(load_dataset(data_dir), AugmentConfig(), batch_size, 0, 0, settings)
+    batches = BatchSettings(batch_size=batch_size, seed=0, augmentation=AugmentConfig())
+    source = TrainingInput(load_dataset(data_dir), batches, config=settings)
 
     def run(epoch: int) -> float:
         start = time.perf_counter()

@@ -19,7 +19,7 @@ import pytest
 from mirada.config import InputConfig
 from mirada.errors import MiradaError
 from mirada.inference.card import load_card
-from mirada.learning.dataset import TrainingInput
+from mirada.learning.dataset import BatchSettings, TrainingInput
 from mirada.learning.devices import Devices, choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
@@ -134,7 +134,8 @@ def test_a_batch_that_workers_cannot_share_is_refused(gpus, batch_size, of, trai
 @pytest.mark.parametrize("settings", [InputConfig(), InputConfig(cache=False, vectorize=False)])
 def test_workers_share_the_batches_that_one_would_see(settings, train_config, squares):
     def batches(part: tuple[int, int]) -> list[dict[str, np.ndarray]]:
-        source = TrainingInput(squares, train_config.augment, 4, 3, 0, settings, accumulate=2, part=part)
+        wanted = BatchSettings(batch_size=4, seed=3, augmentation=train_config.augment, accumulate=2, part=part)
+        source = TrainingInput(squares, wanted, config=settings)
         return [{key: value.numpy() for key, value in batch.items()} for batch in source.epoch(1)]
 
     whole, first, second = batches((0, 1)), batches((0, 2)), batches((1, 2))

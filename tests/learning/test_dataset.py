@@ -4,9 +4,16 @@ import pytest
 from mirada.config import AugmentConfig, InputConfig
 from mirada.data.images import decode, encode
 from mirada.data.records import Example, frame, serialize
-from mirada.learning.dataset import TrainingInput, share_out
+from mirada.learning.dataset import BatchSettings, TrainingInput, share_out
 from mirada.learning.devices import choose_devices
 from tests.learning.conftest import write_dataset
+
+
+def batches_of(
+    dataset, augmentation=None, batch_size=4, *, seed=0, workers=0, config=None, scale=1 / 127.5, offset=-1.0
+):
+    wanted = BatchSettings(batch_size=batch_size, seed=seed, augmentation=augmentation, scale=scale, offset=offset)
+    return TrainingInput(dataset, wanted, config=config, workers=workers)
 
 
 def collect(source, epoch):
@@ -15,7 +22,7 @@ def collect(source, epoch):
 
 def test_every_image_comes_once_and_some_again_to_fill_the_last_batch(tmp_path):
     dataset = write_dataset(tmp_path / "d", train=10)
-    source = TrainingInput(dataset, None, batch_size=4, seed=0, workers=0)
+    source = batches_of(dataset)
     batches = collect(source, 0)
     assert source.steps == len(batches) == 3
     ids = np.concatenate([batch["id"] for batch in batches])
@@ -23,7 +30,7 @@ def test_every_image_comes_once_and_some_again_to_fill_the_last_batch(tmp_path):
 
 
 def test_without_augmentation_images_and_boxes_are_what_the_shards_hold(squares):
-    batches = collect(TrainingInput(squares, None, 4, 0, 1), 0)
+    batches = collect(batches_of(squares, workers=1), 0)
     pixels = {e.image_id: (decode(e.image) / 127.5 - 1, e.boxes_xyxy, e.labels) for e in squares.examples("train")}
     for batch in batches:
         for image, boxes, labels in zip(batch["image"], batch["boxes_xyxy"], batch["labels"], strict=True):
@@ -35,8 +42,8 @@ def test_without_augmentation_images_and_boxes_are_what_the_shards_hold(squares)
 
 @pytest.mark.slow
 def test_an_epoch_is_a_function_of_seed_and_number_whatever_the_workers(squares):
-    first = collect(TrainingInput(squares, AugmentConfig(), 4, 7, 1), 3)
-    source = TrainingInput(squares, AugmentConfig(), 4, 7, 4)
+    first = collect(batches_of(squares, AugmentConfig(), seed=7, workers=1), 3)
+    source = batches_of(squares, AugmentConfig(), seed=7, workers=4)
     collect(source, 0)
     again = collect(source, 3)
     for a, b in zip(first, again, strict=True):
@@ -46,8 +53,8 @@ def test_an_epoch_is_a_function_of_seed_and_number_whatever_the_workers(squares)
 
 @pytest.mark.parametrize(("seed", "epoch"), [(7, 4), (8, 3)])
 def test_another_epoch_or_seed_gives_another_order_and_other_changes(squares, seed, epoch):
-    first = collect(TrainingInput(squares, AugmentConfig(), 4, 7, 0), 3)
-    other = collect(TrainingInput(squares, AugmentConfig(), 4, seed, 0), epoch)
+    first = collect(batches_of(squares, AugmentConfig(), seed=7), 3)
+    other = collect(batches_of(squares, AugmentConfig(), seed=seed), epoch)
     assert any((a["id"] != b["id"]).any() for a, b in zip(first, other, strict=True))
     assert sorted(np.concatenate([b["id"] for b in first])) == sorted(np.concatenate([b["id"] for b in other]))
 
@@ -61,8 +68,8 @@ LIVELY = AugmentConfig(flip_vertical=True, rotate_90=True, rotate_degrees=20)
 @pytest.mark.parametrize("knobs", [{}, *KNOBS], ids=["pipelined", *NAIVE])
 def test_naive_and_pipelined_input_are_the_same_to_the_bit(tmp_path, knobs):
     dataset = write_dataset(tmp_path / "d", train=10)
-    naive = TrainingInput(dataset, LIVELY, 4, 7, 0, InputConfig(**NAIVE))
-    other = TrainingInput(dataset, LIVELY, 4, 7, 0, InputConfig(**knobs))
+    naive = batches_of(dataset, LIVELY, seed=7, config=InputConfig(**NAIVE))
+    other = batches_of(dataset, LIVELY, seed=7, config=InputConfig(**knobs))
     for epoch in (0, 1):
         batches = collect(naive, epoch)
         assert len(batches) == 3
@@ -73,9 +80,9 @@ def test_naive_and_pipelined_input_are_the_same_to_the_bit(tmp_path, knobs):
 
 
 def test_images_too_many_for_memory_are_read_anew_and_come_out_the_same(squares, monkeypatch):
-    first = collect(TrainingInput(squares, LIVELY, 4, 7, 0), 1)
+    first = collect(batches_of(squares, LIVELY, seed=7), 1)
     monkeypatch.setattr("mirada.learning.dataset._CACHE_SHARE", 0.0)
-    source = TrainingInput(squares, LIVELY, 4, 7, 0)
+    source = batches_of(squares, LIVELY, seed=7)
     collect(source, 0)
     for a, b in zip(first, collect(source, 1), strict=True):
         np.testing.assert_array_equal(a["image"], b["image"])
@@ -83,7 +90,7 @@ def test_images_too_many_for_memory_are_read_anew_and_come_out_the_same(squares,
 
 def test_grey_images_have_one_channel_and_the_scaling_of_the_card(tmp_path):
     dataset = write_dataset(tmp_path / "d", task="classification", channels=1)
-    batches = collect(TrainingInput(dataset, None, 4, 0, 0, scale=1.0, offset=0.0), 0)
+    batches = collect(batches_of(dataset, scale=1.0, offset=0.0), 0)
     pixels = {decode(example.image, 1).tobytes() for example in dataset.examples("train")}
     images = [image for batch in batches for image in batch["image"]]
     assert images[0].shape == (64, 64, 1)
@@ -95,7 +102,7 @@ CROPS = AugmentConfig(scale_min=0.15, scale_max=1.0, brightness=0, contrast=0, s
 
 def test_a_class_is_kept_whatever_is_cropped_away(tmp_path):
     dataset = write_dataset(tmp_path / "d", task="classification", train=16)
-    batches = collect(TrainingInput(dataset, CROPS, 4, 0, 0), 0)
+    batches = collect(batches_of(dataset, CROPS), 0)
     labels = np.concatenate([batch["labels"] for batch in batches])
     assert labels.shape == (16, 1) and sorted(labels[:, 0]) == [0] * 8 + [1] * 8
     for batch in batches:
@@ -105,7 +112,7 @@ def test_a_class_is_kept_whatever_is_cropped_away(tmp_path):
 @pytest.mark.parametrize("task", ["localization", "detection"])
 def test_an_object_that_was_cropped_away_has_no_label(tmp_path, task):
     dataset = write_dataset(tmp_path / "d", task=task, train=40)
-    batches = collect(TrainingInput(dataset, CROPS, 8, 0, 0), 0)
+    batches = collect(batches_of(dataset, CROPS, 8), 0)
     labels, boxes, ignore = (
         np.concatenate([b[key][:, 0] for b in batches]) for key in ("labels", "boxes_xyxy", "ignore")
     )
@@ -122,7 +129,7 @@ def test_an_object_that_was_cropped_away_has_no_label(tmp_path, task):
 
 def test_replicas_share_a_batch_out_in_order(squares):
     strategy = choose_devices(2).strategy
-    batch = next(iter(TrainingInput(squares, None, 4, 0, 0).epoch(0)))
+    batch = next(iter(batches_of(squares).epoch(0)))
     parts = strategy.experimental_local_results(share_out(batch, strategy)["id"])
     assert [part.numpy().tolist() for part in parts] == [
         batch["id"].numpy()[:2].tolist(),

@@ -8,6 +8,7 @@ record of each at a time, whether by one thread or by several.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -78,7 +79,11 @@ def read_records(shards: Sequence[Path], at_once: int = 1) -> tf.data.Dataset:
 def _most_boxes(records: tf.data.Dataset) -> int:
     """The number of boxes in the image that has most of them; at least 1."""
     feature = {"labels": _FEATURES["labels"]}
-    counts = records.map(lambda r: tf.size(tf.io.parse_single_example(r, feature)["labels"].values), tf.data.AUTOTUNE)
+
+    def count(record: tf.Tensor) -> tf.Tensor:
+        return tf.size(tf.io.parse_single_example(record, feature)["labels"].values)
+
+    counts = records.map(count, tf.data.AUTOTUNE)
     return int(counts.with_options(_options()).reduce(1, tf.maximum))
 
 
@@ -116,51 +121,54 @@ def share_out(batch: Tensors, strategy: tf.distribute.Strategy) -> Tensors:
     return shared
 
 
-class TrainingInput:
-    """The training split, epoch by epoch.
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """What batches hold, however they are made.
 
-    Args:
-        dataset: what preprocess wrote.
-        augmentation: how images are changed; None: not at all.
+    Attributes:
         batch_size: global batch.
         seed: decides order and augmentation.
-        workers: parallel calls; 0: one a core.
-        settings: how the work is done; None: as `InputConfig` says by itself.
+        augmentation: how images are changed; None: not at all.
         scale, offset: the card's input_scale and input_offset.
         accumulate: batches that a step takes; an epoch is whole steps.
         part: (which, of how many) equal parts of each batch to make, in order; the others are neither decoded nor changed.
     """
 
+    batch_size: int
+    seed: int
+    augmentation: AugmentConfig | None = None
+    scale: float = 1 / 127.5
+    offset: float = -1.0
+    accumulate: int = 1
+    part: tuple[int, int] = (0, 1)
+
+
+class TrainingInput:
+    """The training split, epoch by epoch.
+
+    Args:
+        dataset: what preprocess wrote.
+        batches: what they hold.
+        config: how the work is done; None: as `InputConfig` says by itself.
+        workers: parallel calls; 0: one a core.
+    """
+
     def __init__(
-        self,
-        dataset: Dataset,
-        augmentation: AugmentConfig | None,
-        batch_size: int,
-        seed: int,
-        workers: int,
-        settings: InputConfig | None = None,
-        scale: float = 1 / 127.5,
-        offset: float = -1.0,
-        accumulate: int = 1,
-        part: tuple[int, int] = (0, 1),
+        self, dataset: Dataset, batches: BatchSettings, *, config: InputConfig | None = None, workers: int = 0
     ) -> None:
         self.images = dataset.splits["train"]["images"]
-        self.batch_size = batch_size
-        self.steps = -(-self.images // (batch_size * accumulate))
-        self._accumulate, self._part, self._parts = accumulate, *part
-        self.settings = settings or InputConfig()
-        self._dataset, self._augmentation, self._seed = dataset, augmentation, seed
-        self._scale, self._offset = scale, offset
-        self._calls = (workers or tf.data.AUTOTUNE) if self.settings.parallel else None
+        self.steps = -(-self.images // (batches.batch_size * batches.accumulate))
+        self._dataset, self._batches, self._config = dataset, batches, config or InputConfig()
+        self._calls = (workers or tf.data.AUTOTUNE) if self._config.parallel else None
         # Traced once, not for every epoch, which on a small data set would wait for it noticeably.
         self._parse_numbered = tf.function(lambda index, record: (index, self._parse(record)))
         self._draw_changes = tf.function(self._draw)
-        self._change_batch = tf.function(self._change if self.settings.vectorize else self._change_one)
+        self._change_batch = tf.function(self._change if self._config.vectorize else self._change_one)
         shards = dataset.shards("train")
-        self._records = read_records(shards, self.settings.interleave)
+        self._records = read_records(shards, self._config.interleave)
         self._most_boxes = _most_boxes(self._records) if TASKS[dataset.task] == "objects" else 1
         self._decoded: tf.data.Dataset | None = None
-        if self.settings.cache:  # decoded where that fits into memory, else as read, else not at all
+        if self._config.cache:  # decoded where that fits into memory, else as read, else not at all
             space = _CACHE_SHARE * psutil.virtual_memory().available
             if self.images * dataset.input_size**2 * dataset.channels < space:
                 self._decoded = self._records.map(self._parse, self._calls).cache()
@@ -179,29 +187,31 @@ class TrainingInput:
             id (B,) int64. M is the same in all batches, so a step is traced once.
         """
         source = self._records if self._decoded is None else self._decoded
-        order = source.shuffle(min(self.images, _SHUFFLED), seed=self._seed * 100_003 + number)
-        order = order.repeat().take(self.steps * self._accumulate * self.batch_size).enumerate()
-        mine = self.batch_size // self._parts
-        if self._parts > 1:
-            order = order.filter(lambda index, _: index % self.batch_size // mine == self._part)
+        order = source.shuffle(min(self.images, _SHUFFLED), seed=self._batches.seed * 100_003 + number)
+        batch_size, (part, parts) = self._batches.batch_size, self._batches.part
+        order = order.repeat().take(self.steps * self._batches.accumulate * batch_size).enumerate()
+        mine = batch_size // parts
+        if parts > 1:
+            order = order.filter(lambda index, _: index % batch_size // mine == part)
         if self._decoded is None:
             order = order.map(self._parse_numbered, self._calls)
         epoch = tf.constant(number, tf.int64)
         drawn = order.map(lambda index, example: self._draw_changes(example, index, epoch), self._calls)
-        if self.settings.vectorize:
+        if self._config.vectorize:
             batches = drawn.batch(mine, drop_remainder=True).map(self._change_batch, self._calls)
         else:
             batches = drawn.map(self._change_batch, self._calls).batch(mine, drop_remainder=True)
-        if self.settings.prefetch:
+        if self._config.prefetch:
             batches = batches.prefetch(2)
         return batches.with_options(_options())
 
     def _draw(self, example: Tensors, index: tf.Tensor, epoch: tf.Tensor) -> tuple[Tensors, Tensors]:
         """The example, and what is to be done to it."""
-        if self._augmentation is None:
+        if self._batches.augmentation is None:
             return example, {}
-        seed = tf.stack([self._seed * 100_003 + epoch, index])
-        return example, draw_changes(seed, self._dataset.input_size, self._dataset.channels, self._augmentation)
+        seed = tf.stack([self._batches.seed * 100_003 + epoch, index])
+        size, channels = self._dataset.input_size, self._dataset.channels
+        return example, draw_changes(seed, size, channels, self._batches.augmentation)
 
     def _change_one(self, example: Tensors, changes: Tensors) -> Tensors:
         one = tf.nest.map_structure(lambda value: value[None], (example, changes))
@@ -210,7 +220,7 @@ class TrainingInput:
     def _change(self, batch: Tensors, changes: Tensors) -> Tensors:
         """Carry out the changes on a batch, and scale it."""
         size, channels = self._dataset.input_size, self._dataset.channels
-        image = scale_pixels(change_images(batch["image"], changes), self._scale, self._offset)
+        image = scale_pixels(change_images(batch["image"], changes), self._batches.scale, self._batches.offset)
         batch = batch | {"image": tf.ensure_shape(image, (None, size, size, channels))}
         if TASKS[self._dataset.task] == "label":  # its box is the whole image, whatever part of it is left
             return batch

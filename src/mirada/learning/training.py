@@ -26,7 +26,7 @@ from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.prediction import decode_outputs
-from mirada.learning.dataset import TrainingInput, id_hash, scale_pixels, share_out
+from mirada.learning.dataset import BatchSettings, TrainingInput, id_hash, scale_pixels, share_out
 from mirada.learning.devices import Devices
 from mirada.learning.models import build_model
 from mirada.learning.step import Batch, TrainStep, adapt
@@ -91,11 +91,12 @@ class Trainer:
         keras.utils.set_random_seed(config.seed)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        self.input = TrainingInput(
-            dataset, config.augment, config.batch_size, config.seed, config.workers, config.input,
-            card.input_scale, card.input_offset, config.accumulate,
-            (devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
+        batches = BatchSettings(
+            batch_size=config.batch_size, seed=config.seed, augmentation=config.augment, accumulate=config.accumulate,
+            scale=card.input_scale, offset=card.input_offset,
+            part=(devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
         )  # fmt: skip
+        self.input = TrainingInput(dataset, batches, config=config.input, workers=config.workers)
         self.state = State(settings_digest(config, dataset))
         if len(set(devices.gather(int(self.state.fingerprint[:12], 16)))) > 1:
             raise MiradaError(

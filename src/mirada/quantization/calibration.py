@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 
@@ -15,62 +15,65 @@ from mirada.tasks import get_task
 POOL = 4  # times as many images are looked at to find the hardest
 
 
-def choose_random(dataset: Dataset, count: int, seed: int) -> list[int]:
+def train_classes(dataset: Dataset) -> list[set[int]]:
+    """Each training image's classes, in order: what images are chosen by. It reads the whole training split."""
+    return [set(example.labels[~example.ignore].tolist()) for example in dataset.examples("train")]
+
+
+def choose_random(classes: Sequence[Set[int]], count: int, seed: int) -> list[int]:
     """Indices of training images for calibration, drawn at random until every class is in.
 
     Args:
-        dataset: its training split is drawn from.
+        classes: of `train_classes`.
         count: how many; more only where every class would not be in otherwise.
         seed: decides the draw.
 
     Returns:
         Sorted indices into the training split.
     """
-    labels = _labels(dataset)
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = np.random.default_rng(seed).permutation(len(classes)).tolist()
     chosen: list[int] = []
-    missing = set().union(*labels)
+    missing = set().union(*classes)
     for index in order:  # first whatever brings a class that is not in yet
-        if labels[index] & missing:
-            chosen.append(int(index))
-            missing -= labels[index]
+        if classes[index] & missing:
+            chosen.append(index)
+            missing -= classes[index]
     taken = set(chosen)
-    rest = [int(index) for index in order if int(index) not in taken]
+    rest = [index for index in order if index not in taken]
     return sorted(chosen + rest[: max(0, count - len(chosen))])
 
 
-def choose_balanced(dataset: Dataset, count: int, seed: int) -> list[int]:
+def choose_balanced(classes: Sequence[Set[int]], count: int, seed: int) -> list[int]:
     """Indices of training images, each in turn one with an object of the class that is rarest among those drawn so far.
 
     Args:
-        dataset: its training split is drawn from.
+        classes: of `train_classes`.
         count: how many, as far as there are.
         seed: decides the draw.
 
     Returns:
         Sorted indices into the training split.
     """
-    labels = _labels(dataset)
-    rest = [int(index) for index in np.random.default_rng(seed).permutation(len(labels))]
-    drawn = dict.fromkeys(sorted(set().union(*labels)), 0)
+    rest = np.random.default_rng(seed).permutation(len(classes)).tolist()
+    drawn = dict.fromkeys(sorted(set().union(*classes)), 0)
     chosen: list[int] = []
     while rest and len(chosen) < count:
         wanted = sorted(drawn, key=lambda label: (drawn[label], label))
-        index = next((i for label in wanted for i in rest if label in labels[i]), rest[0])
+        index = next((index for label in wanted for index in rest if label in classes[index]), rest[0])
         rest.remove(index)
         chosen.append(index)
-        for label in labels[index]:
+        for label in classes[index]:
             drawn[label] += 1
     return sorted(chosen)
 
 
-def choose_hardest(dataset: Dataset, count: int, seed: int, model: Model, card: Card) -> list[int]:
-    """Indices of the training images on which a model does worst, of `POOL` times as many drawn with `choose_balanced`.
+def choose_hardest(dataset: Dataset, pool: Sequence[int], count: int, model: Model, card: Card) -> list[int]:
+    """Indices of those training images of a pool on which a model does worst.
 
     Args:
-        dataset: its training split is drawn from.
+        dataset: its training split is looked at.
+        pool: sorted indices, such as `POOL` times as many as are wanted.
         count: how many, as far as there are.
-        seed: decides the draw.
         model: the float model, whose `Task.quality` of an image counts.
         card: its card.
 
@@ -78,15 +81,14 @@ def choose_hardest(dataset: Dataset, count: int, seed: int, model: Model, card: 
         Sorted indices into the training split; images of which the task tells no quality come last.
     """
     task = get_task(card.task)
-    pool = choose_balanced(dataset, POOL * count, seed)
     wanted = set(pool)
     examples = (example for index, example in enumerate(dataset.examples("train")) if index in wanted)
     truths, found = predict_examples({"float32": model}, examples)
     predictions = found["float32"]
     reference = task.evaluate(truths, predictions, card.labels)
     qualities = [task.quality(truth, said, reference) for truth, said in zip(truths, predictions, strict=True)]
-    order = sorted(range(len(pool)), key=lambda i: (qualities[i] is None, qualities[i] or (0.0, 0.0), i))
-    return sorted(pool[i] for i in order[:count])
+    order = sorted(zip(pool, qualities, strict=True), key=lambda one: (one[1] is None, one[1] or (0.0, 0.0), one[0]))
+    return sorted(index for index, _ in order[:count])
 
 
 def calibration_images(dataset: Dataset, indices: list[int]) -> Iterator[np.ndarray]:
@@ -95,8 +97,3 @@ def calibration_images(dataset: Dataset, indices: list[int]) -> Iterator[np.ndar
     for index, example in enumerate(dataset.examples("train")):
         if index in wanted:
             yield decode(example.image, dataset.channels)
-
-
-def _labels(dataset: Dataset) -> list[set[int]]:
-    """Each training image's classes."""
-    return [set(example.labels[~example.ignore].tolist()) for example in dataset.examples("train")]

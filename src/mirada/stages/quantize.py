@@ -34,7 +34,7 @@ from mirada.quantization.budget import (
     require_val,
     write_ladder,
 )
-from mirada.quantization.calibration import calibration_images, choose_balanced
+from mirada.quantization.calibration import calibration_images
 from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.quantization.layer_plot import plot_layers
 from mirada.quantization.operator_times import time_operators
@@ -201,7 +201,7 @@ def _write_layers(made: Conversions, contents: dict[str, bytes], best: Candidate
         judged[BEST] = best.content
     if count == 0 or not judged:
         return
-    images = list(calibration_images(made.dataset, choose_balanced(made.dataset, count, made.config.seed)))
+    images = list(calibration_images(made.dataset, made.choose_balanced(count)))
     rows: list[LayerEvidence] = []
     notes = {}
     for name, content in judged.items():

@@ -7,7 +7,8 @@ import pytest
 
 from mirada.data.records import Dataset, load_dataset
 from mirada.errors import MiradaError
-from mirada.quantization.calibration import calibration_images, choose_random
+from mirada.inference.card import load_card
+from mirada.quantization.calibration import calibration_images, choose_balanced, choose_random, train_classes
 from mirada.stages import quantize
 
 pytestmark = pytest.mark.slow
@@ -38,13 +39,30 @@ def test_a_variant_that_is_not_what_its_name_says_is_refused_and_leaves_no_file(
 
 def test_calibration_holds_every_class_even_when_asked_for_one_image(squares):
     examples = list(squares.examples("train"))
-    chosen = choose_random(squares, 1, seed=0)
+    classes = train_classes(squares)
+    chosen = choose_random(classes, 1, seed=0)
     assert {int(examples[index].labels[0]) for index in chosen} == {0, 1}
-    assert chosen == choose_random(squares, 1, seed=0)
-    assert len(choose_random(squares, 7, seed=0)) == 7
-    assert len(choose_random(squares, 100, seed=0)) == len(examples)
+    assert chosen == choose_random(classes, 1, seed=0)
+    assert len(choose_random(classes, 7, seed=0)) == 7
+    assert len(choose_random(classes, 100, seed=0)) == len(examples)
     images = list(calibration_images(squares, chosen))
     assert len(images) == len(chosen) and images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
+
+
+def test_the_training_split_is_looked_through_once_whatever_is_chosen_from_it(to_quantize, monkeypatch):
+    from mirada.learning.quantization import variants
+
+    looked = []
+    monkeypatch.setattr(variants, "train_classes", lambda dataset: looked.append(dataset) or train_classes(dataset))
+    dataset = load_dataset(to_quantize.data_dir)
+    made = variants.Conversions(replace(to_quantize, variants=["float32", "int8"]), load_card(to_quantize.model_dir), dataset)
+    made.convert("float32")
+    assert looked == [], "float32 needs no image"
+    made.convert("int8")
+    made.convert("int8")
+    assert made.choose_random(4) == choose_random(train_classes(dataset), 4, to_quantize.seed)
+    assert made.choose_balanced(4) == choose_balanced(train_classes(dataset), 4, to_quantize.seed)
+    assert looked == [dataset]
 
 
 def test_an_absent_or_damaged_model_is_told(to_quantize, tmp_path):

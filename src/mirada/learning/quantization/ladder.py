@@ -14,7 +14,7 @@ from mirada.learning.quantization.schemes import preflight, require_schemes
 from mirada.learning.quantization.selective import Selection
 from mirada.learning.quantization.variants import Conversions
 from mirada.quantization.budget import Candidate, Ladder, Validation
-from mirada.quantization.calibration import POOL, calibration_images, choose_balanced, choose_hardest, choose_random
+from mirada.quantization.calibration import POOL, calibration_images, choose_hardest
 from mirada.quantization.evidence import layer_evidence
 
 _PROBES = 8  # images that the search for the worst operators looks at
@@ -48,7 +48,8 @@ class Candidates:
     ) -> None:
         self.config, self.made, self.contents, self.float32 = made.config, made, contents, float32
         self.seconds, self.judge, self.ladder = seconds, judge, ladder
-        self._ways = {"int8": ("extremes", self._random(made.config.calibration_images))}  # rung -> ranges, images
+        random = made.choose_random(made.config.calibration_images)
+        self._ways = {"int8": ("extremes", random)}  # rung -> ranges, images
         self._seen: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -79,16 +80,16 @@ class Candidates:
 
     def _calibrated(self) -> Iterator[Candidate]:
         """Full int8 with other ranges, of other images, of more images."""
-        count, seed, data = self.config.calibration_images, self.config.seed, self.made.dataset
-        balanced = choose_balanced(data, count, seed)
+        count, card = self.config.calibration_images, self.made.card
+        balanced = self.made.choose_balanced(count)
         for kind in RANGES:
             text = f"ranges: {_WORDS[kind]}, {len(balanced)} class-balanced images"
             yield self._with_ranges(kind, kind, balanced, text)
-        pool = min(POOL * count, data.splits["train"]["images"])
-        hardest = choose_hardest(data, count, seed, Model(self.float32, self.made.card), self.made.card)
-        text = f"ranges: {_WORDS['extremes']}, the {len(hardest)} hardest of {pool} images"
+        pool = self.made.choose_balanced(POOL * count)
+        hardest = choose_hardest(self.made.dataset, pool, count, Model(self.float32, card), card)
+        text = f"ranges: {_WORDS['extremes']}, the {len(hardest)} hardest of {len(pool)} images"
         yield self._with_ranges("hardest", "extremes", hardest, text)
-        more = choose_balanced(data, _MORE * count, seed)
+        more = self.made.choose_balanced(_MORE * count)
         if len(more) > len(balanced):
             text = f"ranges: {_WORDS['extremes']}, {len(more)} class-balanced images"
             yield self._with_ranges("more_images", "extremes", more, text)
@@ -117,7 +118,7 @@ class Candidates:
         best = min((entry for entry in self.ladder.rungs if entry.rung in self._ways), key=lambda entry: entry.drop)
         for base in dict.fromkeys((self._plain(), best.rung)):
             ranges = self._ranges(network, *self._ways[base])
-            probes = list(self._images(choose_balanced(self.made.dataset, _PROBES, self.config.seed)))
+            probes = list(self._images(self.made.choose_balanced(_PROBES)))
             rows = layer_evidence(kind, network.quantize(ranges), network.opened, probes, self.made.card)
             selection = Selection(network, ranges, probes, self.judge.load, self.config.float_layers)
             found = selection.search(rows, self.judge.drop, self.ladder.fits)
@@ -136,6 +137,3 @@ class Candidates:
         if key not in self._seen:
             self._seen[key] = network.observe(self._images(indices))
         return network.ranges(self._seen[key], kind)
-
-    def _random(self, count: int) -> list[int]:
-        return choose_random(self.made.dataset, count, self.config.seed)

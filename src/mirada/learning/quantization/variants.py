@@ -24,7 +24,7 @@ from mirada.learning.quantization.qat import to_convertible, without_rounding
 from mirada.learning.quantization.ranges import Observed
 from mirada.learning.quantization.schemes import preflight, require_schemes
 from mirada.learning.quantization.tuning import Tuned, training_config, tune
-from mirada.quantization.calibration import calibration_images, choose_random
+from mirada.quantization.calibration import calibration_images, choose_balanced, choose_random, train_classes
 from mirada.tasks import get_task
 
 _SLOWER = {"pruned": 3, "clustered": 30}  # times as low as the float training's is their learning rate
@@ -69,10 +69,25 @@ class Conversions:
             MiradaError: the converter refuses the model; also what `tune` raises.
         """
         model = to_convertible(self.tuned(name).network) if name in TUNED else self.float_model
-        chosen = choose_random(self.dataset, self.config.calibration_images, self.config.seed)
         scaling = {"input_scale": self.card.input_scale, "input_offset": self.card.input_offset}
         kind = "qat" if name in TUNED else name
-        return convert(model, kind, lambda: calibration_images(self.dataset, chosen), **scaling)
+        return convert(model, kind, self._calibration_images, **scaling)
+
+    @cached_property
+    def train_classes(self) -> list[set[int]]:
+        """Each training image's classes; read once, whatever is chosen by them."""
+        return train_classes(self.dataset)
+
+    def choose_random(self, count: int) -> list[int]:
+        """Indices of training images, drawn at random until every class is in."""
+        return choose_random(self.train_classes, count, self.config.seed)
+
+    def choose_balanced(self, count: int) -> list[int]:
+        """Indices of training images, all classes alike as far as they go."""
+        return choose_balanced(self.train_classes, count, self.config.seed)
+
+    def _calibration_images(self) -> Iterator[np.ndarray]:
+        return calibration_images(self.dataset, self.choose_random(self.config.calibration_images))
 
     def tuned(self, name: str = "qat") -> Tuned:
         """The model tuned with int8's rounding in place, of the kernels as the variant has them; once."""
@@ -89,7 +104,7 @@ class Conversions:
             config = replace(config, epochs=epochs, learning_rate=rate or trained_at / _SLOWER[name])
         with tempfile.TemporaryDirectory(prefix=f"mirada-{name}-") as checkpoints:
             settings = training_config(self.card, config, self.config.data_dir, checkpoints)
-            chosen = choose_random(self.dataset, config.calibration_batches * settings.batch_size, self.config.seed)
+            chosen = self.choose_random(config.calibration_batches * settings.batch_size)
             batches, report = self._batches(chosen, settings.batch_size), partial(self.report, name)
             return tune(self.float_model, self.card, self.dataset, settings, self.devices, batches, report, compress)
 
