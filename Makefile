@@ -1,4 +1,4 @@
-# The commands for people and for CI. `make run` and `make test` need Python 3.10 to 3.13 and nothing else.
+# The commands for people and for CI. `make run` and `make test` need Python 3.11 to 3.13 and nothing else.
 PYTHON ?= python3
 SWEEP ?= epochs=1,2 gpus=1,2
 # The service is measured with the models that `make run` leaves.
@@ -11,7 +11,7 @@ MADE := $(VENV)/.made
 IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 # One version of uv, as each spells the markers of requirements.lock in its own way.
 UV := uv==0.13.9
-LOCK := $(BIN)/python -m pip install --quiet $(UV) && $(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --extra dev \
+LOCK := $(BIN)/python -m pip install --quiet $(UV) && $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
 	--custom-compile-command "make lock" pyproject.toml
 
 # Nothing phones home.
@@ -28,8 +28,8 @@ help: ## show this list
 env: $(MADE) ## make the environment .venv, where it is absent, half made or older than requirements.lock
 
 $(MADE): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
-		{ echo "error: $(PYTHON) must be Python 3.10 to 3.13: name another one, as in make PYTHON=python3.11 env" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "error: $(PYTHON) must be Python 3.11 to 3.13: name another one, as in make PYTHON=python3.12 env" >&2; exit 1; }
 	@echo "making $(VENV): once, and again when requirements.lock changes"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet $(UV)
@@ -44,10 +44,11 @@ run: $(MADE) ## run the pipeline, as far as something changed: fetch, preprocess
 test: $(MADE) ## run the tests and print what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-check: $(MADE) ## lint, format, types, and whether requirements.lock is up to date
+check: $(MADE) ## lint, format, types, what imports what, and whether requirements.lock is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo --no-cache
 	@! grep -nE '://|^ *-(i|f|-index-url|-extra-index-url|-find-links) ' requirements.lock || \
 		{ echo "error: requirements.lock holds an address: write it again with make lock" >&2; exit 1; }
 	@copy=$$(mktemp -d) && cp requirements.lock $$copy && $(LOCK) -o $$copy/requirements.lock && \

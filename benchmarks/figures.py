@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -258,7 +258,7 @@ def report(
         "panels": [asdict(panel) for panel in panels],
         "settings": settings,
         "seconds": round(time.perf_counter() - started, 1),
-        "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     arguments.results.mkdir(parents=True, exist_ok=True)
     path, picture = arguments.results / f"{name}.json", arguments.results / f"{name}.png"

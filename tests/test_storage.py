@@ -247,9 +247,6 @@ def test_a_dataset_json_that_names_a_file_elsewhere(s3: Any, tmp_path: Path) -> 
             open_dataset("s3://photos/processed")
 
 
-# -- mistakes ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -331,9 +328,6 @@ def test_only_some_folders_may_be_urls(tmp_path: Path) -> None:
 def test_passwords_are_not_shown() -> None:
     assert without_password("ftp://me:secret@host/photos/") == "ftp://host/photos"
     assert is_url("s3://bucket/a") and not is_url("C:\\photos") and not is_url("photos/a") and not is_url(None)
-
-
-# -- the entry points --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

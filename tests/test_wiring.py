@@ -12,7 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mirada.config import SCHEMAS, VARIANTS, parse
+from mirada.config import SCHEMAS, TASKS, VARIANTS, parse
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = PROJECT / "src"
@@ -79,6 +79,7 @@ def modules_with_a_say(stage: str) -> set[str]:
         if name in seen or has_no_say(stage, name) or not file_of(name).is_file():
             continue
         seen.add(name)
+        todo += [f"{name}.{task}" for task in TASKS if name in ("tasks", "learning.tasks")]  # they import by name
         for node in ast.walk(ast.parse(file_of(name).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mirada":
                 base = (node.module or "").removeprefix("mirada").lstrip(".")

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
@@ -33,17 +33,17 @@ class OptunaSweeperConf:
 
     _target_: str = "hydra_plugins.mirada_optuna.OptunaSweeper"
     n_trials: int = 20
-    n_jobs: Optional[int] = None  # trials chosen at a time; null: as many as the launcher runs at once
-    directions: Optional[list[str]] = None  # maximize or minimize, one an objective; null: what each figure asks for
+    n_jobs: int | None = None  # trials chosen at a time; null: as many as the launcher runs at once
+    directions: list[str] | None = None  # maximize or minimize, one an objective; null: what each figure asks for
     sampler: str = "tpe"  # or nsgaii, random
     startup_trials: int = 5  # random ones before tpe begins to choose; for nsgaii the population
     seed: int = 0  # of the sampler: the same values give the same next trial
     prune: bool = False  # stop trainings whose validation curve lies below the median of the others
     prune_after_trials: int = 4  # finished trainings that the median needs
     prune_after_epochs: int = 1  # epochs that every training may do
-    storage: Optional[str] = None  # as in sqlite:///search.db, to go on with later; null: in memory
+    storage: str | None = None  # as in sqlite:///search.db, to go on with later; null: in memory
     study_name: str = "mirada"
-    params: Optional[dict[str, str]] = None  # the space as configuration, 'batch_size: choice(4,8)'
+    params: dict[str, str] | None = None  # the space as configuration, 'batch_size: choice(4,8)'
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="mirada")

@@ -15,6 +15,7 @@ from mirada.data.images import decode, encode
 from mirada.data.records import load_dataset
 from mirada.errors import MiradaError
 from mirada.evaluation.limits import check_limits
+from mirada.evaluation.measuring import decoding_of
 from mirada.export.registry import PACKAGE, REQUIREMENTS, compare_on_same_images, decide, modules_of, register_model
 from mirada.inference.card import load_card
 
@@ -125,12 +126,11 @@ def test_a_registered_model_answers_without_tensorflow_and_the_champion_stays_or
 
 
 def _result(card, path, dataset, config):
-    from mirada.inference.litert import Model
+    from mirada.inference.litert import Model, predict_examples
     from mirada.tasks import get_task
 
-    task, model, truths = get_task(card.task), Model(path, card), list(dataset.examples("test"))
-    found = [task.decode(model.predict(decode(truth.image)), card, config) for truth in truths]
-    return task.evaluate(truths, found, card.labels, config)
+    truths, found = predict_examples({"it": Model(path, card)}, dataset.examples("test"), decoding_of(config))
+    return get_task(card.task).evaluate(truths, found["it"], card.labels, config.max_detections)
 
 
 def _ask_in_a_fresh_process(uri, folder: Path, example):

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.inference.card import check_outputs, load_card, save_card
+from mirada.inference.card import load_card, save_card
+from mirada.inference.prediction import check_outputs
 from tests.cards import BOX_CARD, CARD, MAP_CARD
 
 

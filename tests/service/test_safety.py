@@ -17,7 +17,7 @@ from mirada.config import LimitsConfig
 from mirada.service.problems import Refusal
 from mirada.service.safety import check_image, known_hosts, read_zip, safe_name, safe_stem
 from tests.service.conftest import PROJECT, LiveService
-from tests.service.test_jobs import pack
+from tests.service.http.test_jobs import pack
 from tests.squares import draw_example
 
 ACTIVE = (

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from mirada.config import ServeConfig
 from mirada.service.app import create_app
-from mirada.service.reference import render_reference
+from mirada.service.http.reference import render_reference
 from tests.service.conftest import LiveService
 
 DOCUMENT = create_app(ServeConfig()).openapi()

@@ -3,7 +3,8 @@ import pytest
 
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
-from mirada.tasks.average_precision import bootstrap_drop, evaluate_detections, image_f1, map50_of_samples
+from mirada.tasks.average_precision import bootstrap_drop, evaluate_detections, map50_of_samples
+from mirada.tasks.matching import image_f1
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
 

@@ -19,7 +19,7 @@ def located(label: int, box, input_size: int = 32) -> Localization:
 
 
 def test_every_task_that_can_be_configured_is_there():
-    assert tuple(TASKS) == CONFIGURED
+    assert list(TASKS) == list(CONFIGURED)
     assert all(get_task(name).name == name for name in CONFIGURED)
     with pytest.raises(MiradaError, match="must be one of detection, localization, classification, got 'guessing'"):
         get_task("guessing")

@@ -13,6 +13,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mirada.config.checks import require
+from mirada.config.commands import COMMANDS
 from mirada.config.config_store import shared_store
 from mirada.config.data import (
     FORMATS,
@@ -143,13 +144,8 @@ def register() -> None:
         "parallel_jobs": {"_target_": "mirada.sweeps.parallel_jobs.ParallelJobs"},
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
-    store.store(name="check_qat_schema", node=CheckQatConfig)
-    store.store(name="compare_schema", node=CompareConfig)
-    store.store(name="sync_schema", node=SyncConfig)
-    store.store(name="serve_schema", node=ServeConfig)
-    store.store(name="worker_schema", node=WorkerConfig)
-    for stage, schema in SCHEMAS.items():
-        store.store(name=f"{stage}_schema", node=schema)
+    for name, schema in (SCHEMAS | COMMANDS).items():
+        store.store(name=f"{name}_schema", node=schema)
     store.store(group="data", name="schema", node=DataConfig)
     store.store(group="executor", name="schema", node=ExecutorConfig)
     store.store(group="model", name="schema", node=ModelConfig)

@@ -104,12 +104,12 @@ class TableConfig:
         at_least("data.table.label_column", self.label_column, 0)
 
 
-TASKS = ("detection", "localization", "classification")
-FORMATS = {
-    "voc": ("detection", "localization", "classification"),
-    "folder": ("classification",),
-    "table": ("classification",),
-}
+TASKS = {"detection": "objects", "localization": "object", "classification": "label"}
+"""Task -> what an image shows it: any number of objects with their boxes, one object, or nothing but a label."""
+
+_OF_LABELS = tuple(task for task, shown in TASKS.items() if shown == "label")
+FORMATS = {"voc": tuple(TASKS), "folder": _OF_LABELS, "table": _OF_LABELS}
+"""Format of annotations -> the tasks that it is enough for."""
 
 
 @dataclass
@@ -134,7 +134,7 @@ class DataConfig:
             re.fullmatch(r"[A-Za-z0-9._-]+", self.name) is not None,
             f"data.name may hold letters, digits, '.', '_' and '-' only, got {self.name!r}.",
         )
-        one_of("data.task", self.task, TASKS)
+        one_of("data.task", self.task, tuple(TASKS))
         one_of("data.format", self.format, tuple(FORMATS))
         one_of("data.several", self.several, ("reject", "largest", "crop"))
         require(
@@ -142,7 +142,7 @@ class DataConfig:
             f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",
         )
         require(
-            self.task == "detection" or self.tile.size == 0,
+            TASKS[self.task] == "objects" or self.tile.size == 0,
             f"data.tile.size cuts images into parts, which data.task={self.task} has no use for: set it to 0.",
         )
         require(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from mirada.config.checks import above, at_least, between, one_of, require
+from mirada.config.commands import command
 from mirada.config.tracking import TrackingConfig
 
 RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
@@ -119,6 +120,7 @@ class QuantizeConfig:
         )
 
 
+@command("check_qat")
 @dataclass
 class CheckQatConfig:
     """Settings of `check_qat`."""
@@ -175,6 +177,7 @@ class EvaluateConfig:
             at_least(key, getattr(self, key), 0)
 
 
+@command("compare")
 @dataclass
 class CompareConfig:
     """Settings of `compare`."""

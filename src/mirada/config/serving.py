@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mirada.config.checks import above, at_least, between, require
+from mirada.config.commands import command
 
 
 @dataclass
@@ -58,6 +59,7 @@ class QueueConfig:
         above("queue.keep_s", self.keep_s, 0)
 
 
+@command("serve")
 @dataclass
 class ServeConfig:
     """Settings of `serve`."""
@@ -92,6 +94,7 @@ class ServeConfig:
         )
 
 
+@command("worker")
 @dataclass
 class WorkerConfig:
     """Settings of `worker`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirada.config.commands import command
+
 
 @dataclass
 class TrackingConfig:
@@ -16,6 +18,7 @@ class TrackingConfig:
     pending_dir: str | None = None  # what a store that is away can't take waits here; null: mlruns/pending
 
 
+@command("sync")
 @dataclass
 class SyncConfig:
     """Settings of `sync`."""

@@ -11,8 +11,8 @@ from mirada.config.data import TASKS
 from mirada.config.tracking import TrackingConfig
 
 BACKBONES = {  # network -> the tasks that it is made for
-    "efficientnet_lite0": TASKS,
-    "tiny": TASKS,
+    "efficientnet_lite0": tuple(TASKS),
+    "tiny": tuple(TASKS),
     "study1": ("localization", "classification"),
     "study3": ("classification",),
 }

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mirada.config import DataConfig
+from mirada.config import TASKS, DataConfig, PreprocessConfig
 from mirada.data import images
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.formats import FORMATS
@@ -25,6 +26,8 @@ from mirada.data.records import Example, frame, serialize
 from mirada.data.splits import by_area
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
+
+_SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "digest")  # of SOURCE.json, kept with the data set
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def plan(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataCo
     units: list[Unit] = []
     for image in raw_images:
         whole = Region(0, 0, image.width, image.height)
-        if data.task == "localization" and len(image.boxes) > 1:
+        if TASKS[data.task] == "object" and len(image.boxes) > 1:
             for box, window in crops(image.width, image.height, image.boxes):
                 units.append(Unit(replace(image, boxes=(box,)), splits[image.source], window, "crop"))
             continue
@@ -140,7 +143,7 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
         return Rejected(unit.image.source, "image_undecodable", advice)
     boxes, labels, ignore = boxes_in(unit.region, unit.image.boxes, settings.min_visible)
     boxes_xyxy = np.clip(images.boxes_to_input(boxes, placement), 0, settings.input_size)
-    if settings.task == "classification":
+    if TASKS[settings.task] == "label":
         boxes_xyxy[:] = (0, 0, settings.input_size, settings.input_size)  # with the padding
     example = Example(
         image_id=unit.image_id,
@@ -179,3 +182,21 @@ def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]
 def _photograph(path: Path, transpose: bool, channels: int) -> Image.Image:
     """The decoded image, kept for its next part."""
     return images.open_image(path, transpose, channels=channels)
+
+
+def describe_making(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], rejected: int) -> dict[str, Any]:
+    """Where the data set comes from and how it was made; no times, no paths, nothing that doesn't change a byte."""
+    source: dict[str, Any] = {}
+    if (raw_dir / "SOURCE.json").is_file():
+        try:
+            content = json.loads((raw_dir / "SOURCE.json").read_text(encoding="utf-8"))
+            source = {key: content[key] for key in _SOURCE_KEYS if key in content}
+        except (ValueError, TypeError) as error:
+            raise MiradaError(f"{raw_dir / 'SOURCE.json'} is corrupt ({error}): run fetch with force=true.") from error
+    keys = ("input_size", "fit", "channels", "enhance", "encoding", "quality", "shard_images")
+    settings = {key: getattr(config, key) for key in keys}
+    settings |= {key: getattr(config.data, key) for key in ("format", "several", "rename", "classes")}
+    if config.data.format == "table":
+        settings["table"] = asdict(config.data.table)
+    settings |= {"split": asdict(config.data.split), "tile": asdict(config.data.tile)}
+    return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mirada.config import DataConfig
+from mirada.config import TASKS, DataConfig
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.records import Box
 from mirada.data.tiles import Region
@@ -31,7 +31,7 @@ def reject(image: RawImage, reason: str) -> Rejected:
 
 
 def single_out(image: RawImage, data: DataConfig) -> RawImage | Rejected:
-    """Make an image fit for its task; for detection every image is.
+    """Make an image fit for its task; for one that is shown all objects every image is.
 
     Difficult objects count only where there are no others.
 
@@ -40,16 +40,16 @@ def single_out(image: RawImage, data: DataConfig) -> RawImage | Rejected:
         data: its `task` and `several`.
 
     Returns:
-        For classification the image with one box that spans it, for localization with one box (or, to be cropped later,
+        For a label the image with one box that spans it, for one object with its box (or, to be cropped later,
         with several); `repairs` tells what was dropped. Or why the image can't be used.
     """
-    if data.task == "detection":
+    if TASKS[data.task] == "objects":
         return image
     boxes = tuple(box for box in image.boxes if not box.difficult) or image.boxes
     boxes = tuple(replace(box, difficult=False) for box in boxes)
     if not boxes:
         return reject(image, "no_object")
-    if data.task == "classification":
+    if TASKS[data.task] == "label":
         if len({box.label for box in boxes}) > 1:
             return reject(image, "several_labels")
         whole = Box(0.0, 0.0, float(image.width), float(image.height), boxes[0].label)

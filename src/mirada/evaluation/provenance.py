@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def describe_provenance(card: Card, dataset: Dataset, training: TrainingRecord) 
         ("Data", f"{dataset.name}, digest {dataset.digest}"),
         ("LiteRT", version("ai-edge-litert")),
         ("CPU", f"{cpu_model()}, {available_threads()} threads, {platform.system()} {platform.machine()}"),
-        ("Measured", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
+        ("Measured", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
     ]
 
 

@@ -100,7 +100,7 @@ def served_answer(
     """One image's prediction in plain words and numbers, as `ServedModel.predict` returns it.
 
     Args:
-        found: what the task's `decode` gave.
+        found: what `decode_outputs` gave.
         card: the model's card.
         placement: of the image in the network's input.
         size: width and height of the image in pixels.

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirada.config import TASKS
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card, save_card
 from mirada.project import PACKAGE
@@ -169,7 +170,7 @@ def _champion(client: Any, name: str, alias: str) -> Any:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         # A name that is not there, or an alias that is not: the stores word and code them differently.
-        if error.error_code in ("REPACKAGE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise MiradaError(f"The registry does not answer ({str(error).splitlines()[0]}): check the URI.") from error
 
@@ -230,14 +231,14 @@ def signature_of(card: Card, min_score: float) -> Any:
     params: list[ParamSpec] = []
     box = Array(DataType.double)
     label = Property("label", DataType.string)
-    if card.task == "detection":
+    if TASKS[card.task] == "objects":
         entry = Object([label, Property("score", DataType.double), Property("box", box)])
         outputs, params = [ColSpec(Array(entry), "detections")], [ParamSpec("min_score", DataType.double, min_score)]
     else:
         probabilities = Object([Property(name, DataType.double) for name in card.labels])
         outputs = [ColSpec(DataType.string, "label"), ColSpec(DataType.double, "probability")]
         outputs.append(ColSpec(probabilities, "probabilities"))
-        outputs += [ColSpec(box, "box")] if card.task == "localization" else []
+        outputs += [ColSpec(box, "box")] if TASKS[card.task] == "object" else []
     # An input without a name is a list of images as well as a column of a table, whatever its name.
     inputs = Schema([ColSpec(DataType.binary)])
     return ModelSignature(inputs, Schema(outputs), ParamSchema(params) if params else None)  # type: ignore[arg-type]

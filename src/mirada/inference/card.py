@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mirada.errors import MiradaError
+from mirada.inference.prediction import check_outputs
 
 FORMAT = 2
-TASKS = ("detection", "localization", "classification")
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Card:
     """The contract of a trained model.
 
     Attributes:
-        task: 'detection', 'localization' or 'classification'.
+        task: its name, as in `data.task`.
         labels: class names; a class index points into it.
         input_size: side of the square input in pixels.
         channels: 3 (RGB) or 1 (grey).
@@ -87,29 +87,3 @@ def load_card(folder: str | Path) -> Card:
     except (ValueError, KeyError, TypeError) as error:
         raise MiradaError(f"{path} is corrupt ({error!r}): run the train stage again (`dvc repro train`).") from error
     return card
-
-
-def check_outputs(card: Card) -> None:
-    """Raise ValueError or KeyError where a card's labels, strides and outputs do not fit its task.
-
-    Detection has objectness and distances on every level, and classes where there are several labels. Classification has one
-    vector of logits, of two labels or more. Localization has logits and one box, as vectors or as maps with their scores;
-    one label is enough.
-
-    Raises:
-        MiradaError: there is no such task.
-    """
-    outputs, labels, levels = card.outputs, len(card.labels), len(card.strides)
-    if card.task == "detection":
-        parts = ["objectness", "distances"] + (["classes"] if labels > 1 else [])
-        fits = labels > 0 and all(len(outputs[part]) == levels for part in parts)
-    elif card.task == "localization":
-        maps = "box" not in outputs
-        parts = ["scores", "distances"] if maps else ["box"]
-        fits = labels > 0 and levels == int(maps) and all(len(outputs[part]) == 1 for part in ("classes", *parts))
-    elif card.task == "classification":
-        fits = labels > 1 and len(outputs["classes"]) == 1
-    else:
-        raise MiradaError(f"The task must be one of {', '.join(TASKS)}, got {card.task!r}.")
-    if not fits:
-        raise ValueError("labels, strides or outputs do not fit")

@@ -11,19 +11,28 @@ What the parts of `card.outputs` are, S being the input's side in pixels and K t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
+from mirada.errors import MiradaError
 from mirada.inference.boxes import clip_boxes, suppress
 
-if TYPE_CHECKING:
-    from mirada.inference.card import Card
-
 CANDIDATES = 1000  # best cells that reach non-maximum suppression
+
+
+class Contract(Protocol):
+    """What decoding needs of a model's card; the card tells what each is."""
+
+    task: str
+    labels: list[str]
+    input_size: int
+    strides: list[int]
+    outputs: dict[str, list[str]]
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ Prediction = Detections | Classification | Localization
 """What a model says of one image, by its task."""
 
 
-def decode_outputs(outputs: Mapping[str, np.ndarray], card: Card, decoding: Decoding = STANDARD) -> Prediction:
+def decode_outputs(outputs: Mapping[str, np.ndarray], card: Contract, decoding: Decoding = STANDARD) -> Prediction:
     """One image's prediction, as the card's task has it.
 
     Args:
@@ -111,14 +120,22 @@ def decode_outputs(outputs: Mapping[str, np.ndarray], card: Card, decoding: Deco
         card: the model's card.
         decoding: of detections.
     """
-    if card.task == "detection":
-        return decode_detections(outputs, card, decoding)
-    if card.task == "localization":
-        return decode_localization(outputs, card)
-    return decode_classification(outputs, card)
+    return _TASKS[card.task].decode(outputs, card, decoding)
 
 
-def decode_classification(outputs: Mapping[str, np.ndarray], card: Card) -> Classification:
+def check_outputs(card: Contract) -> None:
+    """Raise ValueError or KeyError where a card's labels, strides and outputs do not fit its task.
+
+    Raises:
+        MiradaError: there is no such task.
+    """
+    if card.task not in _TASKS:
+        raise MiradaError(f"The task must be one of {', '.join(_TASKS)}, got {card.task!r}.")
+    if not _TASKS[card.task].fits(card):
+        raise ValueError("labels, strides or outputs do not fit")
+
+
+def decode_classification(outputs: Mapping[str, np.ndarray], card: Contract) -> Classification:
     """Softmax over one image's logits; of two labels the second is chosen from `card.threshold` on, of more the likeliest.
 
     Args:
@@ -128,7 +145,7 @@ def decode_classification(outputs: Mapping[str, np.ndarray], card: Card) -> Clas
     return Classification(*_choose(outputs[card.outputs["classes"][0]], card))
 
 
-def _choose(logits: np.ndarray, card: Card) -> tuple[np.ndarray, int]:
+def _choose(logits: np.ndarray, card: Contract) -> tuple[np.ndarray, int]:
     """The labels' probabilities, and the label that `decode_classification` chooses."""
     logits = logits.reshape(-1).astype(np.float64)
     probabilities = np.exp(logits - logits.max())
@@ -138,7 +155,7 @@ def _choose(logits: np.ndarray, card: Card) -> tuple[np.ndarray, int]:
     return probabilities, int(np.argmax(probabilities))
 
 
-def decode_localization(outputs: Mapping[str, np.ndarray], card: Card) -> Localization:
+def decode_localization(outputs: Mapping[str, np.ndarray], card: Contract) -> Localization:
     """The class as in `decode_classification`, and the box.
 
     Where they come as maps, logits and box are the means of all cells' own, weighted with the softmax of their scores, and
@@ -159,7 +176,7 @@ def decode_localization(outputs: Mapping[str, np.ndarray], card: Card) -> Locali
     return Localization(*_choose(logits, card), box, card.input_size)
 
 
-def decode_detections(outputs: Mapping[str, np.ndarray], card: Card, decoding: Decoding = STANDARD) -> Detections:
+def decode_detections(outputs: Mapping[str, np.ndarray], card: Contract, decoding: Decoding = STANDARD) -> Detections:
     """Decode one image's output maps.
 
     A cell's score is sigmoid(objectness) times the probability of its likeliest class, which is its only label. Its box
@@ -192,6 +209,40 @@ def decode_detections(outputs: Mapping[str, np.ndarray], card: Card, decoding: D
     boxes = clip_boxes(boxes.astype(np.float32), card.input_size, card.input_size)
     kept = suppress(boxes, scores, labels, decoding.nms_iou, decoding.max_detections)
     return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept].astype(np.int64))
+
+
+def _fits_detection(card: Contract) -> bool:
+    """Objectness and distances on every level, and classes where there are several labels."""
+    parts = ["objectness", "distances"] + (["classes"] if len(card.labels) > 1 else [])
+    return len(card.labels) > 0 and all(len(card.outputs[part]) == len(card.strides) for part in parts)
+
+
+def _fits_localization(card: Contract) -> bool:
+    """Logits and one box, as vectors or as maps with their scores; one label is enough."""
+    maps = "box" not in card.outputs
+    parts = ["classes", "scores", "distances"] if maps else ["classes", "box"]
+    levels = len(card.strides) == int(maps)
+    return len(card.labels) > 0 and levels and all(len(card.outputs[part]) == 1 for part in parts)
+
+
+def _fits_classification(card: Contract) -> bool:
+    """One vector of logits, of two labels or more."""
+    return len(card.labels) > 1 and len(card.outputs["classes"]) == 1
+
+
+@dataclass(frozen=True)
+class _OfTask:
+    """What a task makes of outputs: whether a card's fit, and what they say."""
+
+    fits: Callable[[Contract], bool]
+    decode: Callable[[Mapping[str, np.ndarray], Contract, Decoding], Prediction]
+
+
+_TASKS = {
+    "detection": _OfTask(_fits_detection, decode_detections),
+    "localization": _OfTask(_fits_localization, lambda outputs, card, _: decode_localization(outputs, card)),
+    "classification": _OfTask(_fits_classification, lambda outputs, card, _: decode_classification(outputs, card)),
+}
 
 
 def _flat(outputs: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
-from mirada.config import MOST_SHARDS_AT_ONCE, AugmentConfig, InputConfig
+from mirada.config import MOST_SHARDS_AT_ONCE, TASKS, AugmentConfig, InputConfig
 from mirada.data.records import Dataset
 from mirada.learning.augment import MIN_VISIBLE, change_boxes, change_images, draw_changes
 
@@ -158,7 +158,7 @@ class TrainingInput:
         self._change_batch = tf.function(self._change if self.settings.vectorize else self._change_one)
         shards = dataset.shards("train")
         self._records = read_records(shards, self.settings.interleave)
-        self._most_boxes = _most_boxes(self._records) if dataset.task == "detection" else 1
+        self._most_boxes = _most_boxes(self._records) if TASKS[dataset.task] == "objects" else 1
         self._decoded: tf.data.Dataset | None = None
         if self.settings.cache:  # decoded where that fits into memory, else as read, else not at all
             space = _CACHE_SHARE * psutil.virtual_memory().available
@@ -212,11 +212,11 @@ class TrainingInput:
         size, channels = self._dataset.input_size, self._dataset.channels
         image = scale_pixels(change_images(batch["image"], changes), self._scale, self._offset)
         batch = batch | {"image": tf.ensure_shape(image, (None, size, size, channels))}
-        if self._dataset.task == "classification":  # its box is the whole image, whatever part of it is left
+        if TASKS[self._dataset.task] == "label":  # its box is the whole image, whatever part of it is left
             return batch
         boxes, visible, kept = change_boxes(batch["boxes_xyxy"], changes, size)
         real = kept & (batch["labels"] >= 0)
-        if self._dataset.task == "localization":
+        if TASKS[self._dataset.task] == "object":
             real &= visible >= MIN_VISIBLE
         return batch | {
             "boxes_xyxy": tf.where(real[..., None], boxes, 0.0),

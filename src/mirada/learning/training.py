@@ -57,17 +57,8 @@ class State:
 def settings_digest(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
     settings = asdict(config)
-    for key in (
-        "tracking",
-        "output_dir",
-        "data_dir",
-        "workers",
-        "resume",
-        "force",
-        "input",
-        "compare_epochs",
-        "peer_wait_s",
-    ):
+    apart = "tracking output_dir data_dir workers resume force input compare_epochs peer_wait_s"
+    for key in apart.split():
         settings.pop(key)
     return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
 

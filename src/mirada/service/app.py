@@ -16,13 +16,13 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, HTMLResponse
 
 from mirada.config import ServeConfig
-from mirada.service import jobs, predict
-from mirada.service.guard import Guard
+from mirada.service.http import jobs, predict
+from mirada.service.http.guard import Guard
+from mirada.service.http.reference import render_reference
+from mirada.service.http.schemas import Health, Problem
 from mirada.service.problems import add_handlers
 from mirada.service.queue.queue import Queue
-from mirada.service.reference import render_reference
 from mirada.service.safety import known_hosts
-from mirada.service.schemas import Health, Problem
 from mirada.service.state import Service
 
 WEB = Path(__file__).parent / "web"

@@ -57,7 +57,7 @@ class Child:
         self.name, self._command, self._orphan_signal = name, list(command), orphan_signal
         self._options: dict[str, Any] = {"pass_fds": pass_fds, "stdout": output, "stderr": output, "env": env}
         self._process: subprocess.Popen[bytes] | None = None
-        self._started, self._pause, self._again_at = 0.0, 0.0, 0.0
+        self._started, self._pause, self._restart_at = 0.0, 0.0, 0.0
 
     @property
     def pid(self) -> int | None:
@@ -78,7 +78,7 @@ class Child:
     def keep_up(self) -> None:
         """Start it again where it ended, after a pause that grows while it ends at once."""
         if self._process is None:
-            if time.monotonic() >= self._again_at:
+            if time.monotonic() >= self._restart_at:
                 self.start()
             return
         status = self._process.poll()
@@ -86,7 +86,7 @@ class Child:
             return
         lived = time.monotonic() - self._started
         self._pause = 0.0 if lived > _LIVED_S else min(5.0, max(0.2, 2 * self._pause))
-        self._process, self._again_at = None, time.monotonic() + self._pause
+        self._process, self._restart_at = None, time.monotonic() + self._pause
         log("process ended, starting it again", 40, process=self.name, status=status, pause_s=self._pause)
 
     def tell(self, number: int) -> None:

@@ -43,22 +43,24 @@ def add_handlers(app: FastAPI) -> None:
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
-        return problem(error.status, error.detail, _id(request), error.headers)
+        return problem(error.status, error.detail, _request_id(request), error.headers)
 
     async def refuse_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         words = {404: "There is nothing at this address.", 405: "This address does not take that method."}
-        return problem(error.status_code, words.get(error.status_code, str(error.detail)), _id(request), error.headers)
+        return problem(
+            error.status_code, words.get(error.status_code, str(error.detail)), _request_id(request), error.headers
+        )
 
     async def refuse_parameters(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         faults = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()]
-        return problem(422, "; ".join(faults) + ".", _id(request))
+        return problem(422, "; ".join(faults) + ".", _request_id(request))
 
     app.add_exception_handler(Refusal, refuse)
     app.add_exception_handler(HTTPException, refuse_http)
     app.add_exception_handler(RequestValidationError, refuse_parameters)
 
 
-def _id(request: Request) -> str:
+def _request_id(request: Request) -> str:
     return str(request.scope.get("request_id", ""))

@@ -96,7 +96,7 @@ def _children(config: ServeConfig, queue_url: str, var_dir: Path, listening: soc
     python, handle = [sys.executable, "-m"], listening.fileno()
     api = [*python, "mirada.service.api", str(api_file), str(handle), "private" if private else "shared"]
     worker = [*python, "mirada.service.worker", str(worker_file)]
-    workers = [Child(f"worker {n}", worker, env=env) for n in range(config.queue.workers)]
+    workers = [Child(f"worker {number}", worker, env=env) for number in range(config.queue.workers)]
     return [Child("api", api, pass_fds=[handle], env=env), *workers]
 
 

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from mirada import tracking
-from mirada.config import PreprocessConfig
+from mirada.config import TASKS, PreprocessConfig
 from mirada.data import records
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.formats import FORMATS
-from mirada.data.inputs import Record, Settings, Unit, count_boxes, make_record, plan, read_image
+from mirada.data.inputs import Record, Settings, Unit, count_boxes, describe_making, make_record, plan, read_image
 from mirada.data.objects import merge_copies, single_out
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
@@ -34,13 +34,8 @@ from mirada.terminal import image_progress
 from mirada.workers.executors import WorkerExecutor, make_executor, map_bounded
 from mirada.workers.usage import UsageMeter
 
-SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "digest")
-PRELOAD = (
-    "mirada.data.inputs",
-    "mirada.cli",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
-)  # imported once for all workers
+# Imported once for all workers.
+PRELOAD = ("mirada.data.inputs", "mirada.cli", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")
 
 
 class _Work:
@@ -183,7 +178,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         fit=config.fit,
         splits=stored,
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
-        about=_about(config, raw_dir, repaired, len(work.rejected)),
+        about=describe_making(config, raw_dir, repaired, len(work.rejected)),
         enhance=config.enhance,
     )
     records.save_dataset(dataset)
@@ -241,7 +236,7 @@ def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) ->
     singled = [single_out(image, data) for image in images]
     work.rejected.update(image for image in singled if isinstance(image, Rejected))
     fit = [image for image in singled if isinstance(image, RawImage)]
-    if data.task == "classification":
+    if TASKS[data.task] == "label":
         fit, disagreeing = merge_copies(fit, digests)
         work.rejected.update(disagreeing)
     if not fit:
@@ -314,24 +309,6 @@ def _write_rejected(rejected: set[Rejected], path: Path) -> None:
         writer.writerows(sorted((item.file, item.reason, item.advice) for item in rejected))
 
 
-def _about(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], rejected: int) -> dict[str, Any]:
-    """Where the data set comes from and how it was made; no times, no paths, nothing that doesn't change a byte."""
-    source: dict[str, Any] = {}
-    if (raw_dir / "SOURCE.json").is_file():
-        try:
-            content = json.loads((raw_dir / "SOURCE.json").read_text(encoding="utf-8"))
-            source = {key: content[key] for key in SOURCE_KEYS if key in content}
-        except (ValueError, TypeError) as error:
-            raise MiradaError(f"{raw_dir / 'SOURCE.json'} is corrupt ({error}): run fetch with force=true.") from error
-    keys = ("input_size", "fit", "channels", "enhance", "encoding", "quality", "shard_images")
-    settings = {key: getattr(config, key) for key in keys}
-    settings |= {key: getattr(config.data, key) for key in ("format", "several", "rename", "classes")}
-    if config.data.format == "table":
-        settings["table"] = asdict(config.data.table)
-    settings |= {"split": asdict(config.data.split), "tile": asdict(config.data.tile)}
-    return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}
-
-
 def _timing(dataset: records.Dataset, meter: UsageMeter, workers: int) -> dict[str, Any]:
     """What it cost; of a cluster's workers on other machines, memory and processor time are not seen."""
     images = sum(split["images"] for split in dataset.splits.values())
@@ -349,7 +326,7 @@ def _summary(config: PreprocessConfig, dataset: records.Dataset, timing: dict[st
     """One line that says what there is."""
     parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
     boxes = f"{sum(split['boxes'] for split in dataset.splits.values())} boxes"
-    if dataset.task == "classification":
+    if TASKS[dataset.task] == "label":
         per_class = Counter[str]()
         for split in dataset.splits.values():
             per_class.update(split["per_class"])

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -316,7 +316,7 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     if trainer.config.measure_train:
         measured = task.evaluate(*trainer.predict("train"), card.labels).figures
         trainer.state.history[-1] |= {f"train_{key}": value for key, value in measured.items()}
-    card.trained_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    card.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     save_card(card, output_dir / "model.json")
     _write_history(trainer.state.history, output_dir / "history.csv")
 

@@ -1,17 +1,18 @@
-"""The tasks. Each is one module: how raw outputs are decoded, what is measured, and how the report shows it.
+"""The tasks. Each is one module, of the name it has in `data.task`: what is measured, and how the report shows it.
 
 Nothing here imports TensorFlow; a task's heads and losses are in the module of the same name in `mirada.learning.tasks`.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+
+from mirada import config
 from mirada.errors import MiradaError
 from mirada.tasks.base import Task
-from mirada.tasks.classification import Classifying
-from mirada.tasks.detection import Detecting
-from mirada.tasks.localization import Localizing
 
-TASKS: dict[str, Task] = {task.name: task for task in (Detecting(), Localizing(), Classifying())}
+TASKS: dict[str, Task] = {name: import_module(f"{__name__}.{name}").TASK for name in config.TASKS}
+"""Name -> `TASK` of the module of that name."""
 
 
 def get_task(name: str) -> Task:

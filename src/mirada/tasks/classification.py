@@ -187,3 +187,6 @@ def true_labels(truths: Sequence[Example]) -> np.ndarray:
         if len(truth.labels) != 1:
             raise ValueError(f"{truth.image_id} has {len(truth.labels)} labels, expected one")
     return np.array([truth.labels[0] for truth in truths], np.int64)
+
+
+TASK = Classifying()

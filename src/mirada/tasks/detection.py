@@ -11,8 +11,9 @@ from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.inference.variants import REFERENCE
 from mirada.tables import Column, Table
-from mirada.tasks.average_precision import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections, image_f1
+from mirada.tasks.average_precision import RECALLS, DetectionMetrics, bootstrap_drop, evaluate_detections
 from mirada.tasks.base import Curves, Legend, Task
+from mirada.tasks.matching import image_f1
 from mirada.tasks.pictures import draw_detections, draw_truth
 
 if TYPE_CHECKING:
@@ -151,3 +152,6 @@ class Detecting(Task):
 def mean_curve(result: DetectionMetrics) -> np.ndarray:
     """(101,) precision at the recalls of `metrics.RECALLS`, mean over the classes; zeros without any."""
     return np.mean(list(result.curves.values()), axis=0) if result.curves else np.zeros(len(RECALLS))
+
+
+TASK = Detecting()

@@ -171,3 +171,6 @@ class Localizing(Classifying):
 def box_iou(prediction: Localization, truth: Example) -> float:
     """IoU of the predicted with the true box."""
     return float(pair_ious(prediction.box_xyxy[None].astype(np.float64), truth.boxes_xyxy[:1].astype(np.float64))[0])
+
+
+TASK = Localizing()

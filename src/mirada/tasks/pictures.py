@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
-from mirada.tasks.average_precision import match_image
+from mirada.tasks.matching import match_image
 
 if TYPE_CHECKING:
     pass

@@ -29,18 +29,8 @@ from mirada.storage import cache_dir, is_url
 from mirada.workers.executors import WorkerExecutor
 
 MODULES = (
-    "annotations",
-    "formats",
-    "formats.folder",
-    "formats.labels",
-    "formats.table",
-    "formats.voc",
-    "images",
-    "inputs",
-    "objects",
-    "records",
-    "splits",
-    "tiles",
+    *("annotations", "images", "inputs", "objects", "records", "splits", "tiles", "formats"),
+    *sorted(f"formats.{path.stem}" for path in (PACKAGE / "data" / "formats").glob("*.py") if path.stem != "__init__"),
 )  # of mirada.data
 LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes
 CONNECT_S = 5.0

@@ -18,8 +18,9 @@ from mirada.errors import MiradaError
 from mirada.service.app import create_app
 from mirada.service.model.bundle import copy_model, find_copy
 from mirada.service.problems import Refusal
+from mirada.service.queue.orders import Order, describe_job
 from mirada.service.queue.redis_server import RedisServer, socket_path
-from mirada.service.queue.store import JobStore, Order, describe_job
+from mirada.service.queue.store import JobStore
 from mirada.service.queue.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.state import Service
 from mirada.service.worker import MOST_ATTEMPTS, JobWorker

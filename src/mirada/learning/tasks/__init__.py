@@ -6,7 +6,8 @@ A task is a module here with the functions of `LearningTask`, under the name of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, cast
 
 import tensorflow as tf
 import tf_keras as keras
@@ -55,12 +56,5 @@ class LearningTask(Protocol):
 
 
 def learning_task(name: str) -> LearningTask:
-    """The task's module."""
-    from mirada.learning.tasks import classification, detection, localization
-
-    modules: dict[str, LearningTask] = {
-        "classification": classification,
-        "detection": detection,
-        "localization": localization,
-    }
-    return modules[name]
+    """The module of a task's name."""
+    return cast(LearningTask, import_module(f"{__name__}.{name}"))

@@ -116,7 +116,7 @@ class Predictor:
         content = api_answer(decode_outputs(outputs, card, floor), card, placement, size, min_score)
         ended = time.perf_counter()
         spans = {"decode": decoded - started, "model": ran - begun, "postprocess": ended - ran}
-        timings = {name: round(1000 * s, 3) for name, s in (spans | {"total": ended - started}).items()}
+        timings = {name: round(1000 * seconds, 3) for name, seconds in (spans | {"total": ended - started}).items()}
         return Found(*size, content, timings)
 
 
@@ -124,7 +124,7 @@ def api_answer(found: Any, card: Card, placement: Placement, size: tuple[int, in
     """A prediction as the API gives it.
 
     Args:
-        found: what the task's `decode` gave.
+        found: what `decode_outputs` gave.
         card: the model's card.
         placement: of the image in the network's input.
         size: width and height of the image in pixels.
@@ -142,7 +142,7 @@ def api_answer(found: Any, card: Card, placement: Placement, size: tuple[int, in
     if isinstance(found, Detections):
         found = found.at_least(min_score)
         rows = zip(found.labels.tolist(), found.scores.tolist(), boxes(found.boxes_xyxy), strict=True)
-        return {"detections": [{"label": card.labels[label], "score": s, "box": box} for label, s, box in rows]}
+        return {"detections": [{"label": card.labels[label], "score": score, "box": box} for label, score, box in rows]}
     assert isinstance(found, Classification)
     box = boxes(found.box_xyxy[None])[0] if isinstance(found, Localization) else None
     pairs = zip(card.labels, found.probabilities.tolist(), strict=True)

@@ -20,7 +20,8 @@ from mirada.service.logs import log
 from mirada.service.metrics import Metrics
 from mirada.service.model.bundle import Bundle, find_model
 from mirada.service.problems import Refusal
-from mirada.service.queue.store import JobStore, Order
+from mirada.service.queue.orders import Order
+from mirada.service.queue.store import JobStore
 from mirada.service.queue.tasks import Resender, make_celery, send
 
 T = TypeVar("T")

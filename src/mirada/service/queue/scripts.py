@@ -12,19 +12,19 @@ Keys, all below `mirada:`; a job's own begin with `job:<id>`:
 from __future__ import annotations
 
 _BEGIN = """
-local P = 'mirada:'
+local prefix = 'mirada:'
 local id = ARGV[1]
-local job = P .. 'job:' .. id
+local job = prefix .. 'job:' .. id
 local function total(name)
   local sum = 0
-  for _, value in ipairs(redis.call('HVALS', P .. name)) do sum = sum + tonumber(value) end
+  for _, value in ipairs(redis.call('HVALS', prefix .. name)) do sum = sum + tonumber(value) end
   return sum
 end
 local function finished(now)
-  redis.call('HDEL', P .. 'waiting', id)
-  redis.call('HDEL', P .. 'active', id)
+  redis.call('HDEL', prefix .. 'waiting', id)
+  redis.call('HDEL', prefix .. 'active', id)
   redis.call('HSET', job, 'ended_at', now)
-  redis.call('ZADD', P .. 'expiry', now + tonumber(redis.call('HGET', job, 'keep_s')), id)
+  redis.call('ZADD', prefix .. 'expiry', now + tonumber(redis.call('HGET', job, 'keep_s')), id)
 end
 """
 
@@ -34,20 +34,20 @@ RESERVE = (
     _BEGIN
     + """
 if ARGV[7] ~= '' then
-  local known = redis.call('HGET', P .. 'keys', ARGV[7])
+  local known = redis.call('HGET', prefix .. 'keys', ARGV[7])
   if known then
-    if redis.call('HGET', P .. 'job:' .. known, 'fingerprint') ~= ARGV[8] then return {'other'} end
-    local staging = redis.call('ZSCORE', P .. 'staging', known)
+    if redis.call('HGET', prefix .. 'job:' .. known, 'fingerprint') ~= ARGV[8] then return {'other'} end
+    local staging = redis.call('ZSCORE', prefix .. 'staging', known)
     return {'known', known, staging and 0 or 1}
   end
 end
 if total('waiting') + tonumber(ARGV[2]) > tonumber(ARGV[4]) then return {'images'} end
 if total('stored') + tonumber(ARGV[3]) > tonumber(ARGV[5]) then return {'bytes'} end
-redis.call('HSET', P .. 'waiting', id, ARGV[2])
-redis.call('HSET', P .. 'stored', id, ARGV[3])
-redis.call('ZADD', P .. 'staging', ARGV[6], id)
+redis.call('HSET', prefix .. 'waiting', id, ARGV[2])
+redis.call('HSET', prefix .. 'stored', id, ARGV[3])
+redis.call('ZADD', prefix .. 'staging', ARGV[6], id)
 redis.call('HSET', job, 'fingerprint', ARGV[8], 'key', ARGV[7], 'model', ARGV[9])
-if ARGV[7] ~= '' then redis.call('HSET', P .. 'keys', ARGV[7], id) end
+if ARGV[7] ~= '' then redis.call('HSET', prefix .. 'keys', ARGV[7], id) end
 return {'new'}
 """
 )
@@ -56,10 +56,10 @@ return {'new'}
 COMMIT = (
     _BEGIN
     + """
-if redis.call('ZREM', P .. 'staging', id) == 0 then return 0 end
+if redis.call('ZREM', prefix .. 'staging', id) == 0 then return 0 end
 redis.call('HSET', job, unpack(ARGV, 3))
-redis.call('ZADD', P .. 'jobs', ARGV[2], id)
-redis.call('HSET', P .. 'active', id, ARGV[2])
+redis.call('ZADD', prefix .. 'jobs', ARGV[2], id)
+redis.call('HSET', prefix .. 'active', id, ARGV[2])
 return 1
 """
 )
@@ -72,7 +72,7 @@ if redis.call('EXISTS', job) == 0 or redis.call('HEXISTS', job .. ':states', ARG
 local image = redis.call('HGET', job .. ':images', ARGV[2])
 if not image then return false end
 redis.call('HSETNX', job, 'started_at', ARGV[3])
-redis.call('HSET', P .. 'active', id, ARGV[3])
+redis.call('HSET', prefix .. 'active', id, ARGV[3])
 return {redis.call('HINCRBY', job .. ':attempts', ARGV[2], 1), image}
 """
 )
@@ -87,8 +87,8 @@ if ARGV[6] ~= '' then redis.call('HSET', job .. ':results', ARGV[2], ARGV[6]) en
 redis.call('HINCRBY', job, ARGV[4], 1)
 redis.call('RPUSH', job .. ':order', ARGV[2])
 redis.call('HDEL', job .. ':attempts', ARGV[2])
-redis.call('HSET', P .. 'active', id, ARGV[3])
-if redis.call('HINCRBY', P .. 'waiting', id, -1) <= 0 then finished(ARGV[3]) end
+redis.call('HSET', prefix .. 'active', id, ARGV[3])
+if redis.call('HINCRBY', prefix .. 'waiting', id, -1) <= 0 then finished(ARGV[3]) end
 return 1
 """
 )
@@ -118,9 +118,9 @@ REMOVE = (
     _BEGIN
     + """
 local key = redis.call('HGET', job, 'key')
-if key and key ~= '' then redis.call('HDEL', P .. 'keys', key) end
-for _, name in ipairs({'waiting', 'stored', 'active'}) do redis.call('HDEL', P .. name, id) end
-for _, name in ipairs({'jobs', 'expiry', 'staging'}) do redis.call('ZREM', P .. name, id) end
+if key and key ~= '' then redis.call('HDEL', prefix .. 'keys', key) end
+for _, name in ipairs({'waiting', 'stored', 'active'}) do redis.call('HDEL', prefix .. name, id) end
+for _, name in ipairs({'jobs', 'expiry', 'staging'}) do redis.call('ZREM', prefix .. name, id) end
 redis.call('DEL', job)
 for _, part in ipairs({'images', 'states', 'results', 'attempts', 'order'}) do redis.call('UNLINK', job .. ':' .. part) end
 return 1

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import redis
@@ -20,36 +17,16 @@ from mirada.config import QueueConfig
 from mirada.service.model.bundle import Bundle
 from mirada.service.problems import Refusal
 from mirada.service.queue import scripts
+from mirada.service.queue.orders import Order
 
 T = TypeVar("T")
 
-P = "mirada:"
+PREFIX = "mirada:"
 _BATCH_BYTES = 4_000_000  # of images sent to Redis at a time
 STAGING_S = 20.0  # an upload that was begun, and of which so long nothing came, is dropped: its API was killed
 _UNUSED_MODEL_S = 600.0
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError)
 CANCELLED = json.dumps({"state": "cancelled", "error": None})
-
-
-@dataclass
-class Order:
-    """A job on its way into the store.
-
-    Attributes:
-        names: of its images.
-        size_bytes: of all of them.
-        fingerprint: digest of all that the client asked for.
-        key: digest of its Idempotency-Key; '' without.
-        variant, min_score, request_id: of the job.
-    """
-
-    names: list[str]
-    size_bytes: int
-    fingerprint: str
-    key: str
-    variant: str
-    min_score: float
-    request_id: str
 
 
 def client_url(url: str) -> str:
@@ -160,8 +137,8 @@ class JobStore:
             self._put_batch(job_id, batch)
 
     def _put_batch(self, job_id: str, batch: dict[str, bytes]) -> None:
-        self._redis.zadd(f"{P}staging", {job_id: time.time()}, xx=True)
-        self._redis.hset(f"{P}job:{job_id}:images", mapping=batch)
+        self._redis.zadd(f"{PREFIX}staging", {job_id: time.time()}, xx=True)
+        self._redis.hset(f"{PREFIX}job:{job_id}:images", mapping=batch)
 
     def _forget(self, job_id: str) -> None:
         """Take an upload back that failed, unless it was committed and only the answer to that was lost."""
@@ -195,52 +172,55 @@ class JobStore:
 
     def fields(self, job_id: str) -> dict[str, str] | None:
         """What is kept of a job; None where there is none, or none that was accepted."""
-        found = self._redis.hgetall(f"{P}job:{job_id}")
+        found = self._redis.hgetall(f"{PREFIX}job:{job_id}")
         return {_text(key): _text(value) for key, value in found.items()} if b"total" in found else None
 
     def job_ids(self, most: int = 200) -> list[str]:
         """The newest first."""
-        return [_text(job_id) for job_id in self._redis.zrevrange(f"{P}jobs", 0, most - 1)]
+        return [_text(job_id) for job_id in self._redis.zrevrange(f"{PREFIX}jobs", 0, most - 1)]
 
     def states(self, job_id: str) -> dict[int, dict[str, Any]]:
         """Image -> its state and error, of those that have one."""
-        return {int(n): json.loads(state) for n, state in self._redis.hgetall(f"{P}job:{job_id}:states").items()}
+        return {
+            int(number): json.loads(state)
+            for number, state in self._redis.hgetall(f"{PREFIX}job:{job_id}:states").items()
+        }
 
     def finished_since(self, job_id: str, cursor: int) -> list[dict[str, Any]]:
         """Numbers, states and errors of the images finished after the first `cursor` ones."""
-        numbers = [int(n) for n in self._redis.lrange(f"{P}job:{job_id}:order", cursor, -1)]
+        numbers = [int(number) for number in self._redis.lrange(f"{PREFIX}job:{job_id}:order", cursor, -1)]
         if not numbers:
             return []
-        states = self._redis.hmget(f"{P}job:{job_id}:states", [str(n) for n in numbers])
-        return [{"n": n} | json.loads(state) for n, state in zip(numbers, states, strict=True) if state]
+        states = self._redis.hmget(f"{PREFIX}job:{job_id}:states", [str(number) for number in numbers])
+        return [{"n": number} | json.loads(state) for number, state in zip(numbers, states, strict=True) if state]
 
     def results(self, job_id: str) -> dict[int, dict[str, Any]]:
         """Image -> what was found in it."""
-        found = self._redis.hgetall(f"{P}job:{job_id}:results")
-        return {int(n): json.loads(result) for n, result in found.items()}
+        found = self._redis.hgetall(f"{PREFIX}job:{job_id}:results")
+        return {int(number): json.loads(result) for number, result in found.items()}
 
     def result(self, job_id: str, number: int) -> tuple[bytes, dict[str, Any]] | None:
         """An image's file and what was found in it; None where there is no result."""
-        image = self._redis.hget(f"{P}job:{job_id}:images", str(number))
-        result = self._redis.hget(f"{P}job:{job_id}:results", str(number))
+        image = self._redis.hget(f"{PREFIX}job:{job_id}:images", str(number))
+        result = self._redis.hget(f"{PREFIX}job:{job_id}:results", str(number))
         return None if image is None or result is None else (bytes(image), json.loads(result))
 
     def put_model(self, bundle: Bundle) -> None:
         """Keep a model's files for the workers."""
         try:
-            if not self._redis.exists(f"{P}model:{bundle.digest}"):
-                self._redis.hset(f"{P}model:{bundle.digest}", mapping=bundle.files())
-            self._redis.zadd(f"{P}models", {bundle.digest: time.time()})
+            if not self._redis.exists(f"{PREFIX}model:{bundle.digest}"):
+                self._redis.hset(f"{PREFIX}model:{bundle.digest}", mapping=bundle.files())
+            self._redis.zadd(f"{PREFIX}models", {bundle.digest: time.time()})
         except RedisError:
             return  # `sweep` puts it there when Redis is back
 
     def model_files(self, digest: str) -> dict[str, bytes]:
         """A model's files; empty where it is not there."""
-        return {_text(name): bytes(data) for name, data in self._redis.hgetall(f"{P}model:{digest}").items()}
+        return {_text(name): bytes(data) for name, data in self._redis.hgetall(f"{PREFIX}model:{digest}").items()}
 
     def drop_uploads(self) -> None:
         """Drop uploads that were begun by an API that is gone; for the start of the only API on this Redis."""
-        for job_id in self._redis.zrange(f"{P}staging", 0, -1):
+        for job_id in self._redis.zrange(f"{PREFIX}staging", 0, -1):
             self._remove(args=[_text(job_id)])
 
     def sweep(self, present: Bundle | None) -> None:
@@ -250,18 +230,18 @@ class JobStore:
             present: the model that new jobs get.
         """
         now = time.time()
-        gone = self._redis.zrangebyscore(f"{P}expiry", "-inf", now)
-        gone += self._redis.zrangebyscore(f"{P}staging", "-inf", now - STAGING_S)
+        gone = self._redis.zrangebyscore(f"{PREFIX}expiry", "-inf", now)
+        gone += self._redis.zrangebyscore(f"{PREFIX}staging", "-inf", now - STAGING_S)
         for job_id in gone:
             self._remove(args=[_text(job_id)])
         if present is not None:
             self.put_model(present)
-        ids = {*self._redis.zrange(f"{P}jobs", 0, -1), *self._redis.zrange(f"{P}staging", 0, -1)}
-        used = {self._redis.hget(f"{P}job:{_text(job_id)}", "model") for job_id in ids}
-        for digest in self._redis.zrangebyscore(f"{P}models", "-inf", now - _UNUSED_MODEL_S):
+        ids = {*self._redis.zrange(f"{PREFIX}jobs", 0, -1), *self._redis.zrange(f"{PREFIX}staging", 0, -1)}
+        used = {self._redis.hget(f"{PREFIX}job:{_text(job_id)}", "model") for job_id in ids}
+        for digest in self._redis.zrangebyscore(f"{PREFIX}models", "-inf", now - _UNUSED_MODEL_S):
             if digest not in used:
-                self._redis.delete(f"{P}model:{_text(digest)}")
-                self._redis.zrem(f"{P}models", digest)
+                self._redis.delete(f"{PREFIX}model:{_text(digest)}")
+                self._redis.zrem(f"{PREFIX}models", digest)
 
     def lost_images(self, quiet_s: float, queue_empty: bool) -> dict[str, list[int]]:
         """Jobs of which nothing was heard for a while, and their images without a result.
@@ -271,7 +251,7 @@ class JobStore:
             queue_empty: whether no task is in the queue or in a worker's hand: then any job that is not ended is meant.
         """
         found = {}
-        for raw, last in self._redis.hgetall(f"{P}active").items():
+        for raw, last in self._redis.hgetall(f"{PREFIX}active").items():
             job_id, silent = _text(raw), time.time() - float(last)
             if silent < (1.0 if queue_empty else quiet_s):
                 continue
@@ -279,17 +259,17 @@ class JobStore:
             if fields is None:
                 continue
             done = self.states(job_id)
-            found[job_id] = [n for n in range(int(fields["total"])) if n not in done]
-            self._redis.hset(f"{P}active", job_id, time.time())
+            found[job_id] = [number for number in range(int(fields["total"])) if number not in done]
+            self._redis.hset(f"{PREFIX}active", job_id, time.time())
         return found
 
     def tasks_in_queue(self, queue: str) -> int:
         """Messages that wait or are in a worker's hand."""
-        return int(self._redis.llen(f"{P}{queue}")) + int(self._redis.hlen(f"{P}unacked"))
+        return int(self._redis.llen(f"{PREFIX}{queue}")) + int(self._redis.hlen(f"{PREFIX}unacked"))
 
     def take_turn(self, name: str, seconds: float) -> bool:
         """Whether this process is the one that does something now; for several APIs on one Redis."""
-        return bool(self._redis.set(f"{P}turn:{name}", "1", nx=True, px=max(1, int(1000 * seconds))))
+        return bool(self._redis.set(f"{PREFIX}turn:{name}", "1", nx=True, px=max(1, int(1000 * seconds))))
 
 
 def answering(work: Callable[[], T]) -> T:
@@ -316,45 +296,6 @@ def patiently(work: Callable[[], T], seconds: float) -> T:
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
-
-
-def describe_job(fields: dict[str, str], model_name: str) -> dict[str, Any]:
-    """A job as the API gives it, without its images."""
-    counts = {key: int(fields[key]) for key in ("total", "done", "failed", "cancelled")}
-    ended, state = fields.get("ended_at"), "queued"
-    if ended is not None:
-        state = "cancelled" if counts["cancelled"] else "done"
-    elif "started_at" in fields:
-        state = "running"
-    return {
-        "id": fields["id"],
-        "state": state,
-        "variant": fields["variant"],
-        "min_score": float(fields["min_score"]),
-        "model": {"name": model_name, "digest": fields["model"]},
-        "counts": counts,
-        "created_at": _stamp(float(fields["created_at"])),
-        "ended_at": None if ended is None else _stamp(float(ended)),
-        "expires_at": None if ended is None else _stamp(float(ended) + float(fields["keep_s"])),
-    }
-
-
-def digest_key(key: str) -> str:
-    """An Idempotency-Key as it is kept."""
-    return hashlib.sha256(key.encode()).hexdigest() if key else ""
-
-
-def fingerprint_of(parts: Sequence[str | float], images: Iterable[tuple[str, bytes]]) -> str:
-    """Digest of all that a client asks for."""
-    whole = hashlib.sha256(json.dumps(list(parts)).encode())
-    for name, content in images:
-        whole.update(json.dumps([name, len(content)]).encode())
-        whole.update(content)
-    return whole.hexdigest()
-
-
-def _stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from mirada.config import QueueConfig
-from mirada.service.queue.store import JobStore, P
+from mirada.service.queue.store import PREFIX, JobStore
 
 QUEUE = "mirada"
 TASK = "mirada.predict"
@@ -39,7 +39,7 @@ def make_celery(config: QueueConfig, url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "global_keyprefix": P,
+            "global_keyprefix": PREFIX,
             "visibility_timeout": config.lost_after_s,
             "unacked_restore_interval": 1,  # with the default, 10 by 10, it looks for lost tasks every 100 s only
             "unacked_restore_throttle": 1,

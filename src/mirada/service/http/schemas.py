@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from mirada.config import TASKS
+
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 PICTURES: dict[str, Any] = {f"image/{kind}": {"schema": BINARY} for kind in ("jpeg", "png")}
 State = Literal["queued", "running", "done", "cancelled"]
@@ -63,7 +65,7 @@ class Timings(BaseModel):
 class Prediction(BaseModel):
     """What a model finds in one image."""
 
-    task: Literal["detection", "localization", "classification"]
+    task: str = Field(json_schema_extra={"enum": list(TASKS)})
     model: ModelName
     variant: str
     labels: list[str]

@@ -12,17 +12,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse
 from starlette.datastructures import FormData, UploadFile
 
-from mirada.service import results
+from mirada.service.http import results
+from mirada.service.http.pictures import MAX_SIDE, THUMBNAIL_SIDE, draw_found
+from mirada.service.http.predict import MinScore, Variant
+from mirada.service.http.schemas import BINARY, PICTURES, JobList, JobWithImages, refusals
+from mirada.service.http.uploads import media_type, open_form, read_body
 from mirada.service.logs import log
-from mirada.service.pictures import MAX_SIDE, THUMBNAIL_SIDE, draw_found
-from mirada.service.predict import MinScore, Variant
 from mirada.service.problems import Refusal
+from mirada.service.queue.orders import Order, describe_job, digest_key, fingerprint_of
 from mirada.service.queue.queue import Queue
-from mirada.service.queue.store import Order, answering, describe_job, digest_key, fingerprint_of
+from mirada.service.queue.store import answering
 from mirada.service.safety import is_archive, read_zip, safe_name, too_large
-from mirada.service.schemas import BINARY, PICTURES, JobList, JobWithImages, refusals
 from mirada.service.state import Service
-from mirada.service.uploads import media_type, open_form, read_body
 
 _POLL_S = 0.25
 _ARCHIVES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
@@ -240,7 +241,7 @@ def _describe(queue: Queue, job_id: str) -> dict[str, Any]:
     states = answering(lambda: queue.store.states(job_id))
     waiting = {"state": "waiting", "error": None}
     names = enumerate(json.loads(fields["names"]))
-    images = [{"n": n, "name": name} | states.get(n, waiting) for n, name in names]
+    images = [{"n": number, "name": name} | states.get(number, waiting) for number, name in names]
     return describe_job(fields, queue.model_name(fields["model"])) | {"images": images}
 
 
@@ -302,7 +303,8 @@ def _accept(service: Service, upload: _Upload, order: Order, digest: str) -> dic
     if not order.names:
         raise Refusal(422, "There is no image in the request: send files `images`, or a .zip with images in it.")
     queue.check_room(order.size_bytes)
-    job_id, new = answering(lambda: queue.accept(order, ((n, c) for n, (_, c) in enumerate(upload)), digest))
+    images = ((number, content) for number, (_, content) in enumerate(upload))
+    job_id, new = answering(lambda: queue.accept(order, images, digest))
     if new:
         service.metrics.jobs.inc()
         log("job accepted", job=job_id, images=len(order.names), bytes=order.size_bytes)

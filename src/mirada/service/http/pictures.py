@@ -32,7 +32,7 @@ def draw_found(
     if scale < 1:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    boxes = [None if found["box"] is None else [scale * v for v in found["box"]] for found in detections]
+    boxes = [None if found["box"] is None else [scale * corner for corner in found["box"]] for found in detections]
     texts = [
         f"{found['label']} {found['score']:.2f}" if len(labels) > 1 else f"{found['score']:.2f}" for found in detections
     ]

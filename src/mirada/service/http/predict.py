@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from mirada.errors import MiradaError
+from mirada.service.http.pictures import draw_found
+from mirada.service.http.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
+from mirada.service.http.uploads import read_image
 from mirada.service.model.predictor import Found, Predictor
-from mirada.service.pictures import draw_found
 from mirada.service.problems import Refusal
-from mirada.service.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
 from mirada.service.state import Service
-from mirada.service.uploads import read_image
 from mirada.tasks import get_task
 
 IMAGE_BODY = {
@@ -116,7 +116,7 @@ def _wants_png(request: Request) -> bool:
     weights: dict[str, float] = {}
     for entry in request.headers.get("accept", "*/*").lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))
-        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
         try:
             weights[kind] = float(quality)
         except ValueError:

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from mirada.data.annotations import RawImage
 from mirada.data.formats.voc import list_voc, read_voc
-from mirada.service.results import to_voc
+from mirada.service.http.results import to_voc
 from tests.servers import until
 from tests.service.conftest import LiveService
 from tests.squares import draw_example
