@@ -82,6 +82,7 @@ class FailedJob(JobReturn):
 
     @return_value.setter
     def return_value(self, value: Any) -> None:
+        """Keeps the error."""
         self._return_value = value
 
 
