@@ -27,7 +27,7 @@ import yaml
 from figures import Figure, Panel, figure, machine, make_parser, ratio, report, seconds_of, spread, take_turns
 
 PROJECT = Path(__file__).resolve().parents[1]
-HELP_GOAL_S, DVC_GOAL, SERVICE_GOAL = 1.5, 2.0, 1.5
+HELP_GOAL_S, DVC_GOAL, SERVICE_GOAL = 1.0, 2.0, 1.5
 _BARE = """
 import hydra
 @hydra.main(version_base="1.3", config_path=None)

@@ -14,9 +14,7 @@ from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
-from mirada.stages import experiment
 from mirada.sweeps.compose import compose_stages, qualify
-from mirada.sweeps.search.objectives import check_experiment, value_of
 from mirada.workers.peers import refuse_cluster
 
 
@@ -26,7 +24,10 @@ def main(cfg: DictConfig) -> object:
     refuse_cluster("experiment.py")
     config = parse(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    stages = compose_stages(overrides, config.output_dir, config.recipe)
+    stages = compose_stages(overrides, config.output_dir, config.recipe)  # mistakes are refused before slow imports
+    from mirada.stages import experiment
+    from mirada.sweeps.search.objectives import check_experiment, value_of
+
     if config.objectives:
         check_experiment(config.objectives, stages)
     figures = experiment.run(

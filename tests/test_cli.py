@@ -1,12 +1,18 @@
 """What a user's mistake looks like at the command line: real processes, their stderr and their exit status."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from mirada import cli
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
@@ -24,6 +30,8 @@ def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProc
         ("train augment.huee=0.1", "unknown key augment.huee: did you mean augment.hue?"),
         ("train qqq=1", "unknown key qqq: --help lists every key."),
         ("train +qqq=1", "unknown key qqq: --help lists every key."),
+        ("train -m epohcs=1,2", "unknown key epohcs: did you mean epochs?"),
+        ("preprocess -m qualty=80,90", "unknown key qualty: did you mean quality?"),
         ("train epochs=ten", "epochs: Value 'ten' of type 'str' could not be converted to Integer."),
         ("train epochs=0", "epochs must be at least 1, got 0; set epochs to 1 or more."),
         ("train model=huge", "model=huge: there is no such option, choose one of lite0, study1, study3, tiny."),
@@ -41,6 +49,7 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, arguments: str, sentence: str
     done = run(tmp_path, *arguments.split())
     assert done.stderr == f"error: {sentence}\n"
     assert done.returncode == 1
+    assert not (tmp_path / "mlflow.db").exists()
     assert time.monotonic() - before < 10  # 0.7 s alone; the machine may be busy
 
 
@@ -61,6 +70,36 @@ def test_every_failed_job_of_a_sweep_is_named_once(tmp_path: Path) -> None:
         "error: jobs that failed in this sweep: 2, named above with the reason.",
     ]
     assert done.returncode == 1
+
+
+def ended(mode: RunMode, error: Exception) -> JobReturn:
+    """What Hydra holds of job 3, which failed."""
+    hydra_cfg = OmegaConf.create({"hydra": {"mode": mode, "job": {"num": 3}}})
+    job = JobReturn(overrides=["epochs=1"], hydra_cfg=hydra_cfg, status=JobStatus.FAILED)
+    job.return_value = error
+    cli.FailedJobs().on_job_end(hydra_cfg, job)
+    return job
+
+
+def test_a_failed_job_of_another_process_is_counted_once_in_that_of_the_sweep(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_failed", set())
+    sent = pickle.dumps(ended(RunMode.MULTIRUN, cli.MiradaError("no data.")))
+    assert not cli._failed
+    job = pickle.loads(sent)
+    assert (job.return_value, job.return_value) == (None, None)
+    assert cli._failed == {3}
+    assert job.status is JobStatus.FAILED  # as other callbacks and a search see it
+    assert str(job._return_value) == "no data."
+    assert capsys.readouterr().err == "job 3 (epochs=1) failed: no data.\n"
+
+
+def test_a_failed_single_run_raises_its_error_and_adds_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    job = ended(RunMode.RUN, cli.MiradaError("no data."))
+    with pytest.raises(cli.MiradaError, match=r"^no data\.$"):
+        _ = job.return_value
+    assert capsys.readouterr().err == ""
 
 
 def test_a_defect_of_ours_keeps_its_traceback(tmp_path: Path) -> None:

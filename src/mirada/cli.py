@@ -9,7 +9,6 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -35,9 +34,6 @@ def launch(main: Callable[[], Any]) -> None:
     """Run a `hydra.main` function; print a user's mistake as one sentence and exit with status 1."""
     # Hydra would print a mistake with its own frame of several lines; asked for the full error it raises it instead.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    setter = vars(JobReturn)["return_value"].fset
-    failed: list[JobReturn] = []
-    JobReturn.return_value = property(partial(_return_value, failed=failed), setter)  # type: ignore[assignment]
     if not sys.warnoptions:  # `python -W` still shows them
         warnings.filterwarnings("ignore", category=DeprecationWarning)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it announces its cache of fonts
@@ -56,8 +52,8 @@ def launch(main: Callable[[], Any]) -> None:
             "error: the process of a job was killed, perhaps for want of memory: set hydra.launcher.n_jobs lower; the same "
             "command goes on with what has not finished."
         )
-    if failed:
-        sys.exit(f"error: jobs that failed in this sweep: {len(failed)}, named above with the reason.")
+    if _failed:
+        sys.exit(f"error: jobs that failed in this sweep: {len(_failed)}, named above with the reason.")
 
 
 def _refuse_dashes(arguments: list[str]) -> None:
@@ -68,17 +64,30 @@ def _refuse_dashes(arguments: list[str]) -> None:
             sys.exit(f"error: {argument} is no option: write {key}={value or '<value>'}, without dashes.")
 
 
-def _return_value(job: JobReturn, failed: list[JobReturn]) -> Any:
-    """Hydra's `JobReturn.return_value`, without the line 'Error executing job' that it writes on stderr.
+class FailedJob(JobReturn):
+    """What came of a job that failed, told to Hydra in our way.
 
-    In a sweep a failed job is counted and has no value, so that the sweep comes to its end and its callbacks hear of it.
+    Hydra asks a job for its value when it has ended, in the process of the sweep, wherever the job ran. Its own `JobReturn`
+    answers with a line on stderr and the error, which ends a sweep before its callbacks hear of it.
     """
-    if job.status is JobStatus.COMPLETED:
-        return job._return_value
-    if not _in_sweep(job):
-        raise job._return_value
-    failed.append(job)
-    return None
+
+    @property
+    def return_value(self) -> Any:
+        """Raises the job's error; in a sweep the job is counted instead, and has no value."""
+        if not _in_sweep(self):
+            raise self._return_value
+        assert self.hydra_cfg is not None
+        _failed.add(int(self.hydra_cfg.hydra.job.num))
+        return None
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        """Keeps the error."""
+        self._return_value = value
+
+
+_failed: set[int] = set()
+"""Numbers of the jobs that failed in the sweep of this process."""
 
 
 def _in_sweep(job: JobReturn) -> bool:
@@ -86,14 +95,15 @@ def _in_sweep(job: JobReturn) -> bool:
 
 
 class FailedJobs(Callback):
-    """Names each failed job of a multirun the moment it fails; the other jobs go on."""
+    """Names each failed job of a multirun the moment it fails; the other jobs go on. Of a single run it hides no error."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Print the job's number, its overrides and why it failed."""
-        if job_return.status is not JobStatus.FAILED or not _in_sweep(job_return):
+        if job_return.status is not JobStatus.FAILED:
             return
+        job_return.__class__ = FailedJob  # Hydra keeps the object: a callback can change it, not hand back another
         error = job_return._return_value
-        if isinstance(error, Pruned):  # the search says it
+        if not _in_sweep(job_return) or isinstance(error, Pruned):  # of these launch and the search speak
             return
         if not isinstance(error, MISTAKES):
             traceback.print_exception(error)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mirada.config.checks import require
 from mirada.config.commands import COMMANDS
+from mirada.config.config_store import shared_store
 from mirada.config.data import (
     FORMATS,
     TASKS,
@@ -136,7 +136,7 @@ def _experiment_schema() -> DictConfig:
 
 def register() -> None:
     """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
-    store = ConfigStore.instance()
+    store = shared_store()
     store.store(name="experiment_schema", node=_experiment_schema())
     callbacks = {
         "sweep_run": {"_target_": "mirada.sweeps.callback.SweepRun"},  # the first: at a job's end it is asked last

@@ -21,7 +21,7 @@ def between(name: str, value: float, low: float, high: float) -> None:
     require(low <= value <= high, f"{name} must be between {low} and {high}, got {value}.")
 
 
-def above(name: str, value: float, low: float) -> None:
+def greater_than(name: str, value: float, low: float) -> None:
     """Refuse a value that is not greater than `low`."""
     require(value > low, f"{name} must be greater than {low}, got {value}.")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from mirada.config.checks import above, at_least, between, one_of, require
+from mirada.config.checks import at_least, between, greater_than, one_of, require
 from mirada.config.commands import command
 from mirada.config.tracking import TrackingConfig
 
@@ -31,7 +31,7 @@ class QatConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         at_least("qat.epochs", self.epochs, 1)
-        above("qat.learning_rate", self.learning_rate, 0)
+        greater_than("qat.learning_rate", self.learning_rate, 0)
         at_least("qat.calibration_batches", self.calibration_batches, 1)
         at_least("qat.patience", self.patience, 0)
         at_least("qat.gpus", self.gpus, 0)
@@ -45,7 +45,7 @@ class PruningConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        above("pruning.sparsity", self.sparsity, 0)
+        greater_than("pruning.sparsity", self.sparsity, 0)
         require(
             self.sparsity < 1, f"pruning.sparsity must be below 1, got {self.sparsity:g}: something has to be left."
         )
@@ -73,7 +73,7 @@ class FineTuneConfig:
         """Refuse values out of range."""
         at_least("fine_tune.epochs", self.epochs, 1)
         if self.learning_rate is not None:
-            above("fine_tune.learning_rate", self.learning_rate, 0)
+            greater_than("fine_tune.learning_rate", self.learning_rate, 0)
 
 
 @dataclass

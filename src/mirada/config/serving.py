@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mirada.config.checks import above, at_least, between, require
+from mirada.config.checks import at_least, between, greater_than, require
 from mirada.config.commands import command
 
 
@@ -28,7 +28,7 @@ class LimitsConfig:
             at_least(f"limits.{key}", getattr(self, key), 1)
         at_least("limits.zip_ratio", self.zip_ratio, 1)
         for key in ("body_s", "predict_s"):
-            above(f"limits.{key}", getattr(self, key), 0)
+            greater_than(f"limits.{key}", getattr(self, key), 0)
 
 
 @dataclass
@@ -56,7 +56,7 @@ class QueueConfig:
             at_least(f"queue.{key}", getattr(self, key), 0)
         for key in ("images_per_task", "max_images", "max_bytes", "retry_after_s", "lost_after_s"):
             at_least(f"queue.{key}", getattr(self, key), 1)
-        above("queue.keep_s", self.keep_s, 0)
+        greater_than("queue.keep_s", self.keep_s, 0)
 
 
 @command("serve")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from mirada.config.checks import above, at_least, between, one_of, require
+from mirada.config.checks import at_least, between, greater_than, one_of, require
 from mirada.config.data import TASKS
 from mirada.config.tracking import TrackingConfig
 
@@ -153,8 +153,8 @@ class TrainConfig:
         ):
             at_least(key, getattr(self, key), 0)
         if self.learning_rate is not None:
-            above("learning_rate", self.learning_rate, 0)
-        above("peer_wait_s", self.peer_wait_s, 0)
+            greater_than("learning_rate", self.learning_rate, 0)
+        greater_than("peer_wait_s", self.peer_wait_s, 0)
         one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         one_of("schedule", self.schedule, ("cosine", "constant"))
         one_of("class_weight", self.class_weight, ("none", "loss", "logits"))

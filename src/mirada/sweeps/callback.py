@@ -160,11 +160,12 @@ def _plan(config: DictConfig) -> tuple[list[str], int | None]:
 
 
 def _settings(config: DictConfig, stage: str) -> TrackingConfig:
-    """Where the jobs are recorded; of an experiment all that the jobs will be told is checked on the way."""
-    if stage == "experiment":
-        from mirada.sweeps.compose import check_sweep
+    """Where the jobs are recorded; what the jobs will be told is checked on the way, of an experiment all of it."""
+    from mirada.sweeps.compose import check_keys, check_sweep
 
+    if stage == "experiment":
         return check_sweep(config)
+    check_keys(config)
     settings = OmegaConf.to_object(config.tracking)
     assert isinstance(settings, TrackingConfig)
     return settings

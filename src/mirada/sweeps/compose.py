@@ -175,16 +175,36 @@ def check_sweep(config: DictConfig) -> TrackingConfig:
     Raises:
         MiradaError: a key is unknown, or a value wrong whatever the others are.
     """
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    choices = [_choices(override) for override in parser.parse_overrides([*params, *config.hydra.overrides.task])]
-    choices = [texts for texts in choices if texts]
+    choices = _overrides_to_try(config)
     first = [texts[0] for texts in choices]
     settings = _check_job(first)
     for number, texts in enumerate(choices):
         for text in texts[1:]:
             _check_job([*first[:number], text, *first[number + 1 :]])
     return settings
+
+
+def check_keys(config: DictConfig) -> None:
+    """Compose the first job of a stage's sweep, before anything is opened or recorded for it.
+
+    Args:
+        config: the sweep's, with `hydra`.
+
+    Raises:
+        MiradaError: a key is unknown, or a value has the wrong type.
+    """
+    try:
+        compose(str(config.hydra.job.config_name), overrides=[texts[0] for texts in _overrides_to_try(config)])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise MiradaError(explain(error)) from error
+
+
+def _overrides_to_try(config: DictConfig) -> list[list[str]]:
+    """The overrides of a sweep, each as a list of what it may be in a job; those that a search draws are left out."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    choices = [_choices(override) for override in parser.parse_overrides([*params, *config.hydra.overrides.task])]
+    return [texts for texts in choices if texts]
 
 
 def _choices(override: Override) -> list[str]:
