@@ -202,9 +202,8 @@ def test_another_data_set_replaces_the_old_one(s3: Any, tmp_path: Path) -> None:
     assert list(old.examples("test")), "a reader of the old copy is not disturbed"
     shards = {f"processed/{path.name}" for split in new.splits for path in new.shards(split)}
     shards |= {f"processed/photographs-{split}-00000-of-00001.tfrecord" for split in ("val", "test")}
-    assert set(keys(s3, "processed/")) == shards | {
-        f"processed/{name}" for name in ("dataset.json", "rejected.csv", "notes.txt")
-    }
+    others = {f"processed/{name}" for name in ("dataset.json", "rejected.csv", "notes.txt")}
+    assert set(keys(s3, "processed/")) == shards | others
 
 
 def test_an_interrupted_upload_is_no_data_set(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def _read(work: _Work, raw_dir: Path) -> tuple[list[RawImage], dict[str, str]]:
     function = partial(read_image, data=data)
     images: list[RawImage] = []
     digests: dict[str, str] = {}
-    for found, digest in work.map(function, items, "reading annotations", _item_name):
+    for found, digest in work.map(function, items, "reading annotations", attrgetter("source")):
         if isinstance(found, Rejected):
             work.rejected.add(found)
         else:
@@ -221,14 +222,6 @@ def _why(rejected: set[Rejected]) -> str:
     """The reason for which most files were left out, in the middle of a sentence."""
     why = Counter((item.reason, item.advice) for item in rejected).most_common(1)
     return f", {len(rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
-
-
-def _item_name(item: Any) -> str:
-    return str(item.source)
-
-
-def _unit_name(unit: Unit) -> str:
-    return unit.image_id
 
 
 def _classes(images: list[RawImage], config: PreprocessConfig) -> tuple[list[RawImage], list[str], Counter[str]]:
@@ -285,7 +278,7 @@ def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spo
         split: {"images": 0, "boxes": 0, "ignored": 0, "per_class": dict.fromkeys(classes, 0)}
         for split in records.SPLITS
     }
-    for made in work.map(partial(make_record, settings=settings), units, "preparing images", _unit_name):
+    for made in work.map(partial(make_record, settings=settings), units, "preparing images", attrgetter("image_id")):
         if isinstance(made, Rejected):
             work.rejected.add(made)
             continue
@@ -299,7 +292,7 @@ def _keep_photographs(
 ) -> dict[str, dict[str, Any]]:
     """Store the photographs of val and test beside the network's inputs; returns what `dataset.json` says of them."""
     function = partial(make_photograph, settings=settings_of(work.config, classes))
-    for made in work.map(function, units, "keeping photographs", _unit_name):
+    for made in work.map(function, units, "keeping photographs", attrgetter("image_id")):
         if isinstance(made, Rejected):
             work.rejected.add(made)
         else:

@@ -55,7 +55,8 @@ def test_the_training_split_is_looked_through_once_whatever_is_chosen_from_it(to
     looked = []
     monkeypatch.setattr(variants, "train_classes", lambda dataset: looked.append(dataset) or train_classes(dataset))
     dataset = load_dataset(to_quantize.data_dir)
-    made = variants.Conversions(replace(to_quantize, variants=["float32", "int8"]), load_card(to_quantize.model_dir), dataset)
+    config = replace(to_quantize, variants=["float32", "int8"])
+    made = variants.Conversions(config, load_card(to_quantize.model_dir), dataset)
     made.convert("float32")
     assert looked == [], "float32 needs no image"
     made.convert("int8")
