@@ -26,9 +26,6 @@ from mirada.tracking.delivery import LAST_WAIT_S, Delivery
 from mirada.tracking.run import Run
 from mirada.tracking.store import StoreAway, without_password
 
-if TYPE_CHECKING:  # NumPy and protobuf come with it, which `--help` has no use for
-    from mirada.data.records import Dataset
-
 SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
 SWEEP_WAIT_S = 120.0  # a job of a sweep waits so long for a store that was there when the sweep began
