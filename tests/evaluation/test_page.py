@@ -16,7 +16,7 @@ def test_the_key_sentence_says_what_is_kept():
     figures = {"float32": row(0.7, 1000, 10), "int8": row(0.69, 300, 5.5, (0.01, -0.002, 0.0216))}
     assert key_sentence(figures, 40, DETECTION) == (
         "int8 keeps 0.690 of 0.700 mAP50 at 0.30 × the size and 0.55 × the time. "
-        "The drop is +0.010, with a 95 % interval from −0.002 to +0.022 over 40 images."
+        "The drop is +0.010, with a 95 % interval from −0.002 to +0.022 over 40 photographs."
     )
 
 
@@ -24,7 +24,7 @@ def test_a_gain_is_not_called_keeping():
     figures = {"float32": row(0.7, 1000, 10), "int8": row(0.71, 300, 5, (-0.01, -0.02, 0.0001))}
     sentence = key_sentence(figures, 40, DETECTION)
     assert sentence.startswith("int8 reaches 0.710 mAP50, float32 0.700, at 0.30 × the size")
-    assert sentence.endswith("The drop is −0.010, with a 95 % interval from −0.020 to 0.000 over 40 images.")
+    assert sentence.endswith("The drop is −0.010, with a 95 % interval from −0.020 to 0.000 over 40 photographs.")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mirada.config import PublishedConfig
+from mirada.evaluation.errors import Errors, errors_table, plot_errors
 from mirada.evaluation.pareto import plot_pareto, points_of, variant_to_show
 from mirada.evaluation.pictures import Picture
 from mirada.evaluation.published import compare_published, published_table
@@ -42,6 +43,8 @@ class Report:
         training: what the train stage left of its course.
         published: figures to compare with.
         protocol, provenance: names and sentences, in order.
+        errors: what detections cost by kind of error.
+        resampled: what is resampled for the drop's interval, in words.
     """
 
     task: Task
@@ -60,6 +63,8 @@ class Report:
     published: list[PublishedConfig]
     protocol: list[tuple[str, str]]
     provenance: list[tuple[str, str]]
+    errors: Errors = field(default_factory=dict)
+    resampled: str = ""
 
 
 def render_page(report: Report) -> str:
@@ -68,7 +73,9 @@ def render_page(report: Report) -> str:
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     task, small = report.task, variant_to_show(report.figures, report.task.main_metric)
-    count = f"{report.images} {report.split} images" + (f", {report.objects} objects" if task.counts_objects else "")
+    count = f"{report.images} {report.split} photographs" + (
+        f", {report.objects} objects" if task.counts_objects else ""
+    )
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         task=task,
         title=f"{report.dataset}: what {small} costs" if small else f"{report.dataset}: float32",
@@ -79,6 +86,7 @@ def render_page(report: Report) -> str:
         accuracy=_accuracy_table(report.figures, task),
         cost=_cost_table(report.figures),
         bootstrap_samples=report.bootstrap_samples,
+        resampled=report.resampled or f"the {report.images} photographs",
         images=report.images,
         curves=task.curves(report.results),
         plots=_plots(report),
@@ -95,6 +103,7 @@ def render_page(report: Report) -> str:
         timing=report.training.timing_table(),
         timing_sentence=report.training.timing_sentence(),
         timeline=_data_url(report.training.timeline, "png") if report.training.timeline else "",
+        errors=errors_table(report.errors) if report.errors else None,
         protocol=report.protocol,
         provenance=report.provenance,
     )
@@ -114,7 +123,7 @@ def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int, task: 
         result = f"{small} reaches {row[metric]:.3f} {metric_name}, float32 {base[metric]:.3f},"
     return (
         f"{result} at {size:.2f} × the size and {speed:.2f} × the time. The drop is {signed_text(row['drop'])}, with a 95 % "
-        f"interval from {signed_text(row['drop_low'])} to {signed_text(row['drop_high'])} over {images} images."
+        f"interval from {signed_text(row['drop_low'])} to {signed_text(row['drop_high'])} over {images} photographs."
     )
 
 
@@ -207,7 +216,8 @@ def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
     """The task's curve, and accuracy over time and over size, as PNGs: 'curves', 'tradeoff' and 'sizes'."""
     curves, task = report.task.curves(report.results), report.task
     points = points_of(report.figures, task.main_metric)
-    return {
+    errors = {"errors": plot_errors(report.errors, dark=dark)} if report.errors else {}
+    return errors | {
         "curves": plot_curves(curves.x, curves.lines, curves.x_label, curves.y_label, dark=dark),
         "tradeoff": plot_pareto(points, x="latency", metric_name=task.metric_name, dark=dark),
         "sizes": plot_pareto(points, x="size", metric_name=task.metric_name, dark=dark),
@@ -223,7 +233,7 @@ def _group(name: str, pictures: Sequence[Picture]) -> dict[str, Any]:
     rows = []
     for picture in pictures:
         panels = [{"title": title, "data": _data_url(_webp(panel), "webp")} for title, panel in picture.panels.items()]
-        rows.append({"name": picture.name, "caption": picture.caption, "panels": panels})
+        rows.append({"name": picture.name, "caption": picture.caption, "panels": panels, "large": picture.large})
     return {"title": f"The {name}", "rows": rows}
 
 

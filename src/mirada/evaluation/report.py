@@ -31,7 +31,7 @@ def write_report(output_dir: Path, report: Report) -> None:
         _write_tables(part, report)
         plots = draw_plots(report)
         (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["curves"])
-        for name in ("tradeoff", "sizes"):
+        for name in ("tradeoff", "sizes", *(["errors"] if report.errors else [])):
             (part / "plots" / f"{name}.png").write_bytes(plots[name])
         for group, pictures in report.pictures.items():
             for number, picture in enumerate(pictures, start=1):

@@ -17,6 +17,7 @@ from mirada.config import EvaluateConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
+from mirada.evaluation.errors import find_errors
 from mirada.evaluation.limits import Breach, check_limits
 from mirada.evaluation.measuring import (
     COSTS,
@@ -31,7 +32,7 @@ from mirada.evaluation.measuring import (
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
-from mirada.evaluation.provenance import describe_protocol, describe_provenance, provenance_tags
+from mirada.evaluation.provenance import describe_protocol, describe_provenance, provenance_tags, resampled
 from mirada.evaluation.published import check_published
 from mirada.evaluation.quantization_record import read_quantization
 from mirada.evaluation.report import OUTPUTS, write_report
@@ -88,6 +89,8 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         published=config.published,
         protocol=describe_protocol(config, LOADS, task, measured),
         provenance=describe_provenance(card, dataset, training),
+        resampled=resampled(measured),
+        errors=find_errors(card, truths, measured.predictions, variant_to_show(figures, task.main_metric)),
     )
     output_dir = Path(config.output_dir)
     write_report(output_dir, report)
