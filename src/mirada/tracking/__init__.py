@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from mirada.config import TrackingConfig
 from mirada.errors import MiradaError, Pruned
-from mirada.inference.card import Card
 from mirada.project import project_root
 from mirada.tracking import store as tracking_store
 from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
 from mirada.tracking.store import StoreAway, shown
 
-if TYPE_CHECKING:  # NumPy and protobuf come with it, which `--help` has no use for
+if TYPE_CHECKING:  # NumPy and protobuf come with them, which `--help` has no use for
     from mirada.data.records import Dataset
+    from mirada.inference.card import Card
 
 SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under
