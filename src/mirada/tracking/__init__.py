@@ -14,17 +14,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirada.config import TrackingConfig
 from mirada.errors import MiradaError, Pruned
-from mirada.inference.card import Card
 from mirada.project import project_root
 from mirada.tracking import store as tracking_store
 from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
 from mirada.tracking.run import Run
 from mirada.tracking.store import StoreAway, without_password
+
+if TYPE_CHECKING:  # NumPy comes with it, which `--help` has no use for
+    from mirada.inference.card import Card
 
 SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
 PARENT = "MIRADA_PARENT_RUN_ID"  # in the environment of a sweep's jobs: the run they belong under

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mirada.data.records import Dataset
 from mirada.tracking.delivery import Delivery
+
+if TYPE_CHECKING:  # NumPy and protobuf come with it, which `--help` has no use for
+    from mirada.data.records import Dataset
 
 
 class Run:
