@@ -108,14 +108,14 @@ def make_trainer(data_dir: Path, model: ModelConfig, batch_size: int) -> Any:
     from mirada.data.records import load_dataset
     from mirada.learning.devices import choose_devices
     from mirada.learning.training import Trainer
-    from mirada.stages.train import _card
+    from mirada.learning.training_card import make_card
 
     config = TrainConfig(
         model=model, augment=AugmentConfig(), input=InputConfig(name="pipelined"), gpus=1, batch_size=batch_size,
         tracking=TrackingConfig(enabled=False), data_dir=str(data_dir), output_dir=str(data_dir), epochs=100,
     )  # fmt: skip
     dataset = load_dataset(data_dir)
-    return Trainer(config, dataset, choose_devices(1), _card(config, dataset))
+    return Trainer(config, dataset, choose_devices(1), make_card(config, dataset))
 
 
 def steps_of(trainer: Any) -> dict[str, Callable[[int], float]]:

@@ -23,7 +23,9 @@ from mirada.learning.dataset import BatchSettings, TrainingInput
 from mirada.learning.devices import Devices, choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
+from mirada.learning.training_card import make_card
 from mirada.stages import train
+from mirada.stages.train_checks import check_training
 from mirada.workers.peers import Cluster
 from tests.learning.conftest import write_dataset
 from tests.servers import free_ports
@@ -111,7 +113,7 @@ def check_what_was_written(folder: Path, together: Path) -> None:
 def test_workers_that_were_told_different_things_are_refused(train_config, squares, monkeypatch):
     """As if another worker had answered with another number."""
     devices = choose_devices(1)
-    trainer = Trainer(train_config, squares, devices, train._card(train_config, squares))
+    trainer = Trainer(train_config, squares, devices, make_card(train_config, squares))
     monkeypatch.setattr(Devices, "gather", lambda self, number: [number, number + 1])
     with pytest.raises(MiradaError, match="The workers of TF_CONFIG have different settings or data"):
         Trainer(train_config, squares, devices, trainer.card)
@@ -128,7 +130,7 @@ def test_workers_that_were_told_different_things_are_refused(train_config, squar
 def test_a_batch_that_workers_cannot_share_is_refused(gpus, batch_size, of, train_config, squares):
     config = replace(train_config, gpus=gpus, batch_size=batch_size)
     with pytest.raises(MiradaError, match=rf"^batch_size is the global batch and must be a multiple of {of}$"):
-        train._check(config, squares, Cluster(("a:1", "b:1"), 0))
+        check_training(config, squares, Cluster(("a:1", "b:1"), 0))
 
 
 @pytest.mark.parametrize("settings", [InputConfig(), InputConfig(cache=False, vectorize=False)])

@@ -15,6 +15,7 @@ from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.quantization.conversion import convert
 from mirada.learning.training import Trainer
+from mirada.learning.training_card import make_card
 from mirada.stages import train
 from tests.learning.conftest import write_dataset
 
@@ -28,7 +29,7 @@ def config(train_config, tmp_path):
 
 def make_trainer(config: TrainConfig, build=None) -> Trainer:
     dataset = load_dataset(config.data_dir)
-    return Trainer(config, dataset, choose_devices(config.gpus), train._card(config, dataset), build)
+    return Trainer(config, dataset, choose_devices(config.gpus), make_card(config, dataset), build)
 
 
 def losses_of(trainer: Trainer, epochs: int = 1) -> list[float]:

@@ -21,6 +21,7 @@ from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
 from mirada.learning.quantization.conversion import convert
 from mirada.learning.training import Trainer
+from mirada.learning.training_card import make_card
 from mirada.stages import train
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
@@ -136,7 +137,7 @@ def test_two_replicas_take_the_same_first_step_as_one(train_config, squares, tmp
         config = replace(train_config, gpus=gpus, epochs=1, output_dir=str(tmp_path / str(gpus)))
         devices = choose_devices(gpus)
         assert devices.replicas == gpus == devices.strategy.num_replicas_in_sync
-        trainer = Trainer(config, squares, devices, train._card(config, squares))
+        trainer = Trainer(config, squares, devices, make_card(config, squares))
         trainer.model.trainable = True
         batch = next(iter(devices.strategy.experimental_distribute_dataset(trainer.input.epoch(0))))
         # batch statistics differ between a batch of 4 and two of 2, so compare the loss without them
@@ -191,7 +192,7 @@ def test_every_task_trains_and_resumes_to_the_very_same_figures(task, train_conf
     config.model = replace(config.model, dropout=0.5)
     train.run(replace(config, output_dir=str(tmp_path / "unbroken")))
     broken = replace(config, output_dir=str(tmp_path / "broken"))
-    trainer = Trainer(broken, dataset, choose_devices(1), train._card(broken, dataset))
+    trainer = Trainer(broken, dataset, choose_devices(1), make_card(broken, dataset))
     next(trainer.fit())
     del trainer
     train.run(replace(broken, resume=True))

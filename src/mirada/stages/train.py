@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada import tracking
-from mirada.config import BACKBONES, TASKS, TrainConfig
+from mirada.config import TrainConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
-from mirada.errors import MiradaError
 from mirada.inference.card import Card, save_card
-from mirada.project import git_state
+from mirada.stages.train_checks import check_training
+from mirada.stages.train_record import TIMINGS, record_results, record_training
 from mirada.sweeps import job as sweep_job
 from mirada.sweeps.fingerprint import job_key
+from mirada.sweeps.runs import FinishedRun
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
-from mirada.workers.cores import available_threads
 from mirada.workers.peers import Cluster, meet, read_cluster
 
 if TYPE_CHECKING:
     from mirada.learning.devices import Devices
     from mirada.learning.input_timing import InputTiming
     from mirada.learning.training import Trainer
-
-_NOT_IN_CARD = ("tracking", "data_dir", "output_dir", "resume", "force", "peer_wait_s")
-KEPT = ("model.json", "model.keras", "history.csv")
-TIMINGS = ("input_timing.csv", "input_timeline.png")
 
 
 def run(config: TrainConfig) -> float:
@@ -57,7 +52,7 @@ def run(config: TrainConfig) -> float:
     """
     cluster = read_cluster()
     dataset = open_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
-    _check(config, dataset, cluster)
+    check_training(config, dataset, cluster)
     task = get_task(dataset.task)
     if config.learning_rate is None:
         config = replace(config, learning_rate=task.learning_rate)
@@ -67,53 +62,56 @@ def run(config: TrainConfig) -> float:
     key = job_key("train", config, {"data": dataset.digest})
     sweep_job.note(metric=f"best_{task.main_metric}", metric_name=task.metric_name)
     if finished := sweep_job.finished_job(config, key):
-        history = pruning.read_history(Path(finished.output_dir) / "history.csv")
-        pruning.watch().finish(history, f"val_{task.main_metric}")
-        return finished.metrics.get(f"best_{task.main_metric}", finished.metrics["best_epoch"])
+        return _take_over(finished, task.main_metric)
+    trainer, naive = _prepare(config, dataset, cluster)
+    with record_training(trainer, key) as mlflow_run:
+        started = time.perf_counter()
+        with trainer.devices.watched():
+            _fit(trainer, config, mlflow_run)
+        seconds = time.perf_counter() - started
+        _save(trainer, trainer.card, Path(config.output_dir))
+        _write_timings(naive, trainer, Path(config.output_dir))
+        record_results(mlflow_run, trainer, seconds)
+    _tell_result(trainer, seconds)
+    return trainer.state.best_metric
+
+
+def _take_over(finished: FinishedRun, main_metric: str) -> float:
+    """The best figure of a run that has done this job already; a search learns its course."""
+    history = pruning.read_history(Path(finished.output_dir) / "history.csv")
+    pruning.watch().finish(history, f"val_{main_metric}")
+    return finished.metrics.get(f"best_{main_metric}", finished.metrics["best_epoch"])
+
+
+def _prepare(config: TrainConfig, dataset: Dataset, cluster: Cluster | None) -> tuple[Trainer, InputTiming | None]:
+    """The trainer, as far as it came before where it is resumed, and the times of the naive input if they are wanted."""
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     devices = _devices(config, cluster)
-    card = _card(config, dataset)
+    from mirada.learning.training_card import make_card
+
+    card = make_card(config, dataset)
     naive = _time_naive(config, dataset, devices, card)
     trainer, resumed = _trainer(config, dataset, devices, card, output_dir)
     if config.resume:
         print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
-    name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
-    tags = sweep_job.job_tags(key, config.output_dir)
-    with tracking.start_run(
-        config.tracking, sweep_job.job_name(name), resume_id=trainer.state.run_id, tags=tags
-    ) as mlflow_run:
-        trainer.state.run_id = card.run_id = mlflow_run.id
-        card.tracking_uri = mlflow_run.uri
-        sweep_job.note(mlflow_run.id, {"gpus_physical": devices.gpus_physical})
-        _record_start(mlflow_run, config, dataset, devices, card)
-        started = time.perf_counter()
-        with devices.watched():
-            _fit(trainer, config, mlflow_run)
-        seconds = time.perf_counter() - started
-        _save(trainer, card, output_dir)
-        _write_timings(naive, trainer, output_dir)
-        figures = {f"val_{key}": value for key, value in card.metrics.items()}
-        best = {"best_epoch": trainer.state.best_epoch, "train_seconds": seconds}
-        best |= {f"best_{key}": value for key, value in card.metrics.items()}
-        steady = trainer.state.history[1:] or trainer.state.history
-        best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
-        best |= _preprocess_timing(dataset)
-        mlflow_run.log_metrics(best)
-        sweep_job.note(figures=best)
-        for path in (output_dir / name for name in (*KEPT, *TIMINGS)):
-            if path.is_file():
-                mlflow_run.log_artifacts(path, "train")
-    print(f"{output_dir / 'model.keras'}: best epoch {trainer.state.best_epoch}, {_figures(figures)}, {seconds:.0f} s")
-    return trainer.state.best_metric
+    return trainer, naive
+
+
+def _tell_result(trainer: Trainer, seconds: float) -> None:
+    figures = {f"val_{key}": value for key, value in trainer.card.metrics.items()}
+    path = Path(trainer.config.output_dir) / "model.keras"
+    print(f"{path}: best epoch {trainer.state.best_epoch}, {_figures(figures)}, {seconds:.0f} s")
 
 
 def _assist(config: TrainConfig, dataset: Dataset, cluster: Cluster) -> float:
     """Train along with the chief; what TensorFlow has every worker write is thrown away."""
     devices = _devices(config, cluster)
+    from mirada.learning.training_card import make_card
+
     with tempfile.TemporaryDirectory(prefix="mirada-worker-") as folder:
         along = replace(config, output_dir=folder)
-        trainer, _ = _trainer(along, dataset, devices, _card(along, dataset), Path(config.output_dir))
+        trainer, _ = _trainer(along, dataset, devices, make_card(along, dataset), Path(config.output_dir))
         with devices.watched():
             for _ in trainer.fit():
                 pass
@@ -144,69 +142,6 @@ def _trainer(
         return trainer, config.resume and trainer.restore(output_dir / "checkpoints")
 
 
-def _check(config: TrainConfig, dataset: Dataset, cluster: Cluster | None = None) -> None:
-    """Refuse data that this training can't use, a network that is not made for their task, and workers of no use to it."""
-    images, taken = dataset.splits["train"]["images"], config.batch_size * config.accumulate
-    if images < taken:
-        what = f"batch_size={config.batch_size}" + f" times accumulate={config.accumulate}" * (config.accumulate > 1)
-        fewer = f"batch_size to {images // config.accumulate}"
-        if images < config.accumulate:
-            fewer = f"accumulate to {max(1, images // config.batch_size)}"
-        raise MiradaError(f"{config.data_dir} has {images} training images, fewer than {what}: set {fewer} or less.")
-    if cluster and config.batch_size % (cluster.workers * max(config.gpus, 1)):
-        each = f"gpus={config.gpus} times " * (config.gpus > 1)
-        raise MiradaError(
-            f"batch_size is the global batch and must be a multiple of {each}the {cluster.workers} workers of TF_CONFIG, "
-            f"got {config.batch_size}."
-        )
-    if cluster and (config.compare_epochs or sweep_job.in_recorded_sweep()):
-        what = "compare_epochs times the input" if config.compare_epochs else "a sweep trains in processes"
-        raise MiradaError(
-            f"{what} of one worker, and TF_CONFIG names {cluster.workers}: leave that out, or unset TF_CONFIG."
-        )
-    synchronized = config.sync_batch_norm and config.gpus > 1 or config.sync_batch_norm is not False and cluster
-    if config.xla and synchronized:
-        raise MiradaError(
-            "xla=true compiles what one replica computes by itself, so batch statistics over all replicas can't be in it: "
-            "set sync_batch_norm=false, or xla=false, or train with one replica."
-        )
-    tasks = BACKBONES[config.model.backbone]
-    if dataset.task not in tasks:
-        raise MiradaError(
-            f"model={config.model.name} is a network for {' or '.join(tasks)}, {config.data_dir} is made for "
-            f"{dataset.task}: use model=lite0, or preprocess with data.task={tasks[0]}."
-        )
-
-
-def _card(config: TrainConfig, dataset: Dataset) -> Card:
-    from mirada.learning.models import input_scaling
-    from mirada.learning.tasks import learning_task
-
-    learning, (scale, offset) = learning_task(dataset.task), input_scaling(config.model)
-    commit, dirty = git_state()
-    return Card(
-        task=dataset.task,
-        labels=dataset.classes,
-        input_size=dataset.input_size,
-        channels=dataset.channels,
-        fit=dataset.fit,
-        enhance=dataset.enhance,
-        tile_size=dataset.tile[0],
-        tile_overlap=dataset.tile[1],
-        object_sizes=dataset.object_sizes() if TASKS[dataset.task] != "label" else [],
-        input_scale=scale,
-        input_offset=offset,
-        strides=learning.strides(config.model),
-        outputs=learning.output_names(config.model, len(dataset.classes)),
-        dataset=dataset.name,
-        data_digest=dataset.digest,
-        model=asdict(config.model),
-        training={k: v for k, v in asdict(config).items() if k not in _NOT_IN_CARD},
-        git_commit=commit,
-        git_dirty=dirty,
-    )
-
-
 def _time_naive(config: TrainConfig, dataset: Dataset, devices: Devices, card: Card) -> InputTiming | None:
     """Train `compare_epochs` epochs with the naive input, for their times; not again in a resumed training."""
     folder = Path(config.output_dir)
@@ -229,27 +164,6 @@ def _write_timings(naive: InputTiming | None, trainer: Trainer, output_dir: Path
         from mirada.learning.input_timing import own_timing, write_timings
 
         write_timings([naive, own_timing(trainer)], output_dir)
-
-
-def _record_start(
-    mlflow_run: tracking.Run, config: TrainConfig, dataset: Dataset, devices: Devices, card: Card
-) -> None:
-    mlflow_run.log_params(
-        sweep_job.params_of(config)
-        | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
-        | {"replicas": devices.replicas, "cluster_workers": devices.workers}
-    )
-    mlflow_run.set_tags(
-        {
-            "data_digest": dataset.digest,
-            "git_commit": card.git_commit or "unknown",
-            "git_dirty": str(card.git_dirty),
-            "task": dataset.task,
-            "cores": str(available_threads()),  # times over different numbers of cores are no comparison
-        }
-    )
-    mlflow_run.log_dataset(dataset)
-    mlflow_run.log_text(json.dumps(asdict(config), indent=2), "config/train.json")
 
 
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
@@ -322,11 +236,3 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     card.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     save_card(card, output_dir / "model.json")
     _write_history(trainer.state.history, output_dir / "history.csv")
-
-
-def _preprocess_timing(dataset: Dataset) -> dict[str, Any]:
-    """What the preprocess stage noted of its own speed, beside its output."""
-    path = Path(f"{dataset.folder}.timing.json")
-    if not path.is_file():
-        return {}
-    return {f"preprocess_{key}": value for key, value in json.loads(path.read_text()).items()}

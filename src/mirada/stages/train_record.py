@@ -1,0 +1,89 @@
+"""What MLflow, and the table of a sweep, get to know of a training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirada import tracking
+from mirada.data.records import Dataset
+from mirada.sweeps import job as sweep_job
+from mirada.workers.cores import available_threads
+
+if TYPE_CHECKING:
+    from mirada.learning.training import Trainer
+
+TIMINGS = ("input_timing.csv", "input_timeline.png")
+_FILES = ("model.json", "model.keras", "history.csv", *TIMINGS)
+
+
+@contextmanager
+def record_training(trainer: Trainer, key: str) -> Iterator[tracking.Run]:
+    """A run of MLflow around a training, the one it began with where it is resumed; state, card and sweep know its id.
+
+    Args:
+        trainer: before its first step.
+        key: of `fingerprint.job_key`.
+    """
+    config, dataset, card, state = trainer.config, trainer.dataset, trainer.card, trainer.state
+    name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
+    tags = sweep_job.job_tags(key, config.output_dir)
+    with tracking.start_run(config.tracking, sweep_job.job_name(name), resume_id=state.run_id, tags=tags) as mlflow_run:
+        state.run_id = card.run_id = mlflow_run.id
+        card.tracking_uri = mlflow_run.uri
+        sweep_job.note(mlflow_run.id, {"gpus_physical": trainer.devices.gpus_physical})
+        _record_settings(mlflow_run, trainer)
+        yield mlflow_run
+
+
+def _record_settings(mlflow_run: tracking.Run, trainer: Trainer) -> None:
+    config, dataset, devices, card = trainer.config, trainer.dataset, trainer.devices, trainer.card
+    mlflow_run.log_params(
+        sweep_job.params_of(config)
+        | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
+        | {"replicas": devices.replicas, "cluster_workers": devices.workers}
+    )
+    mlflow_run.set_tags(
+        {
+            "data_digest": dataset.digest,
+            "git_commit": card.git_commit or "unknown",
+            "git_dirty": str(card.git_dirty),
+            "task": dataset.task,
+            "cores": str(available_threads()),  # times over different numbers of cores are no comparison
+        }
+    )
+    mlflow_run.log_dataset(dataset)
+    mlflow_run.log_text(json.dumps(asdict(config), indent=2), "config/train.json")
+
+
+def record_results(mlflow_run: tracking.Run, trainer: Trainer, seconds: float) -> None:
+    """Record what came out: the best epoch's figures, what it took, and the files.
+
+    Args:
+        mlflow_run: of `record_training`.
+        trainer: after its last epoch, everything written.
+        seconds: that the epochs took.
+    """
+    state = trainer.state
+    best = {"best_epoch": state.best_epoch, "train_seconds": seconds}
+    best |= {f"best_{key}": value for key, value in trainer.card.metrics.items()}
+    steady = state.history[1:] or state.history
+    best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
+    best |= _preprocess_timing(trainer.dataset)
+    mlflow_run.log_metrics(best)
+    sweep_job.note(figures=best)
+    for path in (Path(trainer.config.output_dir) / name for name in _FILES):
+        if path.is_file():
+            mlflow_run.log_artifacts(path, "train")
+
+
+def _preprocess_timing(dataset: Dataset) -> dict[str, Any]:
+    """What the preprocess stage noted of its own speed, beside its output."""
+    path = Path(f"{dataset.folder}.timing.json")
+    if not path.is_file():
+        return {}
+    return {f"preprocess_{key}": value for key, value in json.loads(path.read_text()).items()}
