@@ -6,7 +6,7 @@ from mirada.data.images import fit_image
 from mirada.data.tiles import Region
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
-from mirada.inference.tiling import Tile, TileCutter, Viewing, plan_tiles, seen_better
+from mirada.inference.tiling import Tile, TileCutter, Viewing, count_tiles, plan_tiles, seen_better
 
 
 def card(tile_size: int = 160, task: str = "detection") -> Card:
@@ -99,3 +99,12 @@ def test_boxes_that_the_next_tile_sees_better_are_told_from_those_that_it_does_n
         np.float32,
     )
     assert seen_better(boxes, tile, 400, 160).tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "viewing",
+    [Viewing(), Viewing("tiles", 96, 0.8), Viewing(tile=100, overlap=0.0), Viewing(scales=(1, 2.5)), Viewing("whole")],
+)
+@pytest.mark.parametrize("size", [(20, 30), (64, 64), (65, 64), (500, 333)])
+def test_tiles_are_counted_without_being_made(viewing: Viewing, size: tuple[int, int]) -> None:
+    assert count_tiles(card(64), viewing, *size) == len(plan_tiles(card(64), viewing, *size))
