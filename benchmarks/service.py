@@ -110,15 +110,18 @@ def measure_interpreter(arguments: argparse.Namespace, images: list[bytes]) -> f
 def measure_functions(arguments: argparse.Namespace, images: list[bytes], folder: Path) -> float:
     """What the service does to an image, without HTTP."""
     from mirada.config import LimitsConfig
+    from mirada.inference.tiling import Viewing
     from mirada.service.model.bundle import copy_model
     from mirada.service.model.predictor import Predictor
 
     bundle = copy_model(arguments.models / "train", arguments.models / "quantize", folder)
 
     def make(number: int) -> Callable[[int], object]:
-        predictor = Predictor(bundle, LimitsConfig())
-        predictor.predict(images[0], arguments.variant, 0.25)
-        return lambda at: json.dumps(predictor.predict(images[at % len(images)], arguments.variant, 0.25).content)
+        predictor, whole = Predictor(bundle, LimitsConfig()), Viewing("whole")
+        predictor.predict(images[0], arguments.variant, 0.25, whole)
+        return lambda at: json.dumps(
+            predictor.predict(images[at % len(images)], arguments.variant, 0.25, whole).content
+        )
 
     return run_threads(make, arguments.threads, arguments.seconds)
 
@@ -218,7 +221,9 @@ def served(arguments: argparse.Namespace, folder: Path) -> Iterator[int]:
 def run(arguments: argparse.Namespace, folder: Path) -> tuple[list[Figure], list[Panel]]:
     """All ways in turns."""
     images = read_images(arguments.data, 64)
-    head = "POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
+    # The shards hold tiles as the network sees them: looked at as a whole, each is one inference.
+    head = "POST /v1/predict?view=whole HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += "Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
     requests = [head.format(len(image)).encode() + image for image in images]
     loads: dict[int, list[Load]] = {clients: [] for clients in CLIENTS}
 

@@ -7,6 +7,7 @@ from mirada.data.images import decode, encode
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.prediction import Classification, Detections, Localization
+from mirada.inference.tiling import Viewing
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 
@@ -14,7 +15,6 @@ CARD = Card(
     task="detection", labels=["a", "b"], input_size=100, channels=3, fit="letterbox", strides=[], outputs={},
     dataset="x", data_digest="0", model={},
 )  # fmt: skip
-PLACEMENT = (0.5, 0.5, 0.0, 25.0, 0.0, 0.0)  # an image of 200 x 100 pixels in an input of 100
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def test_anything_else_is_refused_with_its_number(served, image):
         served.read_bytes(image, 7)
 
 
-def test_detections_are_in_the_images_own_pixels(served):
-    boxes = np.array([[10, 30, 60, 70], [-9, 0, 120, 100], [0, 25, 1, 26]], np.float32)
+def test_detections_below_the_score_go_and_the_rest_is_rounded(served):
+    boxes = np.array([[20.004, 10, 120, 90.126], [0, 0, 200, 100], [0, 0, 2, 2]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.5, 0.1], np.float32), np.array([1, 0, 0]))
-    answer = served.served_answer(found, CARD, PLACEMENT, (200, 100), min_score=0.2)
+    answer = served.served_answer(found, CARD, min_score=0.2)
     assert answer == {
         "detections": [
-            {"label": "b", "score": 0.9, "box": [20.0, 10.0, 120.0, 90.0]},
+            {"label": "b", "score": 0.9, "box": [20.0, 10.0, 120.0, 90.13]},
             {"label": "a", "score": 0.5, "box": [0.0, 0.0, 200.0, 100.0]},
         ]
     }
@@ -54,6 +54,14 @@ def test_detections_are_in_the_images_own_pixels(served):
 def test_a_label_has_its_probabilities_and_a_location_its_box(served):
     label = Classification(np.array([0.25, 0.75]), 1)
     answer = {"label": "b", "probability": 0.75, "probabilities": {"a": 0.25, "b": 0.75}}
-    assert served.served_answer(label, CARD, PLACEMENT, (200, 100)) == answer
-    place = Localization(np.array([0.25, 0.75]), 1, np.array([10, 30, 60, 70], np.float32), 100)
-    assert served.served_answer(place, CARD, PLACEMENT, (200, 100)) == answer | {"box": [20.0, 10.0, 120.0, 90.0]}
+    assert served.served_answer(label, CARD) == answer
+    place = Localization(np.array([0.25, 0.75]), 1, np.array([20, 10, 120, 90], np.float32), 100)
+    assert served.served_answer(place, CARD) == answer | {"box": [20.0, 10.0, 120.0, 90.0]}
+
+
+def test_how_to_look_is_a_parameter_and_what_is_absent_the_model_decides(served):
+    assert served.read_viewing({}) == Viewing()
+    assert served.read_viewing({"view": None, "tile": None, "overlap": None}) == Viewing()
+    assert served.read_viewing({"view": "tiles", "tile": np.int32(96), "overlap": 0.25}) == Viewing("tiles", 96, 0.25)
+    with pytest.raises(MiradaError, match="view must be one of auto, whole, tiles"):
+        served.read_viewing({"view": "halves"})

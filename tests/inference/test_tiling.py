@@ -6,7 +6,7 @@ from mirada.data.images import fit_image
 from mirada.data.tiles import Region
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
-from mirada.inference.tiling import Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
+from mirada.inference.tiling import Tile, TileCutter, Viewing, count_tiles, own_zone, plan_tiles, seen_better
 
 
 def card(tile_size: int = 160, task: str = "detection") -> Card:
@@ -107,3 +107,12 @@ def test_a_tile_speaks_for_its_middle_and_for_the_photographs_borders() -> None:
     assert own_zone(left, 400, 160, 320) == (0.0, 0.0, 260.0, 320.0)
     assert own_zone(middle, 400, 160, 320) == (60.0, 0.0, 260.0, 320.0)
     assert own_zone(Tile(Region(0, 0, 100, 60), 2.0, 80), 100, 60, 320) == (0.0, 0.0, 320.0, 320.0)
+
+
+@pytest.mark.parametrize(
+    "viewing",
+    [Viewing(), Viewing("tiles", 96, 0.8), Viewing(tile=100, overlap=0.0), Viewing(scales=(1, 2.5)), Viewing("whole")],
+)
+@pytest.mark.parametrize("size", [(20, 30), (64, 64), (65, 64), (500, 333)])
+def test_tiles_are_counted_without_being_made(viewing: Viewing, size: tuple[int, int]) -> None:
+    assert count_tiles(card(64), viewing, *size) == len(plan_tiles(card(64), viewing, *size))

@@ -18,13 +18,25 @@ class LimitsConfig:
     job_bytes: int = 256_000_000  # of one request, and of what an archive holds
     zip_ratio: float = 100.0  # unpacked to packed bytes of an entry
     body_s: float = 60.0  # so long a client may take to send the headers of a request, and its body
+    max_detections: int = 1000  # of an image that an answer holds, the best; it says how many were left out
+    tiles: int = 10_000  # that an image may be cut into
     predict_s: float = 30.0  # so long a prediction may take, waiting included
     uploads: int = 8  # jobs that are being taken in at a time; the next one is told to come back
     waiting: int = 128  # predictions that may wait for a thread; the next one is told to come back
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for key in ("image_bytes", "image_pixels", "job_images", "job_bytes", "uploads", "waiting"):
+        whole = (
+            "image_bytes",
+            "image_pixels",
+            "job_images",
+            "job_bytes",
+            "uploads",
+            "waiting",
+            "max_detections",
+            "tiles",
+        )
+        for key in whole:
             at_least(f"limits.{key}", getattr(self, key), 1)
         at_least("limits.zip_ratio", self.zip_ratio, 1)
         for key in ("body_s", "predict_s"):

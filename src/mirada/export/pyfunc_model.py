@@ -1,14 +1,15 @@
 """The model that MLflow loads and serves: image files in, labels and boxes out, with LiteRT and without TensorFlow.
 
 MLflow runs this file itself ('models from code'), with the modules of `mirada` that it needs lying beside it. An image is
-the bytes of a file, these bytes in base64, or an (H, W, 3) RGB or (H, W) grey uint8 array. It is taken whole: a model
-trained on tiles expects images as large as those tiles.
+the bytes of a file, these bytes in base64, or an (H, W, 3) RGB or (H, W) grey uint8 array, as large as the photograph is:
+a model trained on tiles cuts it as the training did.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from mirada.data.images import Placement, boxes_from_input, encode, image_size, load_input
+from mirada.data.images import encode
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
-from mirada.inference.litert import Model
-from mirada.inference.prediction import Classification, Detections, Localization
+from mirada.inference.engine import Engine
+from mirada.inference.prediction import STANDARD, Classification, Decoding, Detections, Localization, Prediction
+from mirada.inference.tiling import AS_TRAINED, Viewing
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]+={0,2}\s*")  # no image file looks like this
 
@@ -31,8 +33,8 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the card and open the variant, which are the artifacts 'card' and 'variant'."""
-        self._card = load_card(Path(context.artifacts["card"]).parent)
-        self._model = Model(context.artifacts["variant"], self._card)
+        card = load_card(Path(context.artifacts["card"]).parent)
+        self._engine = Engine(context.artifacts["variant"], card)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> list[dict]:
         """What the model finds in each image.
@@ -40,7 +42,9 @@ class ServedModel(PythonModel):
         Args:
             context: not used.
             model_input: one column, one image a row; or a list of images.
-            params: `min_score`, detections below which are left out, 0..1.
+            params: `min_score`, detections below which are left out, 0..1; `view`, 'auto' (as the training did), 'whole' or
+                'tiles'; `tile`, side of a tile in pixels of the image; `overlap`, share of it that neighbours share,
+                0..0.8. What is absent or None, the model decides.
 
         Returns:
             One dictionary an image, with boxes [x1, y1, x2, y2] in pixels of the image as displayed. Detection:
@@ -48,19 +52,32 @@ class ServedModel(PythonModel):
             "probabilities": {label: probability}}; localization: that and "box".
 
         Raises:
-            MiradaError: an image can't be decoded.
+            MiradaError: an image can't be decoded, or a parameter is out of range.
         """
         images = model_input.iloc[:, 0] if isinstance(model_input, pd.DataFrame) else model_input
-        min_score = float((params or {}).get("min_score", 0.0))
-        return [self._predict(image, number, min_score) for number, image in enumerate(images)]
+        engine, viewing = self._engine, read_viewing(params or {})
+        min_score = float((params or {}).get("min_score") or 0.0)
+        # Nothing is cut off: an answer has no place to say so.
+        decoding = Decoding(score_floor=max(min_score, STANDARD.score_floor), max_detections=None)
+        answers = []
+        for number, image in enumerate(images):
+            found = engine.predict(read_bytes(image, number), decoding, viewing).prediction
+            answers.append(served_answer(found, engine.card, min_score))
+        return answers
 
-    def _predict(self, image: Any, number: int, min_score: float) -> dict[str, Any]:
-        card, data = self._card, read_bytes(image, number)
-        pixels, placement = load_input(
-            data, card.input_size, card.fit, channels=card.channels, enhance=card.enhance, transpose=True
-        )
-        found = self._model.find(pixels)
-        return served_answer(found, card, placement, image_size(data, transpose=True), min_score)
+
+def read_viewing(params: Mapping[str, Any]) -> Viewing:
+    """How images are to be looked at.
+
+    Raises:
+        MiradaError: a value is out of range.
+    """
+    tile, overlap = params.get("tile"), params.get("overlap")
+    return Viewing(
+        params.get("view") or AS_TRAINED.view,
+        None if tile is None else int(tile),
+        None if overlap is None else float(overlap),
+    )
 
 
 def read_bytes(image: Any, number: int) -> bytes:
@@ -94,22 +111,17 @@ def read_bytes(image: Any, number: int) -> bytes:
     )
 
 
-def served_answer(
-    found: Any, card: Card, placement: Placement, size: tuple[int, int], min_score: float = 0.0
-) -> dict[str, Any]:
+def served_answer(found: Prediction, card: Card, min_score: float = 0.0) -> dict[str, Any]:
     """One image's prediction in plain words and numbers, as `ServedModel.predict` returns it.
 
     Args:
-        found: what `decode_outputs` gave.
+        found: the engine's, boxes in pixels of the image.
         card: the model's card.
-        placement: of the image in the network's input.
-        size: width and height of the image in pixels.
         min_score: detections below it are left out.
     """
 
     def boxes(boxes_xyxy: np.ndarray) -> list[list[float]]:
-        corners = boxes_from_input(boxes_xyxy, placement).astype(np.float64)
-        return np.clip(corners, 0, np.array([*size, *size])).round(2).tolist()
+        return boxes_xyxy.astype(np.float64).round(2).tolist()
 
     if isinstance(found, Detections):
         found = found.at_least(min_score)

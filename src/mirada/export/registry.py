@@ -238,6 +238,9 @@ def signature_of(card: Card, min_score: float) -> Any:
     if TASKS[card.task] == "objects":
         entry = Object([label, Property("score", DataType.double), Property("box", box)])
         outputs, params = [ColSpec(Array(entry), "detections")], [ParamSpec("min_score", DataType.double, min_score)]
+        # Without a default, so that the model decides.
+        params += [ParamSpec("view", DataType.string, "auto"), ParamSpec("tile", DataType.integer, None)]
+        params.append(ParamSpec("overlap", DataType.double, None))
     else:
         probabilities = Object([Property(name, DataType.double) for name in card.labels])
         outputs = [ColSpec(DataType.string, "label"), ColSpec(DataType.double, "probability")]

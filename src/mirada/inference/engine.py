@@ -104,19 +104,26 @@ class Engine:
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
         self._opened = 0
 
-    def predict(self, photograph: Photograph, decoding: Decoding | None = None) -> Answer:
+    def predict(
+        self,
+        photograph: Photograph,
+        decoding: Decoding | None = None,
+        viewing: Viewing | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Answer:
         """What the model finds.
 
         Args:
             photograph: a file, bytes, a PIL image or an array.
-            decoding: in the place of the engine's own.
+            decoding, viewing: in the place of the engine's own.
+            size: width and height of the photograph as displayed, where the caller has read the header already.
 
         Raises:
             MiradaError: it can't be decoded, or is looked at in a way that the task has no use for.
         """
         started, decoding = time.perf_counter(), decoding or self.decoding
-        source, size = _open_header(photograph)
-        tiles = plan_tiles(self.card, self.viewing, *size)
+        source, size = _open_header(photograph, size)
+        tiles = plan_tiles(self.card, viewing or self.viewing, *size)
         answer = self._by_tiles(source, size, tiles, decoding) if tiles else self._at_once(source, size, decoding)
         answer.timings_ms["total"] = time.perf_counter() - started
         answer.timings_ms = {name: round(1000 * s, 3) for name, s in answer.timings_ms.items()}
@@ -303,7 +310,9 @@ def _cut(found: Prediction, most: int | None) -> tuple[Prediction, int]:
     return found[:most], len(found) - most
 
 
-def _open_header(photograph: Photograph) -> tuple[Path | bytes | Image.Image, tuple[int, int]]:
+def _open_header(
+    photograph: Photograph, size: tuple[int, int] | None = None
+) -> tuple[Path | bytes | Image.Image, tuple[int, int]]:
     """What to decode, and its width and height as displayed."""
     if isinstance(photograph, np.ndarray):
         pixels = photograph[..., 0] if photograph.ndim == 3 and photograph.shape[2] == 1 else photograph
@@ -316,4 +325,4 @@ def _open_header(photograph: Photograph) -> tuple[Path | bytes | Image.Image, tu
     if isinstance(photograph, Image.Image):
         return photograph, photograph.size
     source = Path(photograph) if isinstance(photograph, str) else photograph
-    return source, image_size(source, transpose=True)
+    return source, size or image_size(source, transpose=True)

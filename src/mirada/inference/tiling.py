@@ -97,6 +97,20 @@ def plan_tiles(card: Card, viewing: Viewing, width: int, height: int) -> list[Ti
     return tiles
 
 
+def count_tiles(card: Card, viewing: Viewing, width: int, height: int) -> int:
+    """How many tiles `plan_tiles` would give, without making them."""
+    side = tile_side(card, viewing)
+    if not side:
+        return 0
+    overlap, count = OVERLAP if viewing.overlap is None else viewing.overlap, 0
+    for scale in viewing.scales:
+        shown = max(1, round(side / scale))
+        step = max(1, round(shown * (1 - overlap)))
+        # One that ends at the border, and before it one a step.
+        count += (1 + len(range(0, width - shown, step))) * (1 + len(range(0, height - shown, step)))
+    return count
+
+
 class TileCutter:
     """Cuts tiles out of a photograph and scales them.
 

@@ -20,7 +20,11 @@ class Metrics:
         )
         self.predictions = Counter("mirada_predictions", "Images predicted.", ("variant",), registry=self.registry)
         self.model_seconds = Histogram(
-            "mirada_model_seconds", "Time of an inference.", ("variant",), buckets=_SECONDS, registry=self.registry
+            "mirada_model_seconds",
+            "Time of the inferences of an image.",
+            ("variant",),
+            buckets=_SECONDS,
+            registry=self.registry,
         )
         self.waiting = Gauge(
             "mirada_predictions_waiting", "Predictions that wait for a thread.", registry=self.registry

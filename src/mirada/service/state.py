@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,29 @@ from mirada.service.queue.queue import Queue
 from mirada.workers.cores import available_threads
 
 T = TypeVar("T")
+LONG_TILES = 16  # an image of more is long: it may not take the last thread
+_deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=float("inf"))
+
+
+class Gate:
+    """Lets so many inferences run at a time, and none of a request that nobody waits for any more."""
+
+    def __init__(self, most: int) -> None:
+        self._free = threading.Semaphore(most)
+
+    def __enter__(self) -> None:
+        """Wait for a turn.
+
+        Raises:
+            Refusal: 503, the request's time is over.
+        """
+        if time.monotonic() > _deadline.get():
+            raise Refusal(503, "The prediction took too long: it was given up.")
+        self._free.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        """Give the turn on."""
+        self._free.release()
 
 
 class Service:
@@ -35,7 +59,8 @@ class Service:
         self.threads = config.threads or available_threads()
         # One more than inferences: it decodes the next image while they run.
         self._executor = ThreadPoolExecutor(self.threads + 1, "predict")
-        self._inferences = threading.Semaphore(self.threads)
+        self._inferences = Gate(self.threads)
+        self._long = asyncio.Semaphore(self.threads)
         self._predictor: Predictor | None = None
         self._in_hand = self._uploads = 0
         self._loading = threading.Lock()
@@ -109,8 +134,12 @@ class Service:
         """Whether a model is loaded."""
         return self._predictor is not None
 
-    async def compute(self, work: Callable[[], T]) -> T:
+    async def compute(self, work: Callable[[], T], long: bool = False) -> T:
         """Run work in one of the prediction threads.
+
+        Args:
+            work: what to do.
+            long: it takes many inferences: one thread is kept free of such, so that small images pass by.
 
         Raises:
             Refusal: 429 where too much waits already, 503 where it took too long.
@@ -120,13 +149,22 @@ class Service:
             raise Refusal(429, "Too many predictions wait: send this one again after a moment.", 1)
         self._in_hand += 1
         self.metrics.waiting.set(max(0, self._in_hand - self.threads))
-        context = contextvars.copy_context()
-        future = asyncio.get_running_loop().run_in_executor(self._executor, context.run, work)
-        future.add_done_callback(self._done)  # a thread that is not waited for any more is busy still
+        future: asyncio.Future[T] | None = None
         try:
-            return await asyncio.wait_for(asyncio.shield(future), limits.predict_s)
+            async with asyncio.timeout(limits.predict_s):
+                if long:
+                    await self._long.acquire()
+                context = contextvars.copy_context()
+                context.run(_deadline.set, time.monotonic() + limits.predict_s)
+                future = asyncio.get_running_loop().run_in_executor(self._executor, context.run, work)
+                # A thread that is not waited for any more is busy still, until its next inference at least.
+                future.add_done_callback(partial(self._done, long))
+                return await asyncio.shield(future)
         except TimeoutError:
             raise Refusal(503, f"The prediction took more than {limits.predict_s:g} s.", 5) from None
+        finally:
+            if future is None:
+                self._leave()
 
     @contextmanager
     def uploading(self) -> Iterator[None]:
@@ -143,9 +181,14 @@ class Service:
         finally:
             self._uploads -= 1
 
-    def _done(self, future: asyncio.Future[Any]) -> None:
+    def _leave(self) -> None:
         self._in_hand -= 1
         self.metrics.waiting.set(max(0, self._in_hand - self.threads))
+
+    def _done(self, long: bool, future: asyncio.Future[Any]) -> None:
+        self._leave()
+        if long:
+            self._long.release()
         if not future.cancelled():
             future.exception()  # seen: nobody may be waiting any more
 

@@ -18,6 +18,7 @@ from mirada.service.logs import log, set_up_logs
 from mirada.service.model.bundle import find_model
 from mirada.service.model.predictor import Predictor
 from mirada.service.problems import Refusal
+from mirada.service.queue.orders import read_viewing
 from mirada.service.queue.store import JobStore, patiently
 from mirada.service.queue.tasks import TASK, make_celery, send
 from mirada.service.settings import load_settings
@@ -62,7 +63,7 @@ class JobWorker:
         try:
             if attempts > MOST_ATTEMPTS:
                 raise Refusal(500, "Workers died at this image again and again: it was given up.")
-            found = predictor.predict(data, fields["variant"], float(fields["min_score"]))
+            found = predictor.predict(data, fields["variant"], float(fields["min_score"]), read_viewing(fields))
             result = {"width": found.width, "height": found.height, **found.content, "timings_ms": found.timings_ms}
         except Refusal as refusal:
             error = refusal.detail

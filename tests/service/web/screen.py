@@ -67,7 +67,10 @@ def answer(variant: str, detections: list[tuple[str, float, list[float]]], ms: f
         "labels": ["red", "blue", EVIL],
         "image": {"width": 64, "height": 64},
         "detections": [{"label": label, "score": score, "box": box} for label, score, box in detections],
-        "timings_ms": {"decode": 1.0, "model": ms, "postprocess": 0.2, "total": ms + 1.2},
+        "view": "whole",
+        "tiles": 0,
+        "left_out": 0,
+        "timings_ms": {"decode": 1.0, "prepare": 0.0, "inference": ms, "merge": 0.2, "total": ms + 1.2},
     }
 
 

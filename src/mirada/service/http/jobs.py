@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from mirada.service.http import results
 from mirada.service.http.pictures import MAX_SIDE, THUMBNAIL_SIDE, draw_found
-from mirada.service.http.predict import MinScore, Variant
+from mirada.service.http.predict import AsViewed, MinScore, Variant
 from mirada.service.http.schemas import BINARY, PICTURES, JobList, JobWithImages, refusals
 from mirada.service.http.uploads import media_type, open_form, read_body
 from mirada.service.logs import log
@@ -67,6 +67,7 @@ def routes(service: Service) -> APIRouter:
     async def create(
         request: Request,
         response: Response,
+        viewing: AsViewed,
         variant: Variant = None,
         min_score: MinScore = None,
         idempotency_key: IdempotencyKey = None,
@@ -76,9 +77,10 @@ def routes(service: Service) -> APIRouter:
         bundle = predictor.bundle
         name = variant or bundle.default_variant(service.config.variant)
         predictor.check_variant(name)
+        predictor.check_viewing(viewing)
         least = service.config.min_score if min_score is None else min_score
         key, request_id = digest_key(idempotency_key or ""), str(request.scope["request_id"])
-        order = Order([], 0, "", key, name, least, request_id)
+        order = Order([], 0, "", key, name, least, request_id, viewing)
 
         async def accept(*upload: Any) -> dict[str, Any]:
             return await _queue(service).ask(partial(_accept, service, *upload))
@@ -299,7 +301,7 @@ def _accept(service: Service, upload: _Upload, order: Order, digest: str) -> dic
                 raise Refusal(413, f"The images of a job may have {most_bytes} bytes: send them in parts.")
             yield order.names[-1], content
 
-    order.fingerprint = fingerprint_of([order.variant, order.min_score], checked())
+    order.fingerprint = fingerprint_of([order.variant, order.min_score, *order.viewing_parts], checked())
     if not order.names:
         raise Refusal(422, "There is no image in the request: send files `images`, or a .zip with images in it.")
     queue.check_room(order.size_bytes)

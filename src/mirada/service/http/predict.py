@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from mirada.errors import MiradaError
+from mirada.inference.tiling import Viewing
 from mirada.service.http.pictures import draw_found
 from mirada.service.http.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
 from mirada.service.http.uploads import read_image
 from mirada.service.model.predictor import Found, Predictor
 from mirada.service.problems import Refusal
-from mirada.service.state import Service
+from mirada.service.safety import check_image
+from mirada.service.state import LONG_TILES, Service
 from mirada.tasks import get_task
 
 IMAGE_BODY = {
@@ -43,6 +47,30 @@ MinScore = Annotated[
 ]
 
 
+def read_viewing(
+    view: Annotated[
+        Literal["auto", "whole", "tiles"],
+        Query(
+            description="whole: scaled into the network's input; tiles: cut into parts; auto: as the model was trained."
+        ),
+    ] = "auto",
+    tile: Annotated[
+        int | None, Query(ge=16, le=100_000, description="Side of a tile in pixels of the image; else the model's own.")
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        Query(
+            ge=0, le=0.8, allow_inf_nan=False, description="Share of a tile's side that neighbours share; else a half."
+        ),
+    ] = None,
+) -> Viewing:
+    """How a request wants its images looked at."""
+    return Viewing(view, tile, overlap)
+
+
+AsViewed = Annotated[Viewing, Depends(read_viewing)]
+
+
 def routes(service: Service) -> APIRouter:
     """`/v1/predict`, `/v1/models` and `/v1/models/reload`."""
     router = APIRouter(prefix="/v1")
@@ -54,7 +82,11 @@ def routes(service: Service) -> APIRouter:
         openapi_extra=IMAGE_BODY,
     )
     async def predict(
-        request: Request, variant: Variant = None, min_score: MinScore = None, annotated: bool = False
+        request: Request,
+        viewing: AsViewed,
+        variant: Variant = None,
+        min_score: MinScore = None,
+        annotated: bool = False,
     ) -> Response:
         """What the model finds in one image; with `annotated`, the picture with its boxes."""
         data = await read_image(request)
@@ -62,7 +94,9 @@ def routes(service: Service) -> APIRouter:
         name = variant or predictor.bundle.default_variant(service.config.variant)
         least = service.config.min_score if min_score is None else min_score
         png = annotated and _wants_png(request)
-        return await service.compute(lambda: _answer(service, predictor, data, name, least, annotated, png))
+        ask = partial(predictor.predict, data, name, least, viewing)
+        long = await _is_long(predictor, data, viewing)
+        return await service.compute(lambda: _answer(service, predictor, ask, data, name, annotated, png), long)
 
     @router.get("/models", response_model=ModelList, responses=refusals(503))
     async def models() -> dict[str, Any]:
@@ -83,13 +117,28 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
+async def _is_long(predictor: Predictor, data: bytes, viewing: Viewing) -> bool:
+    """Whether an image has many tiles."""
+    predictor.check_viewing(viewing)
+    if viewing.view == "whole" or not (viewing.tile or predictor.bundle.card.tile_size):
+        return False
+    size = await run_in_threadpool(check_image, data, predictor.limits)
+    return predictor.count_tiles(size, viewing) > LONG_TILES
+
+
 def _answer(
-    service: Service, predictor: Predictor, data: bytes, variant: str, least: float, annotated: bool, png: bool
+    service: Service,
+    predictor: Predictor,
+    ask: Callable[[], Found],
+    data: bytes,
+    variant: str,
+    annotated: bool,
+    png: bool,
 ) -> Response:
     """In a prediction thread: the whole answer, encoded."""
-    found = predictor.predict(data, variant, least)
+    found = ask()
     service.metrics.predictions.labels(variant).inc()
-    service.metrics.model_seconds.labels(variant).observe(found.timings_ms["model"] / 1000)
+    service.metrics.model_seconds.labels(variant).observe(found.timings_ms["inference"] / 1000)
     if annotated:
         picture = draw_found(data, found.content["detections"], predictor.bundle.card.labels, png=png)
         return Response(picture, media_type="image/png" if png else "image/jpeg")

@@ -13,7 +13,23 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from mirada.service.safety import safe_stem
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS = ("n", "name", "state", "error", "width", "height", "label", "score", "x1", "y1", "x2", "y2")
+_COLUMNS = (
+    "n",
+    "name",
+    "state",
+    "error",
+    "width",
+    "height",
+    "label",
+    "score",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "view",
+    "tiles",
+    "left_out",
+)
 Images = Sequence[Mapping[str, Any]]
 Results = Mapping[int, Mapping[str, Any]]
 
@@ -37,8 +53,8 @@ def to_coco(images: Images, results: Results, labels: Sequence[str]) -> bytes:
         found = results.get(image["n"])
         if found is None:
             continue
-        size = {"width": found["width"], "height": found["height"]}
-        content["images"].append({"id": image["n"], "file_name": image["name"], **size})
+        about = {"width": found["width"], "height": found["height"]} | _how(found)
+        content["images"].append({"id": image["n"], "file_name": image["name"], **about})
         for detection in found["detections"]:
             annotation = {"id": len(content["annotations"]) + 1, "image_id": image["n"], "iscrowd": 0}
             annotation |= {"category_id": labels.index(detection["label"]) + 1, "score": detection["score"]}
@@ -61,16 +77,21 @@ def to_csv(images: Images, results: Results) -> bytes:
         found = results.get(image["n"])
         start = [image["n"], _plain(image["name"]), image["state"], _plain(image["error"] or "")]
         if found is None:
-            writer.writerow([*start, *[""] * 8])
+            writer.writerow([*start, *[""] * 11])
             continue
-        size = [found["width"], found["height"]]
+        size, how = [found["width"], found["height"]], _how(found).values()
         for detection in found["detections"] or [None]:
             if detection is None:
-                writer.writerow([*start, *size, *[""] * 6])
+                writer.writerow([*start, *size, *[""] * 6, *how])
             else:
                 box = detection["box"] or [""] * 4
-                writer.writerow([*start, *size, _plain(detection["label"]), detection["score"], *box])
+                writer.writerow([*start, *size, _plain(detection["label"]), detection["score"], *box, *how])
     return buffer.getvalue().encode()
+
+
+def _how(found: Mapping[str, Any]) -> dict[str, Any]:
+    """How an image was looked at, and how many detections its result had no room for."""
+    return {"view": found.get("view", "whole"), "tiles": found.get("tiles", 0), "left_out": found.get("left_out", 0)}
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ from mirada.config import TASKS
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 PICTURES: dict[str, Any] = {f"image/{kind}": {"schema": BINARY} for kind in ("jpeg", "png")}
 State = Literal["queued", "running", "done", "cancelled"]
+View = Literal["whole", "tiles"]
 ImageState = Literal["waiting", "done", "failed", "cancelled"]
 
 
@@ -54,11 +55,12 @@ class Probability(BaseModel):
 
 
 class Timings(BaseModel):
-    """Milliseconds; decode is with the scaling to the model's input."""
+    """Milliseconds; of a whole view decode is with the scaling to the model's input."""
 
     decode: float
-    model: float
-    postprocess: float
+    prepare: float = Field(description="Cutting and scaling tiles.")
+    inference: float
+    merge: float = Field(description="Reading the model's outputs and putting together what tiles show.")
     total: float
 
 
@@ -70,6 +72,9 @@ class Prediction(BaseModel):
     variant: str
     labels: list[str]
     image: Size
+    view: View
+    tiles: int = Field(description="Parts that were looked at; 0 for the whole.")
+    left_out: int = Field(description="Detections beyond the most that an answer holds.")
     detections: list[Detection]
     probabilities: list[Probability] | None = Field(None, description="Of a classification or localization.")
     timings_ms: Timings
@@ -137,6 +142,9 @@ class Job(BaseModel):
     state: State
     variant: str
     min_score: float
+    view: Literal["auto", "whole", "tiles"]
+    tile: int | None
+    overlap: float | None
     model: ModelName
     counts: Counts
     created_at: str

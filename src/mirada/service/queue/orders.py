@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mirada.inference.tiling import AS_TRAINED, Viewing
+
 
 @dataclass
 class Order:
@@ -19,7 +21,7 @@ class Order:
         size_bytes: of all of them.
         fingerprint: digest of all that the client asked for.
         key: digest of its Idempotency-Key; '' without.
-        variant, min_score, request_id: of the job.
+        variant, min_score, request_id, viewing: of the job.
     """
 
     names: list[str]
@@ -29,11 +31,23 @@ class Order:
     variant: str
     min_score: float
     request_id: str
+    viewing: Viewing = AS_TRAINED
+
+    @property
+    def viewing_parts(self) -> list[str | float | None]:
+        """View, tile and overlap, as `read_viewing` takes them."""
+        return [self.viewing.view, self.viewing.tile, self.viewing.overlap]
+
+
+def read_viewing(fields: dict[str, str]) -> Viewing:
+    """How a stored job's images are to be looked at; one stored before there was a choice is looked at as trained."""
+    return Viewing(*json.loads(fields["viewing"])) if "viewing" in fields else AS_TRAINED
 
 
 def describe_job(fields: dict[str, str], model_name: str) -> dict[str, Any]:
     """A job as the API gives it, without its images."""
     counts = {key: int(fields[key]) for key in ("total", "done", "failed", "cancelled")}
+    viewing = read_viewing(fields)
     ended, state = fields.get("ended_at"), "queued"
     if ended is not None:
         state = "cancelled" if counts["cancelled"] else "done"
@@ -44,6 +58,9 @@ def describe_job(fields: dict[str, str], model_name: str) -> dict[str, Any]:
         "state": state,
         "variant": fields["variant"],
         "min_score": float(fields["min_score"]),
+        "view": viewing.view,
+        "tile": viewing.tile,
+        "overlap": viewing.overlap,
         "model": {"name": model_name, "digest": fields["model"]},
         "counts": counts,
         "created_at": _stamp(float(fields["created_at"])),
@@ -57,7 +74,7 @@ def digest_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
-def fingerprint_of(parts: Sequence[str | float], images: Iterable[tuple[str, bytes]]) -> str:
+def fingerprint_of(parts: Sequence[str | float | None], images: Iterable[tuple[str, bytes]]) -> str:
     """Digest of all that a client asks for."""
     whole = hashlib.sha256(json.dumps(list(parts)).encode())
     for name, content in images:

@@ -115,7 +115,7 @@ class JobStore:
             fields: dict[str, Any] = {
                 "id": job_id, "created_at": now, "keep_s": self.config.keep_s, "total": len(order.names), "done": 0,
                 "failed": 0, "cancelled": 0, "names": json.dumps(order.names), "variant": order.variant,
-                "min_score": order.min_score, "request_id": order.request_id,
+                "min_score": order.min_score, "request_id": order.request_id, "viewing": json.dumps(order.viewing_parts),
             }  # fmt: skip
             if not self._commit(args=[job_id, now, *(part for pair in fields.items() for part in pair)]):
                 raise Refusal(503, "The upload took too long: send the job again.", 1)

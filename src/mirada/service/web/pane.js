@@ -2,6 +2,7 @@
 
 import { classColour, iou, SAME_OBJECT_IOU } from "./boxes.js";
 import { make } from "./dom.js";
+import { takeGestures } from "./gestures.js";
 import { Picture } from "./picture.js";
 import { known, milliseconds, number, t } from "./text.js";
 
@@ -11,13 +12,15 @@ let panesMade = 0;
 export class Pane {
   /**
    * @param {object} answer of /v1/predict
-   * @param {ImageBitmap | null} image
+   * @param {import("./photograph.js").Photograph | null} photograph
+   * @param {import("./view.js").View} view that all panes of the photograph share
    * @param {(index: number | null) => void} onPoint called with what the pointer or the keyboard is at
    */
-  constructor(answer, image, onPoint) {
-    Object.assign(this, { answer, onPoint, found: [], marks: null, id: `pane-${panesMade++}` });
+  constructor(answer, photograph, view, onPoint) {
+    Object.assign(this, { answer, view, onPoint, found: [], marks: null, id: `pane-${panesMade++}` });
     this.canvas = make("canvas", { role: "img" });
     this.count = make("span", { class: "soft" });
+    this.frame = make("div", { class: "frame", role: "group", tabIndex: 0, "aria-describedby": "zoom-hint" }, this.canvas);
     this.times = make("p", { class: "soft times" });
     this.speed = make("b");
     this.list = make("ul", { class: "objects", role: "listbox", tabIndex: 0, id: this.id });
@@ -27,11 +30,12 @@ export class Pane {
       "figure",
       { class: "pane" },
       make("figcaption", {}, this.heading, this.count, this.speed),
-      make("div", { class: "frame" }, this.canvas),
+      this.frame,
       this.times,
       answer.task === "detection" ? this.list : this.bars,
     );
-    this.picture = new Picture(this.canvas, image, answer.image, onPoint);
+    this.picture = new Picture(this.canvas, photograph, answer.image, view, onPoint);
+    takeGestures(this.frame, this.canvas, view);
     this.list.addEventListener("keydown", (event) => this.walk(event));
     this.list.addEventListener("blur", () => this.onPoint(null));
     this.list.addEventListener("pointerover", (event) => this.onPoint(this.indexOf(event.target)));
@@ -60,7 +64,8 @@ export class Pane {
       ? other.found.filter((_, index) => other.marks[index].kind === "only").map(({ box }) => box)
       : [];
     this.picture.show(boxes, missing);
-    this.speed.textContent = t("time_model", { ms: milliseconds(answer.timings_ms.model) });
+    this.frame.setAttribute("aria-label", t("frame_label", { name, variant: answer.variant }));
+    this.speed.textContent = t("time_model", { ms: milliseconds(answer.timings_ms.inference) });
     this.times.textContent = this.timing();
     if (answer.task === "detection") this.showObjects(name, other);
     else this.showBars(name, other);
@@ -69,9 +74,12 @@ export class Pane {
   timing() {
     const { total, ...parts } = this.answer.timings_ms;
     const words = Object.entries(parts)
-      .filter(([part]) => known(`time_part_${part}`))
+      .filter(([part, ms]) => ms > 0 && known(`time_part_${part}`))
       .map(([part, ms]) => t(`time_part_${part}`, { ms: milliseconds(ms) }));
-    return t("time_total", { ms: milliseconds(total), parts: words.join(", ") });
+    const { view, tiles, left_out: leftOut } = this.answer;
+    const seen = view === "tiles" ? t("view_tiles", { count: tiles }) : t("view_whole");
+    const lost = leftOut ? ` ${t("left_out", { count: leftOut })}` : "";
+    return `${seen} ${t("time_total", { ms: milliseconds(total), parts: words.join(", ") })}${lost}`;
   }
 
   showObjects(name, other) {
@@ -166,6 +174,12 @@ export class Pane {
     else this.list.setAttribute("aria-activedescendant", `${this.id}-${index}`);
   }
 
+  /** Move the photograph, where a part of it is seen, so that an object is among that. */
+  reveal(index) {
+    const [{ width, height }, { box }] = [this.answer.image, this.found[index]];
+    this.view.reveal([box[0] / width, box[1] / height, box[2] / width, box[3] / height]);
+  }
+
   indexOf(target) {
     const option = target.closest("li[id]");
     return option ? [...this.list.children].indexOf(option) : null;
@@ -180,6 +194,7 @@ export class Pane {
     if (next === undefined || last < 0) return;
     event.preventDefault();
     this.onPoint(next);
+    this.reveal(next);
     this.list.children[next].scrollIntoView({ block: "nearest" });
   }
 

@@ -1,23 +1,29 @@
-// A picture with boxes on a canvas, as many device pixels as it has room for, so that lines stay sharp.
+// A part of a photograph with boxes on a canvas, drawn in device pixels at each zoom, so that lines stay sharp.
 
 import { number } from "./text.js";
 
 const INK = "#10141a"; // text on a class colour, and the dark edge that keeps a line visible on a bright photograph
 const SIGNS = { only: "+", moved: "↔", label: "≠" };
-const MOST_ENLARGED = 3;
+const MOST_ENLARGED = 3; // of a small picture that is seen as a whole
+const LARGEST_PIXEL = 8; // CSS pixels that one of the photograph may have
 
 export class Picture {
   /**
    * @param {HTMLCanvasElement} canvas in a block element that says how wide it may be
-   * @param {CanvasImageSource | null} image null where the browser can't decode it
+   * @param {import("./photograph.js").Photograph | null} photograph null where the browser can't decode it
    * @param {{width: number, height: number}} size in the pixels that boxes are told in
+   * @param {import("./view.js").View} view what is seen of it
    * @param {(index: number | null) => void} onPoint called with the box under the pointer
    */
-  constructor(canvas, image, size, onPoint) {
-    Object.assign(this, { canvas, image, size, boxes: [], missing: [], active: null });
+  constructor(canvas, photograph, size, view, onPoint) {
+    Object.assign(this, { canvas, photograph, size, view, boxes: [], missing: [], active: null, frame: 0 });
+    this.widths = new Map(); // of texts: measuring is slow
+    this.forget = view.onChange(() => (this.frame ||= requestAnimationFrame(() => this.paint())));
     this.watcher = new ResizeObserver(() => this.paint());
     this.watcher.observe(canvas.parentElement);
-    canvas.addEventListener("pointermove", (event) => onPoint(this.at(event.offsetX, event.offsetY)));
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.buttons === 0) onPoint(this.at(event.offsetX, event.offsetY)); // else it drags
+    });
     canvas.addEventListener("pointerleave", () => onPoint(null));
   }
 
@@ -39,11 +45,14 @@ export class Picture {
 
   close() {
     this.watcher.disconnect();
+    this.forget();
+    cancelAnimationFrame(this.frame);
   }
 
   /** Index of the smallest box around a point in CSS pixels, or null. */
   at(x, y) {
-    const scale = this.size.width / this.canvas.clientWidth;
+    const scale = this.canvas.width / this.canvas.clientWidth / this.scale; // the photograph's pixels in a CSS pixel
+    const [px, py] = [x * scale - this.shiftX / this.scale, y * scale - this.shiftY / this.scale];
     let best = null;
     let smallest = Infinity;
     for (const [
@@ -53,37 +62,58 @@ export class Picture {
       },
     ] of this.boxes.entries()) {
       const area = (x2 - x1) * (y2 - y1);
-      const inside = x * scale >= x1 && x * scale <= x2 && y * scale >= y1 && y * scale <= y2;
+      const inside = px >= x1 && px <= x2 && py >= y1 && py <= y2;
       if (inside && area < smallest) [best, smallest] = [index, area];
     }
     return best;
   }
 
   paint() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
     const room = this.canvas.parentElement.clientWidth;
     if (room === 0) return;
     const { width, height } = this.size;
     const tallest = Math.max(320, window.innerHeight * 0.75);
     const shownWidth = Math.floor(Math.min(room, (tallest * width) / height, width * MOST_ENLARGED));
     const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(shownWidth * ratio);
-    this.canvas.height = Math.max(1, Math.round((shownWidth * ratio * height) / width));
-    this.canvas.style.width = `${shownWidth}px`;
+    const device = [Math.round(shownWidth * ratio), Math.max(1, Math.round((shownWidth * ratio * height) / width))];
+    if (this.canvas.width !== device[0] || this.canvas.height !== device[1]) {
+      [this.canvas.width, this.canvas.height] = device;
+      this.canvas.style.width = `${shownWidth}px`;
+    }
+    const { view } = this;
+    view.most = Math.max(4, (LARGEST_PIXEL * width) / shownWidth);
+    this.canvas.classList.toggle("enlarged", view.zoom > 1);
     const context = this.canvas.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    if (this.image) context.drawImage(this.image, 0, 0, this.canvas.width, this.canvas.height);
+    if (this.photograph) this.photograph.draw(context, view.left, view.top, 1 / view.zoom);
     else fillGrey(context);
-    this.scale = this.canvas.width / width;
+    this.scale = (device[0] / width) * view.zoom; // device pixels in a pixel of the photograph
+    this.shiftX = -view.left * device[0] * view.zoom;
+    this.shiftY = -view.top * device[1] * view.zoom;
     this.line = Math.max(2, Math.min(2.5, shownWidth / 240)) * ratio;
     this.font = Math.round(12 * ratio);
     this.paintBoxes(context);
   }
 
+  /** Corners of a box on the canvas, in device pixels. */
+  place([x1, y1, x2, y2]) {
+    const { scale, shiftX, shiftY } = this;
+    return [x1 * scale + shiftX, y1 * scale + shiftY, x2 * scale + shiftX, y2 * scale + shiftY];
+  }
+
+  /** Whether any of a box is on the canvas. */
+  seen(box) {
+    return overlap(this.place(box), [0, 0, this.canvas.width, this.canvas.height]);
+  }
+
   paintBoxes(context) {
-    for (const box of this.missing) this.outline(context, box, "#ffffff", this.line, [this.line * 2.5, this.line * 2]);
+    const dashes = [this.line * 2.5, this.line * 2];
+    for (const box of this.missing) if (this.seen(box)) this.outline(context, box, "#ffffff", this.line, dashes);
     const dim = this.active !== null;
-    const order = this.boxes.map((_, index) => index).reverse(); // the surest on top
-    for (const index of order) {
+    const shown = [...this.boxes.keys()].filter((index) => this.seen(this.boxes[index].box));
+    for (const index of [...shown].reverse()) {
+      // The surest on top.
       if (index === this.active) continue;
       const { box, colour, kind } = this.boxes[index];
       context.globalAlpha = dim ? 0.45 : 1;
@@ -92,20 +122,23 @@ export class Picture {
     context.globalAlpha = 1;
     const taken = [];
     if (dim && this.active < this.boxes.length) {
+      if (!shown.includes(this.active)) return;
       const { box, colour } = this.boxes[this.active];
       this.outline(context, box, colour, this.line * 2);
       this.tag(context, this.boxes[this.active], taken, true);
       return;
     }
-    for (const shown of this.boxes) this.sign(context, shown, taken);
-    for (const shown of this.boxes) this.tag(context, shown, taken, false);
+    for (const index of shown) this.sign(context, this.boxes[index], taken);
+    for (const index of shown) this.tag(context, this.boxes[index], taken, false);
   }
 
-  outline(context, [x1, y1, x2, y2], colour, width, dashes = []) {
-    // A line on the picture's edge would be half outside it.
-    const inside = (value, end) => Math.max(width / 2, Math.min(end - width / 2, value * this.scale));
-    const [left, top] = [inside(x1, this.canvas.width), inside(y1, this.canvas.height)];
-    const corner = [left, top, inside(x2, this.canvas.width) - left, inside(y2, this.canvas.height) - top];
+  outline(context, box, colour, width, dashes = []) {
+    // A line on the photograph's edge would be half outside it.
+    const [x1, y1, x2, y2] = this.place(box);
+    const [least, last] = [this.place([0, 0, 0, 0]), this.place([0, 0, this.size.width, this.size.height])];
+    const inside = (value, axis) => Math.max(least[axis] + width / 2, Math.min(last[axis + 2] - width / 2, value));
+    const [left, top] = [inside(x1, 0), inside(y1, 1)];
+    const corner = [left, top, inside(x2, 0) - left, inside(y2, 1) - top];
     context.setLineDash(dashes);
     context.strokeStyle = "rgba(16, 20, 26, 0.55)";
     context.lineWidth = width * 1.8;
@@ -120,8 +153,9 @@ export class Picture {
   sign(context, { box, kind }, taken) {
     if (!SIGNS[kind]) return;
     const radius = this.font * 0.72;
-    const x = Math.min(this.canvas.width - radius, box[2] * this.scale);
-    const y = Math.min(this.canvas.height - radius, box[3] * this.scale);
+    const [, , right, bottom] = this.place(box);
+    const x = Math.min(this.canvas.width - radius, right);
+    const y = Math.min(this.canvas.height - radius, bottom);
     context.fillStyle = "#ffffff";
     context.strokeStyle = INK;
     context.lineWidth = this.line * 0.7;
@@ -137,6 +171,12 @@ export class Picture {
     taken.push([x - radius, y - radius, x + radius, y + radius]);
   }
 
+  measure(context, text) {
+    const key = `${this.font} ${text}`;
+    if (!this.widths.has(key)) this.widths.set(key, context.measureText(text).width);
+    return this.widths.get(key);
+  }
+
   /** Label and score above the box; the score alone, or nothing, where others already stand. */
   tag(context, { box, colour, label, score }, taken, always) {
     context.font = `600 ${this.font}px system-ui, sans-serif`;
@@ -145,10 +185,10 @@ export class Picture {
     const figure = number(score, 2);
     const height = this.font * 1.45;
     for (const text of [`${label} ${figure}`, figure]) {
-      const width = context.measureText(text).width + this.font * 0.7;
-      const x = Math.max(0, Math.min(box[0] * this.scale - this.line / 2, this.canvas.width - width));
-      const above = box[1] * this.scale - height;
-      const y = above >= 0 ? above : Math.min(box[1] * this.scale, this.canvas.height - height);
+      const width = this.measure(context, text) + this.font * 0.7;
+      const [left, top] = this.place(box);
+      const x = Math.max(0, Math.min(left - this.line / 2, this.canvas.width - width));
+      const y = top >= height ? top - height : Math.max(0, Math.min(top, this.canvas.height - height));
       const place = [x, y, x + width, y + height];
       if (!always && taken.some((other) => overlap(place, other))) continue;
       taken.push(place);

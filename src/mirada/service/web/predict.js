@@ -5,14 +5,16 @@ import { compare, MOVED_IOU, tally } from "./boxes.js";
 import { byId, make, say } from "./dom.js";
 import { hideMessage, showRefusal } from "./messages.js";
 import { Pane } from "./pane.js";
+import { Photograph } from "./photograph.js";
 import { milliseconds, number, onLanguage, t } from "./text.js";
+import { View } from "./view.js";
 
 const LEAST_SCORE = 0.05; // what is asked for; the slider begins there
 
 let model = null;
 let loaded;
 const ready = new Promise((resolve) => (loaded = resolve)); // a file may come in before the model's card
-let image = null; // {file, picture: {bitmap} once it was tried, answers: Map of variant -> answer}
+let image = null; // {file, view, picture: {photograph} once it was tried, answers: Map of variant -> answer}
 let panes = [];
 let stop = new AbortController();
 let saying = null;
@@ -21,8 +23,15 @@ let saying = null;
 export function preparePredict() {
   byId("score").addEventListener("input", update);
   for (const id of ["variant", "against"]) byId(id).addEventListener("change", () => image && ask());
+  for (const [id, key] of [
+    ["zoom-in", "+"],
+    ["zoom-out", "-"],
+    ["zoom-whole", "0"],
+  ])
+    byId(id).addEventListener("click", () => image.view.press(key));
   onLanguage(() => {
     fillVariants();
+    if (panes.length) showZoom();
     update();
   });
 }
@@ -63,7 +72,9 @@ function fillVariants() {
 /** Show a file and what the model finds in it. */
 export async function look(file) {
   stop.abort();
-  image = { file, picture: null, answers: new Map() };
+  image?.picture?.photograph?.close();
+  image = { file, view: new View(), picture: null, answers: new Map() };
+  image.view.onChange(showZoom);
   close();
   await ask();
 }
@@ -85,7 +96,10 @@ async function ask() {
     for (const variant of variants) {
       if (!asked.answers.has(variant)) asked.answers.set(variant, await predict(asked.file, variant, signal));
     }
-    asked.picture ??= { bitmap: await createImageBitmap(asked.file).catch(() => rendered(asked.file, signal)) };
+    if (!asked.picture) {
+      const bitmap = await createImageBitmap(asked.file).catch(() => rendered(asked.file, signal));
+      asked.picture ??= { photograph: bitmap && new Photograph(bitmap) };
+    }
     if (signal.aborted) return;
     show(variants);
   } catch (error) {
@@ -116,7 +130,7 @@ async function rendered(file, signal) {
   const form = new FormData();
   form.append("image", file);
   try {
-    const response = await request("/v1/predict?annotated=true&min_score=1", { method: "POST", body: form, signal });
+    const response = await request("/v1/predict?annotated=true&min_score=1&view=whole", { method: "POST", body: form, signal });
     return await createImageBitmap(await response.blob());
   } catch {
     return null;
@@ -135,11 +149,21 @@ function close() {
 function show(variants) {
   close();
   const answers = variants.map((variant) => image.answers.get(variant));
-  panes = answers.map((answer, side) => new Pane(answer, image.picture.bitmap, (index) => point(side, index)));
+  const { view, picture } = image;
+  panes = answers.map((answer, side) => new Pane(answer, picture.photograph, view, (index) => point(side, index)));
+  showZoom();
   byId("panes").dataset.count = String(panes.length);
   byId("panes").append(...panes.map((pane) => pane.element));
   update();
   say(answers.map((answer) => spoken(answer)).join(" "));
+}
+
+/** How large it is shown; the whole is 100 %. */
+function showZoom() {
+  const { zoom, most } = image.view;
+  byId("zoom-level").textContent = t("zoom_level", { percent: Math.round(100 * zoom) });
+  byId("zoom-out").disabled = byId("zoom-whole").disabled = zoom === 1;
+  byId("zoom-in").disabled = zoom >= most;
 }
 
 function spoken(answer) {
@@ -168,7 +192,7 @@ function update() {
     pane.show(image.file.name, found[side], marks[side], other);
   }
   byId("result-title").textContent = image.file.name;
-  byId("result-note").hidden = image.picture.bitmap !== null;
+  byId("result-note").hidden = image.picture.photograph !== null;
   byId("result-note").textContent = t("picture_unseen");
   byId("result-summary").replaceChildren(...summary(marks));
   byId("details").replaceChildren(
@@ -238,13 +262,13 @@ function kinds([left, right], answers) {
 }
 
 function speeds(answers) {
-  const [fast, slow] = [...answers].sort((a, b) => a.timings_ms.model - b.timings_ms.model);
-  const ratio = slow.timings_ms.model / fast.timings_ms.model;
+  const [fast, slow] = [...answers].sort((a, b) => a.timings_ms.inference - b.timings_ms.inference);
+  const ratio = slow.timings_ms.inference / fast.timings_ms.inference;
   const values = {
     fast: fast.variant,
     slow: slow.variant,
-    fast_ms: milliseconds(fast.timings_ms.model),
-    slow_ms: milliseconds(slow.timings_ms.model),
+    fast_ms: milliseconds(fast.timings_ms.inference),
+    slow_ms: milliseconds(slow.timings_ms.inference),
   };
   return ratio < 1.05 ? t("as_fast", values) : t("faster", { ...values, ratio: number(ratio, 1) });
 }

@@ -1,0 +1,133 @@
+"""One photograph by every road that a prediction takes: the same boxes to the last digit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import mirada
+from mirada.data.images import encode
+from mirada.inference.card import load_card, save_card
+from tests.datasets import SIDE
+from tests.servers import until
+from tests.service.conftest import LiveService, start_service, stop_service
+from tests.squares import COLOURS, LABELS, SQUARE
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow's own
+
+WIDTH, HEIGHT = 4 * SIDE - 8, 3 * SIDE - 16  # tiles of SIDE by half their side, the last ones moved back to the border
+CORNERS = ((8, 8), (48, 16), (96, 96), (152, 8), (216, 88), (120, 144), (24, 144), (208, 32))  # of squares, on cells
+Found = list[tuple[str, float, list[float]]]  # label, score, box; best first
+VARIANT = "int8"
+
+
+@pytest.fixture(scope="module")
+def folder(squares_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model/` as of a model that was trained on tiles, and `photo.png`, larger than a tile."""
+    folder = tmp_path_factory.mktemp("roads")
+    shutil.copytree(squares_folder / "model", folder / "model")
+    card = load_card(folder / "model")
+    save_card(replace(card, tile_size=SIDE, tile_overlap=0.25), folder / "model" / "model.json")
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for number, (x, y) in enumerate(CORNERS):
+        image[y : y + SQUARE, x : x + SQUARE] = COLOURS[number % 2]
+    (folder / "photo.png").write_bytes(encode(image, "png"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[LiveService]:
+    service = start_service(folder, folder, "queue.workers=1", "threads=1", f"variant={VARIANT}")
+    yield service
+    stop_service(service)
+
+
+@pytest.fixture(scope="module")
+def wanted(folder: Path) -> Found:
+    """What `mirada.load` gives, which is what all others are measured by."""
+    model = mirada.load(folder / "model", VARIANT)
+    answer = model.predict(folder / "photo.png")
+    assert (answer.view, answer.tiles, answer.left_out) == ("tiles", 7 * 5, 0)
+    found = answer.prediction
+    rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True)
+    return [(LABELS[label], score, box) for label, score, box in rows]
+
+
+def rows_of(content: dict[str, Any]) -> Found:
+    return [(row["label"], row["score"], row["box"]) for row in content["detections"]]
+
+
+def ask_over_http(folder: Path, service: LiveService) -> dict[str, Any]:
+    answer = httpx.post(
+        f"{service.url}/v1/predict?min_score=0", files={"image": (folder / "photo.png").read_bytes()}, timeout=30
+    )
+    return dict(answer.raise_for_status().json())
+
+
+def ask_as_a_job(folder: Path, service: LiveService) -> dict[str, Any]:
+    upload = {"images": ("photo.png", (folder / "photo.png").read_bytes())}
+    job = httpx.post(f"{service.url}/v1/jobs?min_score=0", files=upload, timeout=30).raise_for_status().json()
+    until(lambda: service.get(f"/v1/jobs/{job['id']}").json()["ended_at"] is not None, 30, service.log)
+    image = service.get(f"/v1/jobs/{job['id']}/results").json()["images"][0]
+    return dict(image["prediction"])
+
+
+# The roads of `evaluate` (predictions.json) and of `predict` belong here, too.
+@pytest.mark.parametrize("ask", [ask_over_http, ask_as_a_job])
+def test_the_service_gives_what_the_engine_gives(
+    ask: Callable[[Path, LiveService], dict[str, Any]], folder: Path, service: LiveService, wanted: Found
+) -> None:
+    content = ask(folder, service)
+    assert (content["view"], content["tiles"], content["left_out"]) == ("tiles", 35, 0)
+    assert rows_of(content) == wanted
+
+
+def test_the_model_that_mlflow_serves_gives_it_rounded(folder: Path, wanted: Found, tmp_path: Path) -> None:
+    from mirada.export.registry import signature_of
+
+    answer = _ask_mlflow(folder, tmp_path, signature_of(load_card(folder / "model"), 0.25))
+    rounded = [(label, round(score, 4), np.array(box).round(2).tolist()) for label, score, box in wanted]
+    assert answer["default"] == rounded
+    assert answer["whole"] != rounded and answer["tile"] != rounded
+
+
+def _ask_mlflow(folder: Path, tmp_path: Path, signature: Any) -> dict[str, Found]:
+    """By a model that was saved and loaded as MLflow does it, with its signature's parameters."""
+    import mlflow
+
+    from mirada.project import PACKAGE
+
+    model, data = folder / "model", (folder / "photo.png").read_bytes()
+    mlflow.pyfunc.save_model(
+        str(tmp_path / "saved"),
+        python_model=str(PACKAGE / "export/pyfunc_model.py"),
+        artifacts={"card": str(model / "model.json"), "variant": str(model / f"{VARIANT}.tflite")},
+        pip_requirements=[],
+        signature=signature,
+    )
+    served = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    asked = {"default": {}, "whole": {"view": "whole"}, "tile": {"tile": 2 * SIDE, "overlap": 0.25}}
+    answers = {key: served.predict([data], params={"min_score": 0.0} | more)[0] for key, more in asked.items()}
+    return {key: rows_of(json.loads(json.dumps(answer))) for key, answer in answers.items()}
+
+
+def test_the_photograph_has_something_to_find(wanted: Found) -> None:
+    """Each square is found once, where it is: so equal answers are not equal for want of any."""
+    sure = sorted(tuple(np.round(box).tolist()) for _, score, box in wanted if score > 0.9)
+    assert np.allclose(sure, sorted((x, y, x + SQUARE, y + SQUARE) for x, y in CORNERS), atol=2)
+
+
+def test_a_request_says_how_its_photograph_is_looked_at(folder: Path, service: LiveService, wanted: Found) -> None:
+    upload = {"image": (folder / "photo.png").read_bytes()}
+    for query, view, tiles in (("view=whole", "whole", 0), (f"tile={2 * SIDE}&overlap=0.25", "tiles", 6)):
+        answer = httpx.post(f"{service.url}/v1/predict?min_score=0&{query}", files=upload, timeout=30).json()
+        assert (answer["view"], answer["tiles"]) == (view, tiles)
+        assert rows_of(answer) != wanted
