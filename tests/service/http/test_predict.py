@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from mirada.config import EvaluateConfig, ServeConfig
 from mirada.data.records import load_dataset
-from mirada.evaluation.measuring import predict_split
+from mirada.evaluation.measuring import measure_accuracy
 from mirada.inference.card import load_card
 from mirada.inference.variants import load_variants
 from mirada.service.app import create_app
@@ -24,11 +24,11 @@ def test_the_service_gives_bit_for_bit_what_evaluate_gets(
 ) -> None:
     folder = squares_folder / "model"
     card, dataset = load_card(folder), load_dataset(squares_folder / "data")
-    config = EvaluateConfig(variants_dir=str(folder))
+    config = EvaluateConfig(variants_dir=str(folder), data_dir=str(dataset.folder))
     with Progress(disable=True) as progress:
-        _, predictions = predict_split(config, card, dataset, load_variants(folder), progress)
+        measured = measure_accuracy(config, card, dataset, load_variants(folder), progress)
     found = 0
-    for example, wanted in zip(dataset.examples("test"), predictions[variant], strict=True):
+    for example, wanted in zip(dataset.whole_photographs("test"), measured.predictions[variant], strict=True):
         answer = client.post(f"/v1/predict?variant={variant}&min_score=0", files={"image": example.image}).json()
         got = answer["detections"]
         assert [d["score"] for d in got] == wanted.scores.tolist()
