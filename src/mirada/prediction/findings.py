@@ -14,6 +14,8 @@ from mirada.tasks.pictures import annotate
 
 DOUBT_FLOOR = 0.05  # detections below it add less than 0.01 each to the uncertainty of a photograph
 
+CROWDED = 40  # objects of a picture
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -87,8 +89,14 @@ def uncertainty(found: Prediction) -> float:
 
 
 def draw_finding(picture: Image.Image, finding: Finding, labels: Sequence[str]) -> None:
-    """Draw what was found on the RGB picture that it was found in; the class is named where there are several."""
+    """Draw what was found on the RGB picture that it was found in.
+
+    A score is written beside its box, and the class where there are several; of more than `CROWDED` objects neither is, as
+    nothing else could be seen.
+    """
     pairs = list(zip(finding.labels, finding.scores, strict=True))
     texts = [f"{label} {score:.2f}" if len(labels) > 1 else f"{score:.2f}" for label, score in pairs]
+    if len(pairs) > CROWDED:
+        texts = [""] * len(pairs)
     boxes: list[list[float] | None] = [None] * len(pairs) if finding.boxes is None else list(finding.boxes)
     annotate(picture, boxes, [labels.index(label) for label in finding.labels], texts)

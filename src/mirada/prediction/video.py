@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -72,7 +73,7 @@ class Video:
         try:
             self._container = self._av.open(where, timeout=None if local else _SILENCE_S, **options)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            advice = "is it connected, and not used by another program?" if camera is not None else "check the source"
+            advice = "it is not there, or another program has it" if camera is not None else "check the source"
             raise MiradaError(f"{self.name} can't be opened ({_words(error)}): {advice}.") from error
         if not self._container.streams.video:
             raise MiradaError(f"{self.name} holds no video: give another source.")
@@ -89,24 +90,40 @@ class Video:
     def frames(self) -> Generator[Frame, None, None]:
         """The frames to the last whole one; `obstacle` tells then whether it was the last that there should be."""
         number, start = 0, None
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
-                    self.obstacle = "its data is cut short"
-                    break
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        continue
-                    time_s = frame.time if frame.time is not None else number / self.fps
-                    start = time_s if start is None else start
-                    yield Frame(number, max(0.0, time_s - start), _upright(frame))
-                    number += 1
-        except (self._av.error.FFmpegError, OSError) as error:
-            self.obstacle = _words(error)
+        for frame in self._decode():
+            # What the decoder held back knows no time base of its own.
+            time_s = number / self.fps if frame.pts is None else float(frame.pts * self._stream.time_base)
+            start = time_s if start is None else start
+            yield Frame(number, max(0.0, time_s - start), _upright(frame))
+            number += 1
         if self.live:
             self.obstacle = self.obstacle or "it sent no more"
         elif self.obstacle is None and self.expected is not None and number < self.expected - max(2, self.fps / 4):
             self.obstacle = "its data is cut short"
+
+    def _decode(self) -> Iterator[Any]:
+        """The whole frames of the whole packets, and what the decoder holds back of them."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is not None and packet.is_corrupt:
+                    packet, self.obstacle = None, "its data is cut short"
+                frames = packet.decode() if packet is not None else self._stream.decode(None)
+            except self._av.error.EOFError:
+                return
+            except (self._av.error.FFmpegError, OSError) as error:
+                self.obstacle = _words(error)
+                with contextlib.suppress(self._av.error.FFmpegError):
+                    yield from self._whole(self._stream.decode(None))
+                return
+            yield from self._whole(frames)
+            if packet is None:
+                return
+
+    @staticmethod
+    def _whole(frames: Iterable[Any]) -> Iterator[Any]:
+        return (frame for frame in frames if not frame.is_corrupt)
 
     def close(self) -> None:
         """Let the file or the camera go."""
