@@ -241,7 +241,10 @@ def test_every_conf_file_composes(path: Path) -> None:
         ".": (path.stem,),
     }[str(group)]
     own = ["data.path=photos"] if path.stem in ("voc", "folder", "animals") else []
-    own += {"check_qat": ["path=a.keras"], "sync": [], "serve": [], "worker": []}.get(path.stem, ["output_dir=out"])
+    predicting = {"predict": ["source=photos", "output_dir=out"]}
+    own += {"check_qat": ["path=a.keras"], "sync": [], "serve": [], "worker": [], **predicting}.get(
+        path.stem, ["output_dir=out"]
+    )
     for stage in stages:
         choice = [] if str(group) == "." else [f"{group}={path.stem}"]
         config = parse(compose(stage, overrides=[*choice, *own]))

@@ -1,7 +1,8 @@
 """Every setting's type and range, and `parse`, which turns what Hydra composed into a checked dataclass.
 
 The defaults that people see and override live in `conf/*.yaml`; a dataclass here says what type and range each key has. They
-lie in `data` (up to preprocess), `training`, `measuring` (from quantize on) and `serving`; all are imported from here.
+lie in `data` (up to preprocess), `training`, `measuring` (from quantize on), `predicting` and
+`serving`; all are imported from here.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
+from mirada.config.predicting import LABEL_FORMATS, PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
@@ -69,10 +71,12 @@ __all__ = [
     "FetchConfig",
     "FineTuneConfig",
     "InputConfig",
+    "LABEL_FORMATS",
     "LimitsConfig",
     "MORE_VARIANTS",
     "MOST_SHARDS_AT_ONCE",
     "ModelConfig",
+    "PredictConfig",
     "PreprocessConfig",
     "PruningConfig",
     "PublishedConfig",

@@ -135,7 +135,7 @@ def annotate(
         picture: drawn on.
         boxes_xyxy: corners in its pixels, the most important first, which lies on top; None: the text alone, at the foot.
         labels: class indices.
-        texts: one a box.
+        texts: one a box; an empty one is not drawn.
     """
     side = max(picture.size)
     width, size = max(2, round(side / 300)), max(11, round(side / 60))
@@ -146,7 +146,7 @@ def annotate(
             ordered = np.concatenate([np.minimum(corners[:2], corners[2:]), np.maximum(corners[:2], corners[2:])])
             _draw_box(picture, ordered, class_colour(label), dashed=False, width=width)
         tags.append((corners, class_colour(label), text))
-    for corners, colour, text in tags:  # after all boxes, so that no line crosses a word
+    for corners, colour, text in (tag for tag in tags if tag[2]):  # after all boxes, so that no line crosses a word
         _draw_tag(picture, corners, colour, text, size)
 
 
