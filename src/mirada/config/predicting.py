@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from mirada.config.checks import above, at_least, between, one_of, require
+from mirada.config.checks import greater_than, at_least, between, one_of, require
 from mirada.config.commands import command
 
 LABEL_FORMATS = ("voc", "yolo", "csv", "jsonl", "label_studio", "folder")
@@ -61,4 +61,4 @@ class PredictConfig:
             at_least("camera", self.camera, 0)
         for key in ("max_fps", "seconds"):
             if (value := getattr(self, key)) is not None:
-                above(key, value, 0)
+                greater_than(key, value, 0)
