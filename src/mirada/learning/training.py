@@ -24,6 +24,7 @@ from mirada.config import TrainConfig
 from mirada.data.images import decode
 from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
+from mirada.files import write_whole
 from mirada.inference.card import Card
 from mirada.inference.prediction import decode_outputs
 from mirada.learning.dataset import TrainingInput, id_hash, scale_pixels, share_out
@@ -189,9 +190,7 @@ class Trainer:
         state.loss_scale = self.step.scale
         state.checkpoint = f"epoch-{state.epoch:04d}"
         self.checkpoint.write(str(self.folder / state.checkpoint))
-        temporary = self.folder / "state.json.part"
-        temporary.write_text(json.dumps(asdict(state), indent=1))
-        temporary.replace(self.folder / "state.json")
+        write_whole(self.folder / "state.json", json.dumps(asdict(state), indent=1))
         for file in self.folder.glob("epoch-*"):
             if file.name.split(".")[0] != state.checkpoint:
                 file.unlink()

@@ -22,6 +22,7 @@ from mirada.config import TUNED, QuantizeConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
+from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import float_operators, gzip_size
 from mirada.quantization.budget import (
@@ -76,7 +77,7 @@ def run(config: QuantizeConfig) -> None:
         ladder, best = _climb(made, contents, variants, output_dir)
         variants.append(_write_best(output_dir, best, ladder, variants))
     _write_layers(made, contents, best, output_dir)
-    (output_dir / "variants.json").write_text(json.dumps({"variants": variants}, indent=2) + "\n")
+    write_whole(output_dir / "variants.json", json.dumps({"variants": variants}, indent=2) + "\n")
     _print(variants)
     if ladder is not None:
         _print_ladder(ladder)
@@ -111,7 +112,7 @@ def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
 def _empty(folder: Path) -> Path:
     """The output folder without what an earlier run left: until all variants are there, there is no list of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("variants.json", _LADDER, *_EVIDENCE, "*.tflite", "*.part"):
+    for stale in ("variants.json", _LADDER, *_EVIDENCE, "*.tflite", ".part-*"):
         for file in folder.glob(stale):
             file.unlink()
     return folder
@@ -138,16 +139,14 @@ def _report(metric: str, variant: str, epoch: int, figures: dict[str, float]) ->
 
 def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[str, Any]:
     """Write one variant under its name only when it is what the name says."""
-    temporary = output_dir / f"{name}.part"
-    temporary.write_bytes(content)
-    if name in _INT8 and (floats := float_operators(temporary)):
-        temporary.unlink()
-        raise MiradaError(
-            f"The {name} variant still computes in float: {', '.join(floats)}: leave out {name} with "
-            "variants=[float32,float16,dynamic], or change these layers."
-        )
     path = output_dir / f"{name}.tflite"
-    temporary.replace(path)
+    with written_aside(path) as part:
+        part.write_bytes(content)
+        if name in _INT8 and (floats := float_operators(part)):
+            raise MiradaError(
+                f"The {name} variant still computes in float: {', '.join(floats)}: leave out {name} with "
+                "variants=[float32,float16,dynamic], or change these layers."
+            )
     return {
         "name": name,
         "file": path.name,

@@ -22,6 +22,7 @@ from mirada.config import BACKBONES, TrainConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
+from mirada.files import written_aside
 from mirada.inference.card import Card, save_card
 from mirada.project import git_state
 from mirada.sweeps import job as sweep_job
@@ -294,19 +295,16 @@ def _progress(trainer: Trainer, config: TrainConfig) -> Iterator[Callable[[int, 
 
 def _write_history(history: list[dict[str, float]], path: Path) -> None:
     columns = list(dict.fromkeys(key for row in history for key in row))
-    part = path.with_suffix(".part")  # replaced, not written over: other jobs may share the file
-    with part.open("w", newline="") as file:
+    with written_aside(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(history)
-    part.replace(path)
 
 
 def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     """Write the model, then its card, each whole or not at all."""
-    temporary = output_dir / "part.keras"
-    trainer.best_model().save(temporary)
-    temporary.replace(output_dir / "model.keras")
+    with written_aside(output_dir / "model.keras") as part:
+        trainer.best_model().save(part)
     best = trainer.state.history[trainer.state.best_epoch - 1]
     card.metrics = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
     task = get_task(card.task)
