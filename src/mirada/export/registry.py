@@ -90,13 +90,11 @@ def compare_on_same_images(config: EvaluateConfig, dataset: Dataset, result: Any
     """
     from mirada.evaluation.measuring import decoding_of
     from mirada.inference.litert import Model, predict_examples
+    from mirada.inference.suitability import find_misfits
 
     def drop(card: Card, path: Path) -> Drop:
-        wanted = {"task": dataset.task, "labels": dataset.classes, "input_size": dataset.input_size}
-        wanted |= {"channels": dataset.channels, "fit": dataset.fit, "enhance": dataset.enhance}
-        for key, value in wanted.items():
-            if getattr(card, key) != value:
-                raise MiradaError(f"it was made for {key}={getattr(card, key)}, these images have {key}={value}")
+        for key, (made_for, given) in find_misfits(card, dataset).items():
+            raise MiradaError(f"it was made for {key}={made_for}, these images have {key}={given}")
         task = get_task(card.task)
         examples = dataset.examples(config.split)
         truths, found = predict_examples({"champion": Model(path, card)}, examples, decoding_of(config))

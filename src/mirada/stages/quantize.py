@@ -25,6 +25,7 @@ from mirada.errors import MiradaError
 from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import float_operators, gzip_size
+from mirada.inference.suitability import check_suits
 from mirada.quantization.budget import (
     Candidate,
     Ladder,
@@ -91,16 +92,7 @@ def run(config: QuantizeConfig) -> None:
 
 def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
     """Refuse data that the model was not made for."""
-    if dataset.input_size != card.input_size:
-        raise MiradaError(
-            f"{config.data_dir} has images of {dataset.input_size} pixels, the model in {config.model_dir} wants "
-            f"{card.input_size}: preprocess with input_size={card.input_size} or train again."
-        )
-    if dataset.channels != card.channels:
-        raise MiradaError(
-            f"{config.data_dir} has images of {dataset.channels} channels, the model in {config.model_dir} wants "
-            f"{card.channels}: preprocess with channels={card.channels} or train again."
-        )
+    check_suits(card, dataset, config.data_dir, config.model_dir, for_answers=False)
     if not (Path(config.model_dir) / "model.keras").is_file():
         raise MiradaError(
             f"{Path(config.model_dir) / 'model.keras'} is missing: run the train stage first (`dvc repro train`)."
