@@ -7,15 +7,11 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada import tracking
 from mirada.config import BACKBONES, TrainConfig
@@ -29,6 +25,7 @@ from mirada.sweeps import job as sweep_job
 from mirada.sweeps.fingerprint import job_key
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
+from mirada.terminal import epoch_progress
 from mirada.workers.cores import available_threads
 from mirada.workers.peers import Cluster, meet, read_cluster
 
@@ -252,7 +249,7 @@ def _record_start(
 
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
     watch, curve = pruning.watch(), f"val_{trainer.task.main_metric}"
-    with _progress(trainer, config) as advance:
+    with epoch_progress(config.epochs, trainer.input.steps, trainer.state.epoch + 1) as advance:
         for figures in trainer.fit(advance):
             print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
@@ -276,21 +273,6 @@ def _figures(figures: Mapping[str, float]) -> str:
     measured = [key for key in figures if key.startswith("val_") and not key.endswith(("_low", "_high"))]
     shown = {key: f"val {key.removeprefix('val_')} {{:.3f}}" for key in measured[:2]}
     return ", ".join(text.format(figures[key]) for key, text in (_SHOWN | shown).items() if key in figures)
-
-
-@contextmanager
-def _progress(trainer: Trainer, config: TrainConfig) -> Iterator[Callable[[int, int], None]]:
-    """A bar over all steps on a terminal, nothing elsewhere: the line an epoch is enough for a log."""
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        steps = trainer.input.steps
-        bar = progress.add_task("", total=config.epochs * steps, epoch=trainer.state.epoch + 1)
-
-        def advance(epoch: int, step: int) -> None:
-            progress.update(bar, completed=(epoch - 1) * steps + step, epoch=epoch)
-
-        yield advance
 
 
 def _write_history(history: list[dict[str, float]], path: Path) -> None:
