@@ -13,6 +13,7 @@ from mirada.config import EvaluateConfig
 from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
+from mirada.evaluation.figures import DROP
 from mirada.inference.card import Card
 from mirada.inference.litert import Model, gzip_size, measure_latencies, peak_memory_mb, predict_examples
 from mirada.inference.prediction import Decoding
@@ -22,11 +23,6 @@ from mirada.tasks import Task
 from mirada.workers.cores import available_threads
 
 LOADS = 5  # times a model is loaded; the median counts
-DROP = ("drop", "drop_low", "drop_high")
-COSTS = (
-    "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
-    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms",
-)  # fmt: skip
 
 
 def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]:

@@ -18,8 +18,9 @@ from mirada.config import EvaluateConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
+from mirada.evaluation.figures import COST_KEYS, DROP
 from mirada.evaluation.limits import Breach, check_limits
-from mirada.evaluation.measuring import COSTS, DROP, LOADS, accuracy_figures, check_fit, measure_cost, predict_split
+from mirada.evaluation.measuring import LOADS, accuracy_figures, check_fit, measure_cost, predict_split
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -111,7 +112,7 @@ def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Pa
         )
     task = get_task(card.task)
     columns = [column.key for column in (*task.main_columns, *task.more_columns)]
-    check_limits(dict.fromkeys((*columns, *DROP, *COSTS), 0.0), config.limits)
+    check_limits(dict.fromkeys((*columns, *DROP, *COST_KEYS), 0.0), config.limits)
 
 
 def _judge(
