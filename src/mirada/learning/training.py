@@ -21,6 +21,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import TrainConfig
+from mirada.config.influence import NOT_IN_WEIGHTS, shaping_settings
 from mirada.data.images import decode
 from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
@@ -57,10 +58,7 @@ class State:
 
 def settings_digest(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
-    settings = asdict(config)
-    apart = "tracking output_dir data_dir workers resume force input compare_epochs peer_wait_s"
-    for key in apart.split():
-        settings.pop(key)
+    settings = shaping_settings(config, NOT_IN_WEIGHTS)
     return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from mirada import tracking
 from mirada.config import EvaluateConfig
+from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
@@ -156,8 +156,7 @@ def _track(
 ) -> None:
     flat = {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()}
     mlflow_run.log_metrics(flat | {"evaluate_seconds": seconds})
-    left_out = ("tracking", "published", "register")
-    settings = {k: value for k, value in asdict(config).items() if k not in left_out and not k.endswith("_dir")}
+    settings = shaping_settings(config, ("published", "register"))
     mlflow_run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
     output_dir = Path(config.output_dir)
     for path in (output_dir / name for name in OUTPUTS if (output_dir / name).exists()):

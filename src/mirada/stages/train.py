@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirada import tracking
 from mirada.config import BACKBONES, TrainConfig
+from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from mirada.learning.input_timing import InputTiming
     from mirada.learning.training import Trainer
 
-_NOT_IN_CARD = ("tracking", "data_dir", "output_dir", "resume", "force", "peer_wait_s")
 KEPT = ("model.json", "model.keras", "history.csv")
 TIMINGS = ("input_timing.csv", "input_timeline.png")
 
@@ -196,7 +196,7 @@ def _card(config: TrainConfig, dataset: Dataset) -> Card:
         dataset=dataset.name,
         data_digest=dataset.digest,
         model=asdict(config.model),
-        training={k: v for k, v in asdict(config).items() if k not in _NOT_IN_CARD},
+        training=shaping_settings(config),
         git_commit=commit,
         git_dirty=dirty,
     )
