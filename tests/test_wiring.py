@@ -27,6 +27,7 @@ NO_SAY = {
     "data.stored_data",
     "data.target",
     "errors",
+    "files",
     "learning.cluster",
     "project",
     "quiet",

@@ -6,17 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from mirada.config.influence import shapes_result
 from mirada.errors import MiradaError
+from mirada.evaluation.figures import is_better_lower
 from mirada.evaluation.pareto import Point, front_of, points_of, variant_to_show
 from mirada.tasks import get_task
 
-LOWER_IS_BETTER = ("drop", "size", "latency", "load", "peak", "log_loss", "ece", "mse", "rmse")
-_NO_SETTING = (
-    "tracking.",
-    "data_dir",
-    "output_dir",
-    "resume",
-    "force",
+_NO_SETTING = (  # recorded as one, but of how a model is measured and shown, and on what data
     "evaluate.split",
     "evaluate.published",
     "evaluate.judged",
@@ -215,8 +211,8 @@ def group_runs(runs: Iterable[RunRecord], metric: str | None = None, variants: S
         if known and name not in known:
             raise MiradaError(f"variants: no run has {name!r}, choose among {', '.join(known)}.")
     figures = sorted({key for run in runs for row in run.figures.values() for key in row})
-    if metric is not None and (metric.startswith(LOWER_IS_BETTER) or (figures and metric not in figures)):
-        good = ", ".join(key for key in figures if not key.startswith(LOWER_IS_BETTER))
+    if metric is not None and (is_better_lower(metric) or (figures and metric not in figures)):
+        good = ", ".join(key for key in figures if not is_better_lower(key))
         raise MiradaError(f"metric={metric} can't be compared by: choose one where higher is better, of {good}.")
     members: dict[tuple[str, str, str], list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: not run.figures):
@@ -256,7 +252,7 @@ def differing(runs: Sequence[RunRecord]) -> list[str]:
     """
     values: dict[str, list[str | None]] = {}
     for key in dict.fromkeys(key for run in runs for key in run.params):
-        if not key.startswith(_NO_SETTING):
+        if shapes_result(key) and not key.startswith(_NO_SETTING):
             values[key] = [run.params.get(key) for run in runs]
     found = [key for key, column in values.items() if len({value for value in column if value is not None}) > 1]
     kept = []

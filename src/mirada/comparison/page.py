@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mirada.comparison.groups import Group, Row, RunRecord, differing, separation, short
+from mirada.evaluation.figures import DROP
 from mirada.evaluation.pareto import plot_pareto
 from mirada.inference.variants import REFERENCE
 from mirada.plots import line_colour, new_figure, style_axes, to_png
@@ -154,10 +155,10 @@ def origins_of(group: Group) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
+_FIGURES = (*DROP, "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95")
 CSV_HEAD = (
     "dataset", "task", "data_digest", "split", "run_id", "run_name", "status", "remark", "variant", "metric", "value",
-    "drop", "drop_low", "drop_high", "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "validation",
-    "train_minutes", "train_images_per_s", "pareto",
+    *_FIGURES, "validation", "train_minutes", "train_images_per_s", "pareto",
 )  # fmt: skip
 
 
@@ -179,16 +180,7 @@ def csv_of(groups: Sequence[Group]) -> tuple[list[str], list[list[Any]]]:
                 run.reason,
             ]
             cells += [row.variant, group.metric, figures.get(group.metric)]
-            keys = (
-                "drop",
-                "drop_low",
-                "drop_high",
-                "size_bytes",
-                "size_gzip_bytes",
-                "latency_ms_p50",
-                "latency_ms_p95",
-            )
-            cells += [figures.get(key) for key in keys] + [row.validation, run.train_minutes]
+            cells += [figures.get(key) for key in _FIGURES] + [row.validation, run.train_minutes]
             cells += [run.others.get("train_images_per_s"), "yes" if row.on_front else "no"]
             rows.append(["" if cell is None else cell for cell in (*cells, *(run.params.get(c) for c in columns))])
     return [*CSV_HEAD, *columns], rows

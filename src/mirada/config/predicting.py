@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from mirada.config.checks import greater_than, at_least, between, one_of, require
+from mirada.config.checks import at_least, between, greater_than, one_of, require
 from mirada.config.commands import command
 
 LABEL_FORMATS = ("voc", "yolo", "csv", "jsonl", "label_studio", "folder")

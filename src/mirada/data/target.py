@@ -14,6 +14,7 @@ from typing import Protocol
 from mirada.data.shards import clean_stale, partial_folder, publish
 from mirada.data.stored_data import publish_dataset
 from mirada.errors import MiradaError
+from mirada.files import write_whole
 from mirada.storage import Store, cache_dir, is_url
 
 
@@ -77,10 +78,7 @@ class _Folder:
         return self.whole
 
     def write_timing(self, content: str) -> None:
-        path = self.whole.parent / f"{self.whole.name}.timing.json"
-        part = path.with_suffix(".part")  # replaced, not written over: other jobs may share the file
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
+        write_whole(self.whole.parent / f"{self.whole.name}.timing.json", content)
 
 
 class _StoredFolder:

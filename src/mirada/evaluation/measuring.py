@@ -15,10 +15,12 @@ from mirada.config import EvaluateConfig
 from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
+from mirada.evaluation.figures import DROP
 from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine, predict_photographs
 from mirada.inference.litert import Model, gzip_size, measure_latencies, peak_memory_mb, predict_examples
 from mirada.inference.prediction import Decoding
+from mirada.inference.suitability import check_suits
 from mirada.inference.tiling import Viewing
 from mirada.inference.variants import REFERENCE
 from mirada.tasks import Task, get_task
@@ -26,11 +28,6 @@ from mirada.tasks.judging import Judging, judging_of
 from mirada.workers.cores import available_threads
 
 LOADS = 5  # times a model is loaded; the median counts
-DROP = ("drop", "drop_low", "drop_high")
-COSTS = (
-    "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
-    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms", "photograph_ms",
-)  # fmt: skip
 
 
 def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]:
@@ -39,38 +36,10 @@ def check_fit(card: Card, dataset: Dataset, config: EvaluateConfig) -> list[str]
     Raises:
         MiradaError: task, labels, input size or channels differ, or the split has no image.
     """
-    if dataset.task != card.task:
-        raise MiradaError(
-            f"{config.data_dir} is for {dataset.task}, the model in {config.model_dir} for {card.task}: evaluate on data "
-            "for the same task."
-        )
-    if dataset.classes != card.labels:
-        raise MiradaError(
-            f"{config.data_dir} has the classes {', '.join(dataset.classes)}, the model in {config.model_dir} was "
-            f"trained for {', '.join(card.labels)}: evaluate on data with the same classes."
-        )
-    if dataset.input_size != card.input_size:
-        raise MiradaError(
-            f"{config.data_dir} has images of {dataset.input_size} pixels, the model in {config.model_dir} takes "
-            f"{card.input_size}: preprocess with input_size={card.input_size}."
-        )
-    if dataset.channels != card.channels:
-        raise MiradaError(
-            f"{config.data_dir} has images of {dataset.channels} channels, the model in {config.model_dir} takes "
-            f"{card.channels}: preprocess with channels={card.channels}."
-        )
+    notes = check_suits(card, dataset, config.data_dir, config.model_dir)
     if not dataset.splits.get(config.split, {}).get("images"):
         raise MiradaError(
             f"The split {config.split} of {config.data_dir} has no image: preprocess with a share for it."
-        )
-    notes = []
-    if dataset.digest != card.data_digest:
-        notes.append(f"The model was trained on other data ({card.dataset}, digest {card.data_digest[:12]}).")
-    if dataset.fit != card.fit:
-        notes.append(f"The images were prepared with fit={dataset.fit}, those of the training with fit={card.fit}.")
-    if dataset.enhance != card.enhance:
-        notes.append(
-            f"The images were prepared with enhance={dataset.enhance}, those of the training with enhance={card.enhance}."
         )
     return notes
 

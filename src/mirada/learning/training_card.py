@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from mirada.config import TASKS, TrainConfig
+from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.inference.card import Card
 from mirada.learning.models import input_scaling
 from mirada.learning.tasks import learning_task
 from mirada.project import git_state
-
-_NOT_IN_CARD = ("tracking", "data_dir", "output_dir", "resume", "force", "peer_wait_s")
 
 
 def make_card(config: TrainConfig, dataset: Dataset) -> Card:
@@ -40,7 +39,7 @@ def make_card(config: TrainConfig, dataset: Dataset) -> Card:
         dataset=dataset.name,
         data_digest=dataset.digest,
         model=asdict(config.model),
-        training={key: value for key, value in asdict(config).items() if key not in _NOT_IN_CARD},
+        training=shaping_settings(config),
         git_commit=commit,
         git_dirty=dirty,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,17 +10,16 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from mirada.config import parse
+from mirada.files import written_aside
 
 C = TypeVar("C")
 
 
 def save_settings(config: Any, path: Path) -> None:
     """Write a configuration for `load_settings`; only its owner may read it, as a queue's URL may hold a password."""
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(config), file)
-    part.replace(path)
+    with written_aside(path) as part:
+        part.touch(mode=0o600, exist_ok=False)
+        part.write_text(json.dumps(asdict(config)))
 
 
 def load_settings(schema: type[C], path: Path) -> C:

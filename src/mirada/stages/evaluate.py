@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,14 @@ from rich.table import Table
 
 from mirada import tracking
 from mirada.config import EvaluateConfig
+from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
 from mirada.evaluation.errors import find_errors
+from mirada.evaluation.figures import COST_KEYS, DROP
 from mirada.evaluation.limits import Breach, check_limits
-from mirada.evaluation.measuring import (
-    COSTS,
-    DROP,
-    LOADS,
-    Measured,
-    accuracy_figures,
-    check_fit,
-    measure_accuracy,
-    measure_cost,
-)
+from mirada.evaluation.measuring import LOADS, Measured, accuracy_figures, check_fit, measure_accuracy, measure_cost
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -121,7 +113,7 @@ def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Pa
         )
     task = get_task(card.task)
     columns = [column.key for column in (*task.main_columns, *task.more_columns)]
-    check_limits(dict.fromkeys((*columns, *DROP, *COSTS), 0.0), config.limits)
+    check_limits(dict.fromkeys((*columns, *DROP, *COST_KEYS), 0.0), config.limits)
 
 
 def _judge(
@@ -165,8 +157,7 @@ def _track(
 ) -> None:
     flat = {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()}
     mlflow_run.log_metrics(flat | {"evaluate_seconds": seconds})
-    left_out = ("tracking", "published", "register")
-    settings = {k: value for k, value in asdict(config).items() if k not in left_out and not k.endswith("_dir")}
+    settings = shaping_settings(config, ("published", "register"))
     mlflow_run.log_params({f"evaluate.{key}": value for key, value in settings.items()})
     output_dir = Path(config.output_dir)
     for path in (output_dir / name for name in OUTPUTS if (output_dir / name).exists()):

@@ -19,6 +19,7 @@ from mirada.data.annotations import IMAGE_SUFFIXES
 from mirada.data.records import digest_of, sha256_of
 from mirada.errors import MiradaError
 from mirada.storage import Store, StoredFile, digest_listing, is_url, without_password
+from mirada.terminal import share_progress
 
 SOURCE_FILE = "SOURCE.json"
 LISTED_FILES = 5000  # of a bigger data set only the digest over all files is kept
@@ -243,7 +244,7 @@ def _fill(folder: Path, data: DataConfig, output_dir: Path, listing: Listing) ->
         kaggle.fetch_dataset(str(data.source.handle), folder)
         _refuse_empty(folder, data)
         return
-    with _progress(f"fetch {data.name}") as report:
+    with share_progress(f"fetch {data.name}") as report:
         if data.source.kind == "package":
             sources.fetch_package(data.source, folder, report)
         elif data.source.kind == "generated":
@@ -264,18 +265,6 @@ def _refuse_empty(folder: Path, data: DataConfig) -> None:
     if not any(_is_image(name) for name, _ in sources.list_folder(folder)):
         remedy = "data.source.handle" if _kind(data) == "kaggle" else "data.path"
         raise MiradaError(f"The source of {data.name} holds no image ({', '.join(IMAGE_SUFFIXES)}): correct {remedy}.")
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[sources.Report]:
-    """A bar that shows only in a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _describe(folder: Path, data: DataConfig, settings: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,10 @@ from mirada.config import TUNED, QuantizeConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
+from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import float_operators, gzip_size
+from mirada.inference.suitability import check_suits
 from mirada.quantization.budget import (
     Candidate,
     Ladder,
@@ -76,7 +78,7 @@ def run(config: QuantizeConfig) -> None:
         ladder, best = _climb(made, contents, variants, output_dir)
         variants.append(_write_best(output_dir, best, ladder, variants))
     _write_layers(made, contents, best, output_dir)
-    (output_dir / "variants.json").write_text(json.dumps({"variants": variants}, indent=2) + "\n")
+    write_whole(output_dir / "variants.json", json.dumps({"variants": variants}, indent=2) + "\n")
     _print(variants)
     if ladder is not None:
         _print_ladder(ladder)
@@ -90,16 +92,7 @@ def run(config: QuantizeConfig) -> None:
 
 def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
     """Refuse data that the model was not made for."""
-    if dataset.input_size != card.input_size:
-        raise MiradaError(
-            f"{config.data_dir} has images of {dataset.input_size} pixels, the model in {config.model_dir} wants "
-            f"{card.input_size}: preprocess with input_size={card.input_size} or train again."
-        )
-    if dataset.channels != card.channels:
-        raise MiradaError(
-            f"{config.data_dir} has images of {dataset.channels} channels, the model in {config.model_dir} wants "
-            f"{card.channels}: preprocess with channels={card.channels} or train again."
-        )
+    check_suits(card, dataset, config.data_dir, config.model_dir, for_answers=False)
     if not (Path(config.model_dir) / "model.keras").is_file():
         raise MiradaError(
             f"{Path(config.model_dir) / 'model.keras'} is missing: run the train stage first (`dvc repro train`)."
@@ -111,7 +104,7 @@ def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
 def _empty(folder: Path) -> Path:
     """The output folder without what an earlier run left: until all variants are there, there is no list of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("variants.json", _LADDER, *_EVIDENCE, "*.tflite", "*.part"):
+    for stale in ("variants.json", _LADDER, *_EVIDENCE, "*.tflite", ".part-*"):
         for file in folder.glob(stale):
             file.unlink()
     return folder
@@ -138,16 +131,14 @@ def _report(metric: str, variant: str, epoch: int, figures: dict[str, float]) ->
 
 def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[str, Any]:
     """Write one variant under its name only when it is what the name says."""
-    temporary = output_dir / f"{name}.part"
-    temporary.write_bytes(content)
-    if name in _INT8 and (floats := float_operators(temporary)):
-        temporary.unlink()
-        raise MiradaError(
-            f"The {name} variant still computes in float: {', '.join(floats)}: leave out {name} with "
-            "variants=[float32,float16,dynamic], or change these layers."
-        )
     path = output_dir / f"{name}.tflite"
-    temporary.replace(path)
+    with written_aside(path) as part:
+        part.write_bytes(content)
+        if name in _INT8 and (floats := float_operators(part)):
+            raise MiradaError(
+                f"The {name} variant still computes in float: {', '.join(floats)}: leave out {name} with "
+                "variants=[float32,float16,dynamic], or change these layers."
+            )
     return {
         "name": name,
         "file": path.name,

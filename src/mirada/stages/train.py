@@ -6,20 +6,17 @@ import csv
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from mirada import tracking
 from mirada.config import TrainConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
+from mirada.files import written_aside
 from mirada.inference.card import Card, save_card
 from mirada.stages.train_checks import check_training
 from mirada.stages.train_record import TIMINGS, record_results, record_training
@@ -28,6 +25,7 @@ from mirada.sweeps.fingerprint import job_key
 from mirada.sweeps.runs import FinishedRun
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
+from mirada.terminal import epoch_progress
 from mirada.workers.peers import Cluster, meet, read_cluster
 
 if TYPE_CHECKING:
@@ -168,7 +166,7 @@ def _write_timings(naive: InputTiming | None, trainer: Trainer, output_dir: Path
 
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
     watch, curve = pruning.watch(), f"val_{trainer.task.main_metric}"
-    with _progress(trainer, config) as advance:
+    with epoch_progress(config.epochs, trainer.input.steps, trainer.state.epoch + 1) as advance:
         for figures in trainer.fit(advance):
             print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
@@ -194,36 +192,18 @@ def _figures(figures: Mapping[str, float]) -> str:
     return ", ".join(text.format(figures[key]) for key, text in (_SHOWN | shown).items() if key in figures)
 
 
-@contextmanager
-def _progress(trainer: Trainer, config: TrainConfig) -> Iterator[Callable[[int, int], None]]:
-    """A bar over all steps on a terminal, nothing elsewhere: the line an epoch is enough for a log."""
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        steps = trainer.input.steps
-        bar = progress.add_task("", total=config.epochs * steps, epoch=trainer.state.epoch + 1)
-
-        def advance(epoch: int, step: int) -> None:
-            progress.update(bar, completed=(epoch - 1) * steps + step, epoch=epoch)
-
-        yield advance
-
-
 def _write_history(history: list[dict[str, float]], path: Path) -> None:
     columns = list(dict.fromkeys(key for row in history for key in row))
-    part = path.with_suffix(".part")  # replaced, not written over: other jobs may share the file
-    with part.open("w", newline="") as file:
+    with written_aside(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(history)
-    part.replace(path)
 
 
 def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     """Write the model, then its card, each whole or not at all."""
-    temporary = output_dir / "part.keras"
-    trainer.best_model().save(temporary)
-    temporary.replace(output_dir / "model.keras")
+    with written_aside(output_dir / "model.keras") as part:
+        trainer.best_model().save(part)
     best = trainer.state.history[trainer.state.best_epoch - 1]
     card.metrics = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
     task = get_task(card.task)

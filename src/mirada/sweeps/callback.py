@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from mirada import tracking
 from mirada.cli import explain
 from mirada.config import CompareConfig, TrackingConfig
 from mirada.errors import MiradaError, Pruned
+from mirada.files import write_whole
 from mirada.sweeps import runs as sweep_runs
 from mirada.sweeps.job import Job, Sweep, begin, current, end, job_name, params_of
 from mirada.sweeps.runs import ERROR, OVERRIDES, PROCESS
@@ -52,7 +53,7 @@ class SweepRun(Callback):
             sweep = Sweep(stage, fixed, total, _open_parent(config, stage, settings), asdict(settings))
         except MiradaError as error:  # of a callback Hydra would make a warning, and go on
             raise SystemExit(f"error: {error}") from error
-        _write(folder / "sweep.json", asdict(sweep))
+        write_whole(folder / "sweep.json", json.dumps(asdict(sweep), indent=2))
         if sweep.parent is not None:
             self._parent = sweep.parent
             os.environ[tracking.PARENT] = sweep.parent
@@ -219,15 +220,9 @@ def _count(job: Job) -> None:
     from filelock import FileLock
 
     with FileLock(job.folder / "lock"):
-        _write(job.folder / f"job-{job.record.number:05d}.json", asdict(job.record))
+        write_whole(job.folder / f"job-{job.record.number:05d}.json", json.dumps(asdict(job.record), indent=2))
         counts = Counter(record.status for record in read_jobs(job.folder))
         print(progress_line(counts, job.sweep.total, time.time() - job.sweep.started), flush=True)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    part.replace(path)
 
 
 def _quietly(function: Any, *arguments: Any) -> None:

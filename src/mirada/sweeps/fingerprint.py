@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import yaml
 
+from mirada.config.influence import shaping_settings
 from mirada.project import PROJECT
 
 LIBRARIES = ("ai-edge-litert", "numpy", "pillow", "tensorflow", "tensorflow-model-optimization", "tf-keras")
-_NO_SAY = ("tracking", "resume", "force", "peer_wait_s")  # settings that don't shape a result, folders aside
 
 
 def job_key(stage: str, config: Any, inputs: Mapping[str, str]) -> str:
@@ -29,8 +28,7 @@ def job_key(stage: str, config: Any, inputs: Mapping[str, str]) -> str:
     Returns:
         A sha256, 64 hexadecimal digits.
     """
-    settings = {k: v for k, v in asdict(config).items() if k not in _NO_SAY and not k.endswith("_dir")}
-    content = {"stage": stage, "settings": settings, "inputs": dict(inputs), "code": code_digest(stage)}
+    content = {"stage": stage, "settings": shaping_settings(config), "inputs": dict(inputs), "code": code_digest(stage)}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from mirada.files import write_whole
+
 Entry = dict[str, Any]
 METRICS_AT_ONCE = 500  # entries of metrics in one request; a client that is cut off sends so many again at most
 ATTEMPTS = 3  # an entry that fails so often while the store answers is refused
@@ -72,7 +74,7 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
             header = self.folder / "run.json"
             if not header.is_file():
-                _write(header, {"run_id": self.run_id, "uri": uri})
+                write_whole(header, json.dumps({"run_id": self.run_id, "uri": uri}))
             if "path" in entry:
                 entry = entry | {"path": self._keep(Path(entry["path"]))}
             with self._path.open("ab") as file:
@@ -125,7 +127,7 @@ class Journal:
                 # An entry that a healthy server fails over must not wait forever.
                 progress["attempts"] += store.answers()
                 if progress["attempts"] < ATTEMPTS:
-                    _write(self._sent, progress)
+                    write_whole(self._sent, json.dumps(progress))
                     sent.obstacle = reason
                     return
             if len(batch) > 1:  # one of them spoils the others
@@ -138,7 +140,7 @@ class Journal:
             sent.refused.append(reason)
         else:
             sent.entries += len(batch)
-        _write(self._sent, {"sent": progress["sent"] + len(batch), "attempts": 0})
+        write_whole(self._sent, json.dumps({"sent": progress["sent"] + len(batch), "attempts": 0}))
 
     def _progress(self) -> dict[str, int]:
         try:
@@ -177,9 +179,3 @@ def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     for are_metrics, group in groupby(entries, lambda entry: entry["op"] == "metrics"):
         found, size = list(group), METRICS_AT_ONCE if are_metrics else 1
         yield from (found[start : start + size] for start in range(0, len(found), size))
-
-
-def _write(path: Path, content: Any) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)

@@ -276,7 +276,7 @@ def test_study1s_network_keeps_its_accuracy_through_qat_to_int8(tmp_path, capsys
     with (tmp_path / "quantize/layers.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["variant"] for row in rows} == {"qat"} and all(float(row["hurt"]) < 0.5 for row in rows)
-    assert not list((tmp_path / "quantize").glob("*.part"))
+    assert not list((tmp_path / "quantize").glob("*part*"))
     card, dataset = load_card(config.model_dir), load_dataset(config.data_dir)
     task, examples = get_task("localization"), [*dataset.examples("val"), *dataset.examples("train")]
     figures, answers = {}, {}

@@ -86,5 +86,5 @@ def test_images_of_another_size_are_refused(to_quantize, tmp_path):
     for shard in dataset.folder.iterdir():
         (tmp_path / shard.name).write_bytes(shard.read_bytes())
     (tmp_path / "dataset.json").write_text(json.dumps(content))
-    with pytest.raises(MiradaError, match="has images of 96 pixels, the model in .* wants 64"):
+    with pytest.raises(MiradaError, match="has images of 96 pixels, the model in .* takes 64: .*, or train again"):
         quantize.run(replace(to_quantize, data_dir=str(tmp_path)))

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.evaluation import measuring
 from mirada.sweeps.search import objectives
 
 VARIANTS = ("float32", "int8")
@@ -18,10 +17,6 @@ def stages(split: str = "val", **quantize: object) -> dict[str, SimpleNamespace]
         "quantize": SimpleNamespace(**settings),
         "evaluate": SimpleNamespace(split=split, judged=None),
     }
-
-
-def test_the_costs_are_those_that_evaluate_measures() -> None:
-    assert (*measuring.COSTS, *measuring.DROP) == objectives.COSTS
 
 
 @pytest.mark.parametrize(

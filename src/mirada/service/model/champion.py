@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from mirada.errors import MiradaError
+from mirada.files import write_whole
 from mirada.project import own_environment
 from mirada.service.model.bundle import Bundle, copy_model, find_copy
 
@@ -45,9 +46,7 @@ def load_champion(uri: str, var_dir: Path, fresh: bool) -> Bundle:
         bundle = copy_model(Path(folder), Path(folder), var_dir)
         about = json.loads((Path(folder) / "about.json").read_text())
     bundle.figures, bundle.version = about["figures"], about["version"]
-    part = memory.with_suffix(".part")
-    part.write_text(json.dumps(about | {"uri": uri, "digest": bundle.digest}))
-    part.replace(memory)
+    write_whole(memory, json.dumps(about | {"uri": uri, "digest": bundle.digest}))
     return bundle
 
 

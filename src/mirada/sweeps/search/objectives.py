@@ -8,20 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mirada.errors import MiradaError
+from mirada.evaluation.figures import COST_KEYS, DROP, is_better_lower
 from mirada.inference.variants import REFERENCE
 from mirada.tasks import get_task
 
 DIRECTIONS = ("maximize", "minimize")
-COSTS = (
-    "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
-    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms", "photograph_ms", "drop", "drop_low", "drop_high",
-)  # fmt: skip
-_BETTER_LOWER = (*COSTS, "log_loss", "ece", "box_mse_224")
 
 
 def direction_of(objective: str) -> str:
     """Whether an objective '<variant>/<figure>' is better 'maximize'd or 'minimize'd."""
-    return "minimize" if objective.partition("/")[2] in _BETTER_LOWER else "maximize"
+    return "minimize" if is_better_lower(objective.partition("/")[2]) else "maximize"
 
 
 def check_objectives(objectives: Sequence[str], variants: Sequence[str], task: str) -> None:
@@ -35,7 +31,11 @@ def check_objectives(objectives: Sequence[str], variants: Sequence[str], task: s
     Raises:
         MiradaError: the sentence names the objective.
     """
-    known = (*(column.key for column in (*get_task(task).main_columns, *get_task(task).more_columns)), *COSTS)
+    known = (
+        *(column.key for column in (*get_task(task).main_columns, *get_task(task).more_columns)),
+        *COST_KEYS,
+        *DROP,
+    )
     for objective in objectives:
         variant, slash, figure = objective.partition("/")
         if not slash:

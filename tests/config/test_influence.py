@@ -1,0 +1,38 @@
+"""Which settings shape a result."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from mirada.config import EvaluateConfig, TrackingConfig, TrainConfig
+from mirada.config.influence import NOT_IN_WEIGHTS, shapes_result, shaping_settings
+
+TRAIN = TrainConfig(data_dir="data", output_dir="out")
+
+
+def test_where_and_how_a_training_runs_is_left_out_and_nothing_else() -> None:
+    left_out = asdict(TRAIN).keys() - shaping_settings(TRAIN).keys()
+    assert left_out == {"tracking", "data_dir", "output_dir", "resume", "force", "peer_wait_s"}
+    weights = shaping_settings(TRAIN, NOT_IN_WEIGHTS)
+    assert shaping_settings(TRAIN).keys() - weights.keys() == {"workers", "input", "compare_epochs"}
+
+
+@pytest.mark.parametrize("change", [{"epochs": 21}, {"seed": 1}, {"model": replace(TRAIN.model, width=8)}])
+def test_what_shapes_the_weights_tells(change: dict[str, object]) -> None:
+    assert shaping_settings(replace(TRAIN, **change)) != shaping_settings(TRAIN)
+
+
+def test_another_place_is_the_same_result() -> None:
+    moved = replace(TRAIN, output_dir="elsewhere", resume=True, tracking=TrackingConfig(experiment="other"))
+    assert shaping_settings(moved) == shaping_settings(TRAIN)
+
+
+def test_a_recorded_key_is_known_by_its_first_word() -> None:
+    assert shapes_result("model.width") and shapes_result("epochs")
+    assert not shapes_result("tracking.uri") and not shapes_result("data_dir") and not shapes_result("peer_wait_s")
+
+
+def test_all_that_evaluate_has_besides_folders_and_the_record_counts() -> None:
+    config = EvaluateConfig(model_dir="a", variants_dir="b", data_dir="c", output_dir="d")
+    folders = {"model_dir", "variants_dir", "data_dir", "output_dir"}
+    assert asdict(config).keys() - shaping_settings(config).keys() == folders | {"tracking"}
