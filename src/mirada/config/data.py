@@ -54,10 +54,15 @@ class SplitConfig:
     seed: int = 0
     merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
     group: str | None = None  # ratio: images in whose names this regular expression finds the same stay together
+    names: dict[str, str] = field(
+        default_factory=dict
+    )  # name of a folder or list -> train, val, test, or none (a class)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
+        for name, split in self.names.items():
+            one_of(f"data.split.names.{name}", split, ("train", "val", "test", "none"))
         between("data.split.val", self.val, 0.0, 0.5)
         between("data.split.test", self.test, 0.0, 0.5)
         try:
@@ -105,8 +110,9 @@ class TableConfig:
 
 
 TASKS = ("detection", "localization", "classification")
-FORMATS = {
-    "voc": ("detection", "localization", "classification"),
+FORMATS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv"), TASKS),
+    "auto": (*TASKS, "auto"),
     "folder": ("classification",),
     "table": ("classification",),
 }
@@ -117,13 +123,14 @@ class DataConfig:
     """One data set: its source, its annotation format and its splits."""
 
     name: str = "unnamed"
-    task: str = "detection"  # detection | localization (one object an image) | classification
-    format: str = "voc"  # voc | folder (one a class) | table (of labels)
+    task: str = "detection"  # auto (with format=auto) | detection | localization (one object an image) | classification
+    format: str = "voc"  # auto, or one of FORMATS: voc, coco, … | folder (one a class) | table (of labels)
     several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
     source: SourceConfig = field(default_factory=SourceConfig)
     path: str | None = None  # the user's folder or archive, here or in a store that fsspec knows (s3://…)
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
+    merge_labels: bool = True  # labels that differ in case alone are one: Dog and dog
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     table: TableConfig = field(default_factory=TableConfig)
@@ -134,15 +141,15 @@ class DataConfig:
             re.fullmatch(r"[A-Za-z0-9._-]+", self.name) is not None,
             f"data.name may hold letters, digits, '.', '_' and '-' only, got {self.name!r}.",
         )
-        one_of("data.task", self.task, TASKS)
         one_of("data.format", self.format, tuple(FORMATS))
+        one_of("data.task", self.task, FORMATS["auto"] if self.format == "auto" else TASKS)
         one_of("data.several", self.several, ("reject", "largest", "crop"))
         require(
             self.task in FORMATS[self.format],
             f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",
         )
         require(
-            self.task == "detection" or self.tile.size == 0,
+            self.task in ("detection", "auto") or self.tile.size == 0,
             f"data.tile.size cuts images into parts, which data.task={self.task} has no use for: set it to 0.",
         )
         require(
