@@ -6,7 +6,7 @@ Only where two files claim one image are they compared.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,9 @@ class _Entry:
     labels: tuple[Found, ...] = ()
 
 
-def pair_files(files: Iterable[tuple[Parts, Path]], suffixes: tuple[str, ...], names: Mapping[str, str]) -> Pairing:
+def pair_files(
+    files: Iterable[tuple[Parts, Path]], suffix: str, names: Mapping[str, str], count: Callable[[str], int]
+) -> Pairing:
     """Pair images with files of labels.
 
     They share a folder, or lie in twin folders such as `JPEGImages` and `Annotations`. What is left is looked for over
@@ -43,13 +45,14 @@ def pair_files(files: Iterable[tuple[Parts, Path]], suffixes: tuple[str, ...], n
 
     Args:
         files: the visible files as (folders, path).
-        suffixes: of the files of labels, in lower case.
+        suffix: of the files of labels, in lower case.
         names: of `data.split.names`.
+        count: how many objects a file of labels seems to hold; asked of those that are left out.
     """
     entries: dict[tuple[Parts, str], _Entry] = {}
     folders: dict[Parts, Parts] = {}
     for parts, path in files:
-        is_label = path.suffix.lower() in suffixes
+        is_label = path.suffix.lower() == suffix
         if not is_label and not is_image(path.name):
             continue
         if parts not in folders:
@@ -67,11 +70,11 @@ def pair_files(files: Iterable[tuple[Parts, Path]], suffixes: tuple[str, ...], n
             result.images += images
             result.labels += entry.labels
             continue
-        more = (*images[1:], *entry.labels[1:])
-        result.rejected += [reject(source, "duplicate_name") for _, source in more]
+        result.rejected += [reject(source, "duplicate_name") for _, source in images[1:]]
+        result.rejected += [reject(source, "duplicate_name", count(path)) for path, source in entry.labels[1:]]
         result.pairs.append((images[0], entry.labels[0]))
     if result.labels:
-        _pair_the_rest(result, names)
+        _pair_the_rest(result, names, count)
     return result
 
 
@@ -80,7 +83,7 @@ def _preference(image: Found) -> tuple[int, str]:
     return rank, image[1]
 
 
-def _pair_the_rest(result: Pairing, names: Mapping[str, str]) -> None:
+def _pair_the_rest(result: Pairing, names: Mapping[str, str], count: Callable[[str], int]) -> None:
     """Look for the images of labels that no twin folder gave one."""
     lonely = {source: path for path, source in result.images}
     taken = {image[1]: label[1] for image, label in result.pairs}
@@ -95,22 +98,22 @@ def _pair_the_rest(result: Pairing, names: Mapping[str, str]) -> None:
             free = tuple(source for source in found if source in lonely)
             found = free if len(free) == 1 else found
         if len(found) > 1:
-            result.rejected.append(reject(label[1], "image_ambiguous", detail=" or ".join(found[:3])))
+            result.rejected.append(reject(label[1], "image_ambiguous", count(label[0]), " or ".join(found[:3])))
         elif found and found[0] in lonely:
             claims.setdefault(found[0], []).append(label)
         elif found and is_image(stem):
-            result.rejected.append(reject(label[1], "labels_twice", detail=taken[found[0]]))
+            result.rejected.append(reject(label[1], "labels_twice", count(label[0]), taken[found[0]]))
         else:
             result.labels.append(label)
     for source, claiming in claims.items():
         image = (lonely.pop(source), source)
         if len({Path(path).read_bytes() for path, _ in claiming}) == 1:
             result.pairs.append((image, claiming[0]))
-            result.rejected += [reject(label[1], "labels_twice", detail=claiming[0][1]) for label in claiming[1:]]
+            result.rejected += [
+                reject(label[1], "labels_twice", count(label[0]), claiming[0][1]) for label in claiming[1:]
+            ]
         else:
             candidates = " or ".join(label[1] for label in claiming[:3])
-            result.rejected += [
-                reject(file, "labels_ambiguous", detail=candidates)
-                for file in (source, *(label[1] for label in claiming))
-            ]
+            result.rejected.append(reject(source, "labels_ambiguous", detail=candidates))
+            result.rejected += [reject(label[1], "labels_ambiguous", count(label[0]), candidates) for label in claiming]
     result.images = [(path, source) for source, path in lonely.items()]

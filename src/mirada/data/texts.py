@@ -6,7 +6,6 @@ import codecs
 import csv
 import io
 import json
-import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -33,33 +32,45 @@ def decode(content: bytes, declared: str | None = None) -> tuple[str, str | None
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return content.decode(encoding, errors="replace"), None
+    if content.count(0) > len(content) / 4 and len(content) > 1:  # UTF-16 without its mark
+        encoding = "utf-16-le" if content[1::2].count(0) > content[::2].count(0) else "utf-16-be"
+        return content.decode(encoding, errors="replace"), encoding
     for known in (declared, "utf-8"):
         try:
             if known:
                 return content.decode(known), None if known == (declared or known) else known
         except (UnicodeDecodeError, LookupError):
             continue
-    return _detect(content)
+    encoding = _detect(content)
+    return content.decode(encoding, errors="replace"), encoding
 
 
-def _detect(content: bytes) -> tuple[str, str]:
-    """By the words that come of it; text with many zero bytes is UTF-16 without its mark."""
-    zeros = content.count(0)
-    if zeros > len(content) / 4:
-        encoding = "utf-16-le" if content[1::2].count(0) * 2 > zeros else "utf-16-be"
-        return content.decode(encoding, errors="replace"), encoding
+# Syllables that Korean is full of; the bytes of Chinese read as Korean give rare ones.
+_KOREAN = frozenset(
+    "이가는을를의에고와과도로다사자차나아지기대하한인어여원장주전시동수리강개양소트거버스"
+)  # common syllables
+# Where several encodings make words of it, the likelier one.
+_LIKELIER = {"cp949": "gb18030", "johab": "gb18030", "cp1250": "cp1252", "cp1257": "cp1252", "mac_latin2": "cp1252"}
+
+
+def _detect(content: bytes) -> str:
+    """The encoding that a text is in, by the words that come of it."""
     from charset_normalizer import from_bytes
 
-    # What is no ASCII decides; thousands of tags around it would drown it.
-    foreign = b" ".join(re.findall(rb"(?:[\x80-\xff][\x00-\xff]?)+", content[: 1 << 20]))
-    for sample in (content[: 1 << 20], foreign):
-        best = from_bytes(sample).best()
-        if best is not None:
-            try:
-                return content.decode(best.encoding), best.encoding
-            except UnicodeDecodeError:
-                continue
-    return content.decode("cp1252", errors="replace"), "cp1252"
+    matches = from_bytes(content[: 1 << 20])
+    best = matches.best()
+    if best is None:
+        return "cp1252"
+    likelier = _LIKELIER.get(best.encoding, "")
+    try:
+        text = content.decode(likelier) if likelier else ""
+    except UnicodeDecodeError:
+        return best.encoding
+    found = [char for char in str(best) if not char.isascii()]
+    foreign = [char for char in text if not char.isascii()]
+    if best.encoding == "cp949" and sum(char in _KOREAN for char in found) > len(found) / 5:
+        return best.encoding
+    return likelier if foreign and all(map(str.isalpha, foreign)) else best.encoding
 
 
 def read_text(path: Path) -> tuple[str, str | None]:

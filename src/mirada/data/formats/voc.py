@@ -71,10 +71,10 @@ def list_voc(
     texts: list[tuple[Parts, Path]] = []
     for parts, path in visible_files(raw_dir):
         (texts if path.suffix.lower() == ".txt" else files).append((parts, path))
-    paired = pair_files(files, (".xml",), names)
+    paired = pair_files(files, ".xml", names, _count)
     rejected = paired.rejected
     rejected += [reject(source, "image_without_xml") for _, source in paired.images]
-    rejected += [reject(source, "xml_without_image", count_tags(path, "object")) for path, source in paired.labels]
+    rejected += [reject(source, "xml_without_image", _count(path)) for path, source in paired.labels]
     folders = folder_splits({tuple(image[1].split("/")[:-1]) for image, _ in paired.pairs}, names)
     pairs = [
         VocPair(image[0], xml[0], image[1], folders[tuple(image[1].split("/")[:-1])]) for image, xml in paired.pairs
@@ -84,7 +84,7 @@ def list_voc(
     if lists:
         xmls = {pair.source: pair.xml_path for pair in pairs if pair.source in lists.left_out}
         rejected += [
-            replace(item, objects=count_tags(str(xmls[item.file]), "object")) if item.file in xmls else item
+            replace(item, objects=_count(str(xmls[item.file]))) if item.file in xmls else item
             for item in lists.rejected
         ]
         pairs = [
@@ -95,6 +95,10 @@ def list_voc(
         if notes is not None:
             notes += lists.notes
     return sorted(pairs, key=lambda pair: pair.source), sorted(rejected, key=lambda item: (item.file, item.reason))
+
+
+def _count(path: str) -> int:
+    return count_tags(path, "object")
 
 
 def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:

@@ -76,7 +76,7 @@ def list_yolo(
     settings = _settings(every, classes, notes)
     texts = [(parts, path) for parts, path in every if path.suffix.lower() == ".txt" and not names_classes(path)]
     rows = [item for item in texts if holds_rows(item[1])]
-    paired = pair_files([*(item for item in every if is_image(item[1].name)), *rows], (".txt",), names)
+    paired = pair_files([*(item for item in every if is_image(item[1].name)), *rows], ".txt", names, count_rows)
     rejected = paired.rejected + list_strangers(every)
     rejected += [reject(source, "labels_without_image", count_rows(path)) for path, source in paired.labels]
     found = {image[1]: (image[0], label[0]) for image, label in paired.pairs}
