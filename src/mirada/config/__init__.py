@@ -17,6 +17,7 @@ from mirada.config.checks import require
 from mirada.config.data import (
     FORMATS,
     TASKS,
+    ConvertConfig,
     DataConfig,
     ExecutorConfig,
     FetchConfig,
@@ -60,6 +61,7 @@ __all__ = [
     "CheckQatConfig",
     "ClusteringConfig",
     "CompareConfig",
+    "ConvertConfig",
     "DataConfig",
     "EvaluateConfig",
     "ExecutorConfig",
@@ -145,6 +147,7 @@ def register() -> None:
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     store.store(name="check_qat_schema", node=CheckQatConfig)
     store.store(name="compare_schema", node=CompareConfig)
+    store.store(name="convert_schema", node=ConvertConfig)
     store.store(name="sync_schema", node=SyncConfig)
     store.store(name="serve_schema", node=ServeConfig)
     store.store(name="worker_schema", node=WorkerConfig)

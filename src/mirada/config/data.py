@@ -189,6 +189,26 @@ class FetchConfig:
     force: bool = False
 
 
+WRITABLE = ("voc", "coco", "yolo", "csv", "label_studio", "jsonl")
+
+
+@dataclass
+class ConvertConfig:
+    """Settings of `convert`: raw data in one format to another."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    raw_dir: str | None = None  # what fetch wrote; None: data.path, a folder or an archive
+    to: str = "coco"
+    output_dir: str = MISSING
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("to", self.to, WRITABLE)
+        require(
+            bool(self.raw_dir or self.data.path), "Nothing to convert: add data.path=<folder or archive>, or raw_dir=…."
+        )
+
+
 @dataclass
 class ExecutorConfig:
     """Who makes the records."""

@@ -117,7 +117,7 @@ WRITERS: dict[str, tuple[Write, bool]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_the_books_balance(name: str, data: st.DataObject) -> None:
     writer, doubles = WRITERS[name]

@@ -13,6 +13,7 @@ from typing import Any
 
 from mirada.config import DataConfig
 from mirada.data.annotations import RawImage, Rejected, settle
+from mirada.data.formats import coco, csv_boxes, json_lines, label_studio, voc, yolo
 from mirada.data.formats.coco import list_coco
 from mirada.data.formats.csv_boxes import list_csv
 from mirada.data.formats.cvat import list_cvat
@@ -22,6 +23,7 @@ from mirada.data.formats.labelme import list_labelme
 from mirada.data.formats.labels import read_labelled
 from mirada.data.formats.table import list_table
 from mirada.data.formats.voc import list_voc, read_voc
+from mirada.data.formats.writing import Writer
 from mirada.data.formats.yolo import list_yolo, read_yolo
 
 
@@ -76,4 +78,13 @@ FORMATS = {
         lambda item, data: read_labelled(item),
         "image with a row in data.table.file: correct the file or data.table's columns",
     ),
+}
+
+WRITERS: dict[str, Writer] = {
+    "voc": voc.WRITER,
+    "coco": coco.WRITER,
+    "yolo": yolo.WRITER,
+    "csv": csv_boxes.WRITER,
+    "label_studio": label_studio.WRITER,
+    "jsonl": json_lines.WRITER,
 }

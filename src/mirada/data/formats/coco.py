@@ -17,6 +17,7 @@ from typing import Any
 
 from mirada.data.annotations import Labelling, Rejected, reject
 from mirada.data.formats.gathering import Gathering, add_box
+from mirada.data.formats.writing import Writer, Written, in_split, write_file
 from mirada.data.geometry import Corners, decode_runs, enclose, enclose_runs
 from mirada.data.records import Box
 from mirada.data.texts import clean_label, read_json
@@ -200,3 +201,25 @@ def _around_runs(mask: Mapping[str, Any]) -> Corners | None:
         return enclose_runs(runs, height, width)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def write_coco(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
+    """Write `_annotations.coco.json` into the folder of each split; a difficult object is a crowd."""
+    numbers = {label: number for number, label in enumerate(classes, start=1)}
+    categories = [{"id": number, "name": label, "supercategory": ""} for label, number in numbers.items()]
+    for split in sorted({image.split or "" for image in images}):
+        entries: list[dict[str, Any]] = []
+        objects: list[dict[str, Any]] = []
+        for number, image in enumerate((i for i in images if (i.split or "") == split), start=1):
+            entries.append({"id": number, "file_name": image.name, "width": image.width, "height": image.height})
+            for at, box in enumerate(image.boxes):
+                width, height = round(box.x2 - box.x1, 4), round(box.y2 - box.y1, 4)
+                entry: dict[str, Any] = {"id": len(objects) + 1, "image_id": number, "category_id": numbers[box.label]}
+                entry |= {"bbox": [round(box.x1, 4), round(box.y1, 4), width, height], "area": round(width * height, 4)}
+                entry |= {"iscrowd": int(box.difficult), "segmentation": []}
+                objects.append(entry | ({"score": image.scores[at]} if image.scores else {}))
+        content = {"images": entries, "annotations": objects, "categories": categories}
+        write_file(folder / split / "_annotations.coco.json", json.dumps(content, ensure_ascii=False) + "\n")
+
+
+WRITER = Writer(in_split, write_coco)

@@ -7,6 +7,7 @@ without a header as keras-retinanet reads them: path, x1, y1, x2, y2, class. A r
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from mirada.data.annotations import Labelling, Rejected, reject
 from mirada.data.formats.gathering import Gathering, add_box
+from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
 from mirada.data.geometry import Corners
 from mirada.data.layout import split_word
 from mirada.data.records import Box
@@ -164,3 +166,23 @@ def _are_numbers(cells: Sequence[str]) -> bool:
         return all(not cell.strip() or math.isfinite(float(cell)) for cell in cells)
     except ValueError:
         return False
+
+
+def write_csv(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
+    """Write `labels.csv`, a row a box; an image without objects has a row without numbers."""
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    scored = any(image.scores for image in images)
+    header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "split"]
+    rows.writerow([*header, *["score"] * scored])
+    for image in images:
+        start, end = [in_split(image), image.width, image.height], image.split or ""
+        for at, box in enumerate(image.boxes):
+            corners = [number_text(value) for value in (box.x1, box.y1, box.x2, box.y2)]
+            rows.writerow([*start, box.label, *corners, end, *[image.score(at)] * scored])
+        if not image.boxes:
+            rows.writerow([*start, "", "", "", "", "", end, *[""] * scored])
+    write_file(folder / "labels.csv", buffer.getvalue())
+
+
+WRITER = Writer(in_split, write_csv)

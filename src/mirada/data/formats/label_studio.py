@@ -6,15 +6,17 @@ own, so what matters is found by what it holds.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mirada.data.annotations import Labelling, Rejected, reject
 from mirada.data.formats.gathering import Gathering, add_box
+from mirada.data.formats.writing import Writer, Written, in_split, write_file
 from mirada.data.geometry import Corners, enclose
 from mirada.data.layout import is_image
 from mirada.data.records import Box
@@ -191,3 +193,37 @@ def _corners(value: Mapping[str, Any], size: tuple[int, int]) -> tuple[Corners |
         (wide * cos - high * sin, wide * sin + high * cos),
     ]
     return enclose([(x + dx / size[0], y + dy / size[1]) for dx, dy in offsets]), "rotated_box_enclosed"
+
+
+def write_label_studio(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
+    """Write `tasks.json` into the folder of each split: annotations, or predictions where there are scores."""
+    for split in sorted({image.split or "" for image in images}):
+        tasks = []
+        for number, image in enumerate((i for i in images if (i.split or "") == split), start=1):
+            result = [_region(image, at, box) for at, box in enumerate(image.boxes)]
+            kind = "predictions" if image.scores else "annotations"
+            tasks.append({"id": number, "data": {"image": image.name}, kind: [{"result": result}]})
+        write_file(folder / split / "tasks.json", json.dumps(tasks, ensure_ascii=False) + "\n")
+
+
+def _region(image: Written, at: int, box: Box) -> dict[str, Any]:
+    """One box as Label Studio stores it, in percents."""
+    corners = {
+        "x": round(box.x1 / image.width * 100, 8),
+        "y": round(box.y1 / image.height * 100, 8),
+        "width": round((box.x2 - box.x1) / image.width * 100, 8),
+        "height": round((box.y2 - box.y1) / image.height * 100, 8),
+    }
+    return {
+        "id": str(at),
+        "type": "rectanglelabels",
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": image.width,
+        "original_height": image.height,
+        "image_rotation": 0,
+        "value": corners | {"rotation": 0, "rectanglelabels": [box.label]},
+    } | ({"score": image.scores[at]} if image.scores else {})
+
+
+WRITER = Writer(in_split, write_label_studio)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
+from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
 from mirada.data.geometry import Corners, enclose, enclose_rotated
 from mirada.data.layout import Parts, folder_splits, visible_files
 from mirada.data.lists import follow_lists
@@ -204,3 +205,27 @@ def _points(polygon: Element) -> list[tuple[float, float]]:
         return [(float(x or ""), float(y or "")) for x, y in points]
     except ValueError:
         return []
+
+
+def write_voc(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
+    """Write an XML beside each image."""
+    for image in images:
+        root = Element("annotation")
+        SubElement(root, "filename").text = image.name
+        size = SubElement(root, "size")
+        for tag, side in (("width", image.width), ("height", image.height), ("depth", 3)):
+            SubElement(size, tag).text = str(side)
+        for at, box in enumerate(image.boxes):
+            entry = SubElement(root, "object")
+            SubElement(entry, "name").text = box.label
+            SubElement(entry, "difficult").text = str(int(box.difficult))
+            if image.scores:
+                SubElement(entry, "score").text = number_text(image.scores[at])
+            corners = SubElement(entry, "bndbox")
+            for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), (box.x1, box.y1, box.x2, box.y2), strict=True):
+                SubElement(corners, tag).text = number_text(value)
+        indent(root)
+        write_file((folder / in_split(image)).with_suffix(".xml"), tostring(root, encoding="unicode") + "\n")
+
+
+WRITER = Writer(in_split, write_voc)

@@ -18,6 +18,7 @@ import yaml
 from mirada.data.annotations import Labelling, RawImage, Rejected, reject, settle
 from mirada.data.formats.gathering import add_box
 from mirada.data.formats.labels import list_strangers
+from mirada.data.formats.writing import Writer, Written, in_split, write_file
 from mirada.data.geometry import Corners, enclose
 from mirada.data.layout import Parts, folder_splits, is_image, visible_files
 from mirada.data.lists import follow_lists
@@ -260,3 +261,32 @@ def _corners(cells: Sequence[str], keypoints: bool) -> tuple[Corners | None, str
     return corners, (
         "rotated_box_enclosed" if len(values) == 8 else "polygon_enclosed"
     ) if corners else "box_unreadable"
+
+
+def _place(image: Written) -> str:
+    return f"images/{in_split(image)}"
+
+
+def write_yolo(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
+    """Write rows into `labels/`, with a score at their end where there is one, and `data.yaml`."""
+    numbers = {label: number for number, label in enumerate(classes)}
+    for image in images:
+        rows = []
+        for at, box in enumerate(image.boxes):
+            values = (
+                (box.x1 + box.x2) / 2 / image.width,
+                (box.y1 + box.y2) / 2 / image.height,
+                (box.x2 - box.x1) / image.width,
+                (box.y2 - box.y1) / image.height,
+            )
+            cells = [str(numbers[box.label]), *(f"{value:.8f}" for value in values)]
+            rows.append(" ".join(cells + ([f"{image.scores[at]:.6f}"] if image.scores else [])))
+        path = (folder / "labels" / in_split(image)).with_suffix(".txt")
+        write_file(path, "".join(f"{row}\n" for row in rows))
+    splits = {split: f"images/{split}" for split in ("train", "val", "test") if any(i.split == split for i in images)}
+    content = {"path": ".", **(splits or {"train": "images", "val": "images"}), "nc": len(classes)}
+    content["names"] = dict(enumerate(classes))
+    write_file(folder / "data.yaml", yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+
+
+WRITER = Writer(_place, write_yolo)
