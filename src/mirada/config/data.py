@@ -128,6 +128,7 @@ class DataConfig:
     several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
     source: SourceConfig = field(default_factory=SourceConfig)
     path: str | None = None  # the user's folder or archive, here or in a store that fsspec knows (s3://…)
+    follow_links: bool = False  # links in data.path that lead out of it
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
     merge_labels: bool = True  # labels that differ in case alone are one: Dog and dog

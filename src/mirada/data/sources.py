@@ -130,19 +130,24 @@ def _take_below(wheel: Path, prefix: str, folder: Path, report: Report) -> None:
             report(number, len(members))
 
 
-def list_folder(path: Path) -> Iterator[tuple[str, Path]]:
+def list_folder(path: Path, *, follow_links: bool = True) -> Iterator[tuple[str, Path]]:
     """Every visible regular file below a folder as (relative path with '/', where it lies), in one order.
 
     Links are followed, but never back into a folder that is being walked.
+
+    Raises:
+        MiradaError: without `follow_links`, a link leads out of the folder.
     """
-    yield from _walk(path, "", (path.resolve(),))
+    yield from _walk(path, "", (path.resolve(),), follow_links)
 
 
-def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, prefix: str, above: tuple[Path, ...], follow_links: bool) -> Iterator[tuple[str, Path]]:
     names, folders = list[str](), set[str]()
     with os.scandir(folder) as entries:  # of a hundred thousand files no more than the names is held
         for entry in entries:
             if not _hidden(entry.name) and (entry.is_dir() or entry.is_file()):
+                if not follow_links and entry.is_symlink():
+                    _refuse_outside(Path(entry.path), above[0])
                 names.append(entry.name)
                 if entry.is_dir():
                     folders.add(entry.name)
@@ -152,23 +157,32 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[
         if name not in folders:
             yield f"{prefix}{name}", path
         elif (resolved := path.resolve()) not in above:
-            yield from _walk(path, f"{prefix}{name}/", (*above, resolved))
+            yield from _walk(path, f"{prefix}{name}/", (*above, resolved), follow_links)
+
+
+def _refuse_outside(link: Path, root: Path) -> None:
+    target = link.resolve()
+    if not target.is_relative_to(root):
+        raise MiradaError(
+            f"{link} is a link to {target}, outside data.path: put the file itself there, or say data.follow_links=true if "
+            "you trust it."
+        )
 
 
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def copy_folder(path: Path, folder: Path, report: Report) -> None:
+def copy_folder(path: Path, folder: Path, report: Report, *, follow_links: bool = False) -> None:
     """Copy a folder's visible files.
 
     They are copies, not hard links: DVC write-protects what it keeps, and a link would carry that, and any later
     edit, to the originals.
 
     Raises:
-        MiradaError: a file cannot be read.
+        MiradaError: a file cannot be read, or without `follow_links` a link leads out of the folder.
     """
-    files = list(list_folder(path))
+    files = list(list_folder(path, follow_links=follow_links))
     for number, (relative, file) in enumerate(files, start=1):
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,8 @@ def _raw_folder(config: ConvertConfig, unpacked: Path) -> Path:
     """The folder to read; an archive is unpacked."""
     path = Path(str(config.data.path or config.raw_dir)).expanduser()
     if path.is_dir():
+        for _ in sources.list_folder(path, follow_links=config.data.follow_links):  # refuses a link that leads out
+            pass
         return path
     if not path.is_file() or not sources.is_archive(path):
         raise MiradaError(f"{path} is no folder and no archive: correct data.path, or run fetch first.")

@@ -253,7 +253,10 @@ def _fill(folder: Path, data: DataConfig, output_dir: Path, listing: Listing) ->
                 raise MiradaError(
                     f"data.path={data.path} and output_dir={output_dir} lie in each other: choose another data.name."
                 )
-            (sources.copy_folder if path.is_dir() else sources.extract_archive)(path, folder, report)
+            if path.is_dir():
+                sources.copy_folder(path, folder, report, follow_links=data.follow_links)
+            else:
+                sources.extract_archive(path, folder, report)
     _refuse_empty(folder, data)
 
 

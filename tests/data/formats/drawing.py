@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from mirada.data.inputs import read_image
 
 def draw(folder: Path, *names: str, size: tuple[int, int] = (100, 80)) -> Path:
     """Images of a size in pixels, each of other bytes."""
-    for number, name in enumerate(names):
+    for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, (number, 50, 50)).save(path)
+        Image.new("RGB", size, tuple(zlib.crc32(name.encode()).to_bytes(4, "big")[:3])).save(path)
     return folder
 
 
