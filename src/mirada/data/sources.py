@@ -14,14 +14,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Literal
 
 from mirada.config import SourceConfig
 from mirada.data.records import sha256_of
+from mirada.data.texts import decode
 from mirada.errors import MiradaError
 from mirada.storage import Store, StoredFile
 
@@ -308,6 +310,7 @@ def _zip_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
     """The regular files of a zip."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        names = _zip_names(members)
         for number, member in enumerate(members, start=1):
             if member.is_dir() or member.filename.endswith("\\"):
                 continue
@@ -317,8 +320,20 @@ def _zip_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
                     f"{path} holds {member.filename!r}, a link or a device: pack the files themselves instead."
                 )
             with archive.open(member) as content:
-                yield member.filename, content
+                yield names[number - 1], content
             report(number, len(members))
+
+
+def _zip_names(members: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """The members' names; those not marked as UTF-8 are in an encoding that all of them tell together."""
+    # zipfile has read those as cp437, the standard's own.
+    foreign = {char for m in members if not m.flag_bits & 0x800 for char in m.filename if not char.isascii()}
+    if all(unicodedata.name(char, "").startswith("LATIN") for char in foreign):
+        return [m.filename for m in members]
+    packed = [None if m.flag_bits & 0x800 else m.filename.encode("cp437", errors="replace") for m in members]
+    encoding = decode(b"\n".join(filter(None, packed)))[1] or "utf-8"
+    names = zip(members, packed, strict=True)
+    return [m.filename if raw is None else raw.decode(encoding, errors="replace") for m, raw in names]
 
 
 def draw_images(source: SourceConfig, folder: Path, report: Report) -> None:

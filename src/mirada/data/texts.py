@@ -61,6 +61,9 @@ def _detect(content: bytes) -> str:
     best = matches.best()
     if best is None:
         return "cp1252"
+    japanese = next((str(match) for match in matches if match.encoding == "cp932"), "")
+    if sum("\u3040" <= char <= "\u30ff" for char in japanese) * 5 > sum(not char.isascii() for char in japanese):
+        return "cp932"  # what is no Japanese has no kana
     likelier = _LIKELIER.get(best.encoding, "")
     try:
         text = content.decode(likelier) if likelier else ""
