@@ -9,7 +9,7 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,10 @@ def settle(labelling: Labelling, header: tuple[tuple[int, int], int, list[str]] 
     kept = []
     for box in boxes:
         if labelling.relative:
-            box = replace(box, x1=box.x1 * width, y1=box.y1 * height, x2=box.x2 * width, y2=box.y2 * height)
+            # Half a side, added to the middle, may end a billionth of a pixel outside: no box that needs mending.
+            x1, x2 = round(box.x1 * width, 4), round(box.x2 * width, 4)
+            y1, y2 = round(box.y1 * height, 4), round(box.y2 * height, 4)
+            box = Box(x1, y1, x2, y2, box.label, box.difficult)
         inside, reasons = repair_box(box, width, height)
         dropped += reasons
         if inside is not None:

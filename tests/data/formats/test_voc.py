@@ -46,6 +46,11 @@ def test_a_polygon_without_a_box(tmp_path: Path) -> None:
     assert found.boxes("a.jpg") == [(5, 6, 25, 30, "cat")] and found.repairs("a.jpg") == ["polygon_enclosed"]
 
 
+def test_a_picture_of_a_kind_that_is_not_opened_is_told(tmp_path: Path) -> None:
+    write(write(draw(tmp_path, "a.jpg"), "a.xml", xml(CAT)), "b.HEIC", "x")
+    assert Reading(tmp_path, "voc").reasons == [("b.HEIC", "image_format_foreign", 0)]
+
+
 def test_more_than_a_hundred_boxes(tmp_path: Path) -> None:
     boxes = [CAT.replace("<xmax>30<", f"<xmax>{30 + n / 10}<") for n in range(250)]
     write(draw(tmp_path, "a.jpg"), "a.xml", xml(*boxes))

@@ -129,6 +129,11 @@ def test_folders_and_lists_of_data_yaml_give_the_splits(tmp_path: Path) -> None:
     assert Reading(tmp_path, "yolo").splits == {"one/a.jpg": "train", "two/b.jpg": "train", "valid/c.jpg": "test"}
 
 
+def test_a_box_to_the_edge_needs_no_mending(tmp_path: Path) -> None:
+    found = Reading(folder(tmp_path, "0 0.83333333 0.65 0.33333334 0.7\n"), "yolo")
+    assert found.boxes("images/a.jpg") == [(66.67, 24, 100, 80, "cat")] and found.repairs("images/a.jpg") == []
+
+
 def test_aliases_of_yaml_are_not_followed(tmp_path: Path) -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a]\nnames: [*b, *b, *b, *b]\n"
     with pytest.raises(MiradaError, match="Nothing names the classes"):

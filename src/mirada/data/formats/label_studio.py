@@ -115,7 +115,7 @@ def _regions(task: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], int]:
     annotations = task.get("annotations", task.get("completions"))
     if isinstance(annotations, list):
         results: list[list[Mapping[str, Any]]] = [
-            [region for region in annotation.get("result") or () if isinstance(region, dict) and _is_shape(region)]
+            [region for region in _list_of(annotation, "result") if isinstance(region, dict) and _is_shape(region)]
             for annotation in annotations
             if isinstance(annotation, dict) and not annotation.get("was_cancelled")
         ]
@@ -124,6 +124,11 @@ def _regions(task: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], int]:
     regions: list[Mapping[str, Any]] = [region for value in lists for region in value if isinstance(region, dict)]
     found = [region for region in regions if "original_width" in region]
     return found or [region for region in regions if {"x", "y"} <= region.keys()], 0
+
+
+def _list_of(content: Mapping[str, Any], key: str) -> list[Any]:
+    value = content.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _is_shape(region: Mapping[str, Any]) -> bool:

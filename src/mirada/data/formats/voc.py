@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
+from mirada.data.formats.labels import list_strangers
 from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
 from mirada.data.geometry import Corners, enclose, enclose_rotated
 from mirada.data.layout import Parts, folder_splits, visible_files
@@ -73,7 +74,7 @@ def list_voc(
     for parts, path in visible_files(raw_dir):
         (texts if path.suffix.lower() == ".txt" else files).append((parts, path))
     paired = pair_files(files, ".xml", names, _count)
-    rejected = paired.rejected
+    rejected = paired.rejected + list_strangers(files)
     rejected += [reject(source, "image_without_xml") for _, source in paired.images]
     rejected += [reject(source, "xml_without_image", _count(path)) for path, source in paired.labels]
     folders = folder_splits({tuple(image[1].split("/")[:-1]) for image, _ in paired.pairs}, names)
