@@ -51,7 +51,7 @@ WHOLE: dict[str, Any] = {
 }
 junk = st.sampled_from(
     [None, True, -1, 1e308, float("nan"), float("inf"), "", "x", [], [1], [None, "a"], {}, {"a": 1}, [[]]]
-)
+).map(copy.deepcopy)
 
 
 def places(content: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
