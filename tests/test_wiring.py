@@ -229,6 +229,9 @@ def test_command_writes_the_declared_outputs(stage: str) -> None:
 CONF_FILES = sorted(path for path in (PROJECT / "conf").rglob("*.yaml") if path.parts[-3] != "hydra")
 
 
+OWN_DATA = ("animals", "auto", "coco", "csv", "cvat", "folder", "label_studio", "labelme", "voc", "yolo")
+
+
 @pytest.mark.parametrize("path", CONF_FILES, ids=lambda path: path.stem)
 def test_every_conf_file_composes(path: Path) -> None:
     group = path.parent.relative_to(PROJECT / "conf")
@@ -241,7 +244,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "experiment": ("experiment",),
         ".": (path.stem,),
     }[str(group)]
-    own = ["data.path=photos"] if path.stem in ("voc", "folder", "animals") else []
+    own = ["data.path=photos"] if path.stem in OWN_DATA else []
     predicting = {"predict": ["source=photos", "output_dir=out"]}
     own += {"check_qat": ["path=a.keras"], "sync": [], "serve": [], "worker": [], **predicting}.get(
         path.stem, ["output_dir=out"]

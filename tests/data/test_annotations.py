@@ -178,7 +178,6 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a "aaaa"><!ENTITY 
         ("", "xml_empty"),
         (" \n", "xml_empty"),
         (voc(CAT)[:150], "xml_broken"),
-        ("<?xml version='1.0' encoding='no-such'?><annotation/>", "xml_broken"),
         ("no xml", "xml_broken"),
         (BOMB, "xml_unsafe"),
         ("<html><body/></html>", "xml_not_voc"),
@@ -191,11 +190,21 @@ def test_xml_that_cannot_be_read(tmp_path, xml, reason):
     assert rejected.advice
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\xff\xd8\xff\xe0"])
-def test_image_that_cannot_be_opened(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "image_unreadable"),
+        (b"\xff\xd8\xff\xe0", "image_unreadable"),
+        (b"<html>not found</html>", "image_is_text"),
+        (b"404: there is no such file", "image_is_text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", "image_is_pointer"),
+    ],
+)
+def test_image_that_cannot_be_opened(tmp_path, content, reason):
     pair = make(tmp_path)
     pair.image.write_bytes(content)
-    assert read_voc(pair, {}).reason == "image_unreadable"
+    rejected = read_voc(pair, {})
+    assert (rejected.reason, rejected.objects) == (reason, 1)
 
 
 def test_image_too_large_to_decode(tmp_path, monkeypatch):

@@ -154,6 +154,38 @@ def test_bombs_are_refused(tmp_path, folder, monkeypatch):
     assert (folder / "a.jpg").stat().st_size <= path.stat().st_size * sources._MAX_GROWTH
 
 
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("cp866", ["собака/большая собака.jpg", "кошка/серая кошка.jpg"]),
+        ("cp932", ["犬がいます/白い犬がいます.jpg", "猫がいます/黒い猫がいます.jpg"]),
+        ("gbk", ["小狗在草地上奔跑/一只白色的小狗.jpg", "小猫在沙发上睡觉/一只黑色的小猫.jpg"]),
+        ("utf-8", ["étoile/ñandú.jpg"]),
+        ("cp437", ["café/über.jpg"]),
+    ],
+)
+def test_names_of_a_zip_from_another_machine(tmp_path, folder, encoding, names):
+    class Packed(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):
+            return self.filename.encode(encoding), 0  # not marked as UTF-8
+
+    path = make_zip(tmp_path / "a.zip", {Packed(name): name.encode() for name in names})
+    sources.extract_archive(path, folder, quiet)
+    assert content(folder) == {name: name.encode() for name in names}
+
+
+@pytest.mark.parametrize("link", ["a.jpg", "folder"])
+def test_links_that_lead_out_of_a_folder(tmp_path, folder, link):
+    (tmp_path / "origin").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/b.jpg").write_bytes(b"x")
+    (tmp_path / "origin" / link).symlink_to(tmp_path / ("secret/b.jpg" if link == "a.jpg" else "secret"))
+    with pytest.raises(MiradaError, match=rf"origin/{link} is a link to .*/secret.*, outside data\.path: put the file"):
+        sources.copy_folder(tmp_path / "origin", folder, quiet)
+    sources.copy_folder(tmp_path / "origin", folder, quiet, follow_links=True)
+    assert content(folder) == {link if link == "a.jpg" else "folder/b.jpg": b"x"}
+
+
 def test_copies_what_is_visible(tmp_path, folder):
     origin = tmp_path / "origin"
     for name in ("train/a (1).jpg", "b.xml", ".hidden/c.jpg", ".d.jpg", "elsewhere.jpg"):

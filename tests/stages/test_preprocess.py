@@ -307,13 +307,14 @@ def test_photographs_of_several_objects(tmp_path: Path, several: str, kept: int,
 
 
 def test_a_val_folder_can_be_merged_into_train(tmp_path: Path) -> None:
-    shades(tmp_path / "raw" / "train" / "a", 20)
-    shades(tmp_path / "raw" / "val" / "a", 2, first=20)
-    shades(tmp_path / "raw" / "test" / "a", 5, first=30)
+    for at, label in enumerate("ab"):
+        shades(tmp_path / "raw" / "train" / label, 10, first=100 * at)
+        shades(tmp_path / "raw" / "val" / label, 1, first=100 * at + 20)
+        shades(tmp_path / "raw" / "test" / label, 3, first=100 * at + 30)
     data = {"task": "classification", "format": "folder"}
     preprocess.run(config(tmp_path, SplitConfig(val=0.5, merge_val=True), data))
     counts = {split: part["images"] for split, part in records.load_dataset(tmp_path / "out").splits.items()}
-    assert counts == {"train": 11, "val": 11, "test": 5}
+    assert counts == {"train": 11, "val": 11, "test": 6}
 
 
 def test_nothing_fit_for_the_task_says_why(tmp_path: Path) -> None:

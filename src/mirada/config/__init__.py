@@ -19,6 +19,7 @@ from mirada.config.config_store import shared_store
 from mirada.config.data import (
     FORMATS,
     TASKS,
+    ConvertConfig,
     DataConfig,
     ExecutorConfig,
     FetchConfig,
@@ -63,6 +64,7 @@ __all__ = [
     "CheckQatConfig",
     "ClusteringConfig",
     "CompareConfig",
+    "ConvertConfig",
     "DataConfig",
     "EvaluateConfig",
     "ExecutorConfig",

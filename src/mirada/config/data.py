@@ -54,10 +54,15 @@ class SplitConfig:
     seed: int = 0
     merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
     group: str | None = None  # ratio: images in whose names this regular expression finds the same stay together
+    names: dict[str, str] = field(
+        default_factory=dict
+    )  # name of a folder or list -> train, val, test, or none (a class)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
+        for name, split in self.names.items():
+            one_of(f"data.split.names.{name}", split, ("train", "val", "test", "none"))
         between("data.split.val", self.val, 0.0, 0.5)
         between("data.split.test", self.test, 0.0, 0.5)
         try:
@@ -108,7 +113,11 @@ TASKS = {"detection": "objects", "localization": "object", "classification": "la
 """Task -> what an image shows it: any number of objects with their boxes, one object, or nothing but a label."""
 
 _OF_LABELS = tuple(task for task, shown in TASKS.items() if shown == "label")
-FORMATS = {"voc": tuple(TASKS), "folder": _OF_LABELS, "table": _OF_LABELS}
+FORMATS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv"), tuple(TASKS)),
+    "auto": (*TASKS, "auto"),
+    **dict.fromkeys(("folder", "table"), _OF_LABELS),
+}
 """Format of annotations -> the tasks that it is enough for."""
 
 
@@ -117,13 +126,15 @@ class DataConfig:
     """One data set: its source, its annotation format and its splits."""
 
     name: str = "unnamed"
-    task: str = "detection"  # detection | localization (one object an image) | classification
-    format: str = "voc"  # voc | folder (one a class) | table (of labels)
+    task: str = "detection"  # auto (with format=auto) | detection | localization (one object an image) | classification
+    format: str = "voc"  # auto, or one of FORMATS: voc, coco, … | folder (one a class) | table (of labels)
     several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
     source: SourceConfig = field(default_factory=SourceConfig)
     path: str | None = None  # the user's folder or archive, here or in a store that fsspec knows (s3://…)
+    follow_links: bool = False  # links in data.path that lead out of it
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
+    merge_labels: bool = True  # labels that differ in case alone are one: Dog and dog
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     table: TableConfig = field(default_factory=TableConfig)
@@ -134,15 +145,15 @@ class DataConfig:
             re.fullmatch(r"[A-Za-z0-9._-]+", self.name) is not None,
             f"data.name may hold letters, digits, '.', '_' and '-' only, got {self.name!r}.",
         )
-        one_of("data.task", self.task, tuple(TASKS))
         one_of("data.format", self.format, tuple(FORMATS))
+        one_of("data.task", self.task, FORMATS["auto"] if self.format == "auto" else tuple(TASKS))
         one_of("data.several", self.several, ("reject", "largest", "crop"))
         require(
             self.task in FORMATS[self.format],
             f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",
         )
         require(
-            TASKS[self.task] == "objects" or self.tile.size == 0,
+            self.task == "auto" or TASKS[self.task] == "objects" or self.tile.size == 0,
             f"data.tile.size cuts images into parts, which data.task={self.task} has no use for: set it to 0.",
         )
         require(
@@ -180,6 +191,26 @@ class FetchConfig:
     data: DataConfig = field(default_factory=DataConfig)
     output_dir: str = MISSING
     force: bool = False
+
+
+WRITABLE = ("voc", "coco", "yolo", "csv", "label_studio", "jsonl")
+
+
+@dataclass
+class ConvertConfig:
+    """Settings of `convert`: raw data in one format to another."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    raw_dir: str | None = None  # what fetch wrote; None: data.path, a folder or an archive
+    to: str = "coco"
+    output_dir: str = MISSING
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        one_of("to", self.to, WRITABLE)
+        require(
+            bool(self.raw_dir or self.data.path), "Nothing to convert: add data.path=<folder or archive>, or raw_dir=…."
+        )
 
 
 @dataclass

@@ -1,30 +1,22 @@
-"""Read PASCAL VOC annotations as people really leave them: repair and count what can be repaired, reject the rest.
+"""Annotated images as people really leave them: repair and count what can be repaired, reject the rest.
 
-The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html. Coordinates are kept as they are
-written. The original VOC counts pixels from 1 and includes the last one, most tools since count from 0; a file does not
-say which, and the difference is one pixel at the left and top.
-
-Only headers of images are read here. A photograph that is cut short is found by whoever decodes it.
+What all formats share. Only headers of images are read here. A photograph that is cut short is found by whoever decodes it.
 """
 
 from __future__ import annotations
 
-import csv
-import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from mirada.data.records import Box
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# Folders of VOCdevkit whose images are masks, not photographs.
-_MASKS = {"segmentationclass", "segmentationobject"}
 _TOLERANCE_PX = 1.0
 _ORIENTATION = 0x0112
 
@@ -42,7 +34,34 @@ ADVICE = {
     "image_unreadable": "the file is no image that can be opened: export it again as JPEG or PNG",
     "image_too_large": "the image has more pixels than is safe to decode: cut it into parts",
     "no_usable_box": "each of its objects lacks a name or lies outside the image: annotate the image again",
+    "image_is_pointer": "it is a pointer of Git LFS, not the image: run `git lfs pull` where it comes from",
+    "image_is_text": "it is a page of text under an image's name, as a failed download leaves one: get the image again",
+    "image_format_foreign": "Pillow opens no image of this kind here: convert it to JPEG or PNG",
+    "image_without_labels": "no annotation names it: annotate it or remove it",
+    "labels_without_image": "no image of the raw folder is meant: add the image or remove the labels",
+    "image_ambiguous": "several images may be meant: rename all but one, or write the folder into the path",
+    "labels_ambiguous": "several files may hold its labels: leave one",
+    "labels_twice": "other labels of the same images were taken: remove these to be sure",
+    "labels_unreadable": "the file can't be read as labels: export it again",
+    "image_id_twice": "two images of the file have one id, so nobody knows whose its objects are: export it again",
+    "class_unknown": "an object's class is not among the names of the file: complete them",
 }
+
+# What happens to single objects, by the code under which it is counted. An image's objects are those that it keeps and
+# those that were lost; all other codes tell of mending.
+LOSSES = {
+    "box_empty": "a box without area",
+    "box_outside": "a box that lies outside the image",
+    "box_unreadable": "an object without four numbers",
+    "name_missing": "an object without a class",
+    "class_unknown": "an object whose class has no name",
+    "mask_unreadable": "an object whose mask can't be decoded",
+    "shape_without_area": "a point, a line or a tag",
+    "outside_frame": "a tracked object that has left the frame",
+    "object_repeated": "the same box and class a second time",
+    "annotator_dropped": "an object of a second annotator of the same image",
+}
+_BACKGROUND = {"box_empty", "shape_without_area", "outside_frame", "object_repeated", "annotator_dropped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +90,112 @@ class RawImage:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file that is left out: its path below the raw folder, a reason code, and what to do."""
+    """A file that is left out: its path below the raw folder, a reason code, what to do, and how many objects go with it."""
 
     file: str
     reason: str
     advice: str
+    objects: int = 0
 
 
-def reject(file: str, reason: str) -> Rejected:
-    """A file that is left out, with the advice that belongs to the reason."""
-    return Rejected(file, reason, ADVICE[reason])
+def reject(file: str, reason: str, objects: int = 0, detail: str = "") -> Rejected:
+    """A file that is left out, with the advice that belongs to the reason; a detail comes before it."""
+    return Rejected(file, reason, f"{detail}: {ADVICE[reason]}" if detail else ADVICE[reason], objects)
 
 
-def visible_files(raw_dir: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Every visible file with the folders that lead to it."""
-    for folder, names, files in os.walk(raw_dir):
-        parts = Path(folder).relative_to(raw_dir).parts
-        names[:] = sorted(n for n in names if not n.startswith((".", "__MACOSX")) and n.lower() not in _MASKS)
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield parts, Path(folder) / name
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """What a format says of one image, before the image is asked.
+
+    Attributes:
+        path, source, split: as of `RawImage`.
+        boxes: as written, in pixels, or as shares of the image's sides where `relative`.
+        size: (width, height) as written; (0, 0) where the format says none.
+        relative: whether coordinates are shares of the sides.
+        repairs: what was mended or lost already, a code for each occurrence.
+        checks_size: whether a size that is absent is worth a remark.
+    """
+
+    path: str
+    source: str
+    split: str | None
+    boxes: tuple[Box, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    relative: bool = False
+    repairs: tuple[str, ...] = ()
+    checks_size: bool = False
+
+    @property
+    def objects(self) -> int:
+        """How many objects the annotation holds, those lost with them."""
+        return len(self.boxes) + sum(code in LOSSES for code in self.repairs)
+
+
+def settle(labelling: Labelling, header: tuple[tuple[int, int], int, list[str]] | None = None) -> RawImage | Rejected:
+    """Bring what a format says and what the image is together.
+
+    The image decides its size, whatever is written. Its EXIF orientation is applied only when the annotation was made on
+    the turned image: more boxes fit the turned size (within a pixel), or as many do and the written size is the turned
+    one. Where that leaves it open (a half turn, a mirror image, a square) the stored pixels are kept. The decision is
+    recorded as `exif_applied` or `exif_ignored`. Shares of the sides can't contradict: they are of what a viewer shows.
+    Whether the image decodes to its end is left to whoever decodes it.
+
+    Args:
+        labelling: from a format.
+        header: as of `read_header`, where it is known already.
+
+    Returns:
+        The image with its boxes and repairs, or why it can't be used.
+    """
+    path = Path(labelling.path)
+    found = read_header(path) if header is None else header
+    if isinstance(found, str):
+        return reject(labelling.source, found, labelling.objects)
+    size, orientation, repairs = found
+    boxes = list(labelling.boxes)
+    transpose = orientation > 1 if labelling.relative else is_turned(size, orientation, labelling.size, boxes)
+    if orientation > 1:
+        repairs = [*repairs, "exif_applied" if transpose else "exif_ignored"]
+    width, height = size[::-1] if transpose and orientation >= 5 else size
+    if labelling.size != (width, height) and (labelling.checks_size or labelling.size != (0, 0)):
+        repairs = [*repairs, "size_wrong"]
+    dropped = list(labelling.repairs)
+    kept = []
+    for box in boxes:
+        if labelling.relative:
+            # Half a side, added to the middle, may end a billionth of a pixel outside: no box that needs mending.
+            x1, x2 = round(box.x1 * width, 4), round(box.x2 * width, 4)
+            y1, y2 = round(box.y1 * height, 4), round(box.y2 * height, 4)
+            box = Box(x1, y1, x2, y2, box.label, box.difficult)
+        inside, reasons = repair_box(box, width, height)
+        dropped += reasons
+        if inside is not None:
+            kept.append(inside)
+    if not kept and (set(dropped) & LOSSES.keys()) - _BACKGROUND:
+        return reject(labelling.source, "no_usable_box", labelling.objects)
+    return RawImage(
+        path, labelling.source, labelling.split, width, height, transpose, tuple(kept), tuple(repairs + dropped)
+    )
+
+
+def count_objects(images: Iterable[RawImage], rejected: Iterable[Rejected]) -> dict[str, Any]:
+    """The books of what the annotations hold: objects found are those read, those lost and those of rejected files.
+
+    Returns:
+        {"found", "read": {label: objects}, "lost": {code of LOSSES: objects}, "rejected"}.
+    """
+    read, lost = Counter[str](), Counter[str]()
+    for image in images:
+        read.update(box.label for box in image.boxes)
+        lost.update(code for code in image.repairs if code in LOSSES)
+    left_out = sum(item.objects for item in rejected)
+    found = read.total() + lost.total() + left_out
+    return {
+        "found": found,
+        "read": dict(sorted(read.items())),
+        "lost": dict(sorted(lost.items())),
+        "rejected": left_out,
+    }
 
 
 def read_header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
@@ -105,19 +210,42 @@ def read_header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
                     orientation = image.getexif().get(_ORIENTATION, 1) if known else 1
                 except (OSError, ValueError, SyntaxError, struct.error):
                     orientation = 1
-                suffixes = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-                expected = suffixes.get(path.suffix.lower(), path.suffix[1:].upper())
-                actual = "JPEG" if image.format == "MPO" else image.format
-                repairs = [] if actual == expected else ["extension_wrong"]
+                repairs = [] if _is_named_rightly(path, image) else ["extension_wrong"]
+                # Not asked of a JPEG: what a telephone puts behind the photograph is no second picture of it.
+                if image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False):
+                    repairs.append("first_frame_taken")
                 return image.size, orientation if orientation in range(1, 9) else 1, repairs
     except Image.DecompressionBombError:
         return "image_too_large"
     except (OSError, ValueError, SyntaxError, struct.error):
+        return _why_unreadable(path)
+
+
+def _is_named_rightly(path: Path, image: Image.Image) -> bool:
+    """Whether an image is of the format that its extension says."""
+    suffix = path.suffix.lower()
+    suffixes = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".bmp": "BMP"}
+    expected = suffixes.get(suffix) or Image.registered_extensions().get(suffix, suffix[1:].upper())
+    return ("JPEG" if image.format == "MPO" else image.format) == ("JPEG" if expected == "MPO" else expected)
+
+
+def _why_unreadable(path: Path) -> str:
+    """What a file is that is no image."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError:
         return "image_unreadable"
+    if start.startswith(b"version https://git-lfs"):
+        return "image_is_pointer"
+    stripped = start.lstrip(b"\xef\xbb\xbf \r\n\t")
+    if stripped[:1] in (b"<", b"{") or (len(stripped) > 16 and stripped.isascii() and b"\0" not in stripped):
+        return "image_is_text"
+    return "image_unreadable"
 
 
 def is_turned(size: tuple[int, int], orientation: int, xml_size: tuple[int, int], boxes: list[Box]) -> bool:
-    """Whether the annotation was made on the image as its EXIF orientation displays it; see `read_voc`."""
+    """Whether the annotation was made on the image as its EXIF orientation displays it; see `settle`."""
     if orientation < 5 or size[0] == size[1]:
         return False
     as_stored, as_turned = _misfits(boxes, size), _misfits(boxes, size[::-1])

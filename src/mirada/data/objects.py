@@ -6,13 +6,15 @@ Pure functions on metadata; no file is opened here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mirada.config import TASKS, DataConfig
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.records import Box
 from mirada.data.tiles import Region
+from mirada.errors import MiradaError
 
 SHOWN = 0.1  # share of another object that a window may show
 
@@ -28,6 +30,84 @@ ADVICE = {
 def reject(image: RawImage, reason: str) -> Rejected:
     """Leave an image out."""
     return Rejected(image.source, reason, ADVICE[reason])
+
+
+def choose_classes(
+    images: list[RawImage], data: DataConfig, raw_dir: str, notes: list[str]
+) -> tuple[list[RawImage], list[str], Counter[str]]:
+    """The images with boxes of the wanted classes only, the classes, and how many boxes were left out or renamed.
+
+    Args:
+        images: as read.
+        data: its `classes`, `merge_labels` and `task`.
+        raw_dir: for a message.
+        notes: receives which labels are one.
+
+    Raises:
+        MiradaError: there is no object, or the classes make no sense.
+    """
+    counts = Counter(box.label for image in images for box in image.boxes)
+    if not counts:
+        raise MiradaError(f"{raw_dir} holds images but not one box: annotate objects first.")
+    merged = merge_spellings(counts, data.classes) if data.merge_labels else {}
+    if merged:
+        notes += [f"the label {old!r} is taken for {new!r} (data.merge_labels)" for old, new in sorted(merged.items())]
+        images = [
+            replace(image, boxes=tuple(replace(box, label=merged.get(box.label, box.label)) for box in image.boxes))
+            for image in images
+        ]
+    found = {merged.get(label, label) for label in counts}
+    classes = list(data.classes) or sorted(found)
+    check_labels(classes, found, data)
+    kept = [replace(image, boxes=tuple(box for box in image.boxes if box.label in classes)) for image in images]
+    left_out = sum(len(image.boxes) for image in images) - sum(len(image.boxes) for image in kept)
+    renamed = sum(counts[old] for old in merged)
+    return kept, classes, +Counter({"label_not_wanted": left_out, "label_merged": renamed})
+
+
+def merge_spellings(counts: Mapping[str, int], wanted: Sequence[str]) -> dict[str, str]:
+    """Labels that differ in case or outer space alone, each with the spelling to use instead of it.
+
+    Args:
+        counts: label -> number of its objects.
+        wanted: of `data.classes`; a spelling in it is used, else the most frequent one.
+    """
+    groups: dict[str, list[str]] = {}
+    for label in counts:
+        groups.setdefault(label.strip().casefold(), []).append(label)
+    merged: dict[str, str] = {}
+    for key, labels in groups.items():
+        named = [label for label in wanted if label.strip().casefold() == key]
+        if len(named) > 1:
+            continue  # they are told apart on purpose
+        best = named[0] if named else min(labels, key=lambda label: (-counts[label], label))
+        merged |= {label: best for label in labels if label != best}
+    return merged
+
+
+def check_labels(classes: Sequence[str], found: Collection[str], data: DataConfig) -> None:
+    """Refuse classes with which no training makes sense, before anything slow.
+
+    Args:
+        classes: to be learnt.
+        found: labels of the objects.
+        data: its `task` and `format`.
+
+    Raises:
+        MiradaError: the sentence names the class and what to do.
+    """
+    for label in classes:
+        if label in ("True", "False", "None") and label not in found:
+            raise MiradaError(
+                f"Class {label!r} of data.classes is what YAML makes of a word such as no, off, yes or null: write it "
+                'in quotes ("no").'
+            )
+    if data.task == "classification" and len(classes) < 2:
+        where = ": give the folder that holds one folder for each class" if data.format == "folder" else ""
+        raise MiradaError(
+            f"There is one class only, {classes[0]!r}, and a classifier has nothing to tell it from: add images of a second "
+            f"class, or correct data.path or data.classes{where}."
+        )
 
 
 def single_out(image: RawImage, data: DataConfig) -> RawImage | Rejected:

@@ -14,14 +14,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Literal
 
 from mirada.config import SourceConfig
 from mirada.data.records import sha256_of
+from mirada.data.texts import decode
 from mirada.errors import MiradaError
 from mirada.storage import Store, StoredFile
 
@@ -130,19 +132,24 @@ def _take_below(wheel: Path, prefix: str, folder: Path, report: Report) -> None:
             report(number, len(members))
 
 
-def list_folder(path: Path) -> Iterator[tuple[str, Path]]:
+def list_folder(path: Path, *, follow_links: bool = True) -> Iterator[tuple[str, Path]]:
     """Every visible regular file below a folder as (relative path with '/', where it lies), in one order.
 
     Links are followed, but never back into a folder that is being walked.
+
+    Raises:
+        MiradaError: without `follow_links`, a link leads out of the folder.
     """
-    yield from _walk(path, "", (path.resolve(),))
+    yield from _walk(path, "", (path.resolve(),), follow_links)
 
 
-def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, prefix: str, above: tuple[Path, ...], follow_links: bool) -> Iterator[tuple[str, Path]]:
     names, folders = list[str](), set[str]()
     with os.scandir(folder) as entries:  # of a hundred thousand files no more than the names is held
         for entry in entries:
             if not _hidden(entry.name) and (entry.is_dir() or entry.is_file()):
+                if not follow_links and entry.is_symlink():
+                    _refuse_outside(Path(entry.path), above[0])
                 names.append(entry.name)
                 if entry.is_dir():
                     folders.add(entry.name)
@@ -152,23 +159,32 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[
         if name not in folders:
             yield f"{prefix}{name}", path
         elif (resolved := path.resolve()) not in above:
-            yield from _walk(path, f"{prefix}{name}/", (*above, resolved))
+            yield from _walk(path, f"{prefix}{name}/", (*above, resolved), follow_links)
+
+
+def _refuse_outside(link: Path, root: Path) -> None:
+    target = link.resolve()
+    if not target.is_relative_to(root):
+        raise MiradaError(
+            f"{link} is a link to {target}, outside data.path: put the file itself there, or say data.follow_links=true if "
+            "you trust it."
+        )
 
 
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def copy_folder(path: Path, folder: Path, report: Report) -> None:
+def copy_folder(path: Path, folder: Path, report: Report, *, follow_links: bool = False) -> None:
     """Copy a folder's visible files.
 
     They are copies, not hard links: DVC write-protects what it keeps, and a link would carry that, and any later
     edit, to the originals.
 
     Raises:
-        MiradaError: a file cannot be read.
+        MiradaError: a file cannot be read, or without `follow_links` a link leads out of the folder.
     """
-    files = list(list_folder(path))
+    files = list(list_folder(path, follow_links=follow_links))
     for number, (relative, file) in enumerate(files, start=1):
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -294,6 +310,7 @@ def _zip_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
     """The regular files of a zip."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        names = _zip_names(members)
         for number, member in enumerate(members, start=1):
             if member.is_dir() or member.filename.endswith("\\"):
                 continue
@@ -303,8 +320,20 @@ def _zip_members(path: Path, report: Report) -> Iterator[tuple[str, IO[bytes]]]:
                     f"{path} holds {member.filename!r}, a link or a device: pack the files themselves instead."
                 )
             with archive.open(member) as content:
-                yield member.filename, content
+                yield names[number - 1], content
             report(number, len(members))
+
+
+def _zip_names(members: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """The members' names; those not marked as UTF-8 are in an encoding that all of them tell together."""
+    # zipfile has read those as cp437, the standard's own.
+    foreign = {char for m in members if not m.flag_bits & 0x800 for char in m.filename if not char.isascii()}
+    if all(unicodedata.name(char, "").startswith("LATIN") for char in foreign):
+        return [m.filename for m in members]
+    packed = [None if m.flag_bits & 0x800 else m.filename.encode("cp437", errors="replace") for m in members]
+    encoding = decode(b"\n".join(filter(None, packed)))[1] or "utf-8"
+    names = zip(members, packed, strict=True)
+    return [m.filename if raw is None else raw.decode(encoding, errors="replace") for m, raw in names]
 
 
 def draw_images(source: SourceConfig, folder: Path, report: Report) -> None:

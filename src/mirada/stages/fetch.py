@@ -15,7 +15,7 @@ from typing import Any
 
 from mirada.config import DataConfig, FetchConfig
 from mirada.data import kaggle, sources
-from mirada.data.annotations import IMAGE_SUFFIXES
+from mirada.data.layout import is_image
 from mirada.data.records import digest_of, sha256_of
 from mirada.errors import MiradaError
 from mirada.storage import Store, StoredFile, digest_listing, is_url, without_password
@@ -24,6 +24,7 @@ from mirada.terminal import share_progress
 SOURCE_FILE = "SOURCE.json"
 LISTED_FILES = 5000  # of a bigger data set only the digest over all files is kept
 _KINDS = f"give a folder or one of {', '.join(sources.ARCHIVE_SUFFIXES)}"
+_SUFFIXES = ".jpg, .png, .webp and whatever else Pillow opens"
 Listing = dict[str, StoredFile]  # of a folder or an archive in a store
 
 
@@ -82,8 +83,8 @@ def _list_store(data: DataConfig) -> Listing:
     if store.is_file and not sources.is_archive(Path(store.url)):
         raise MiradaError(f"data.path={store.url} is of an unknown kind: {_KINDS}.")
     listing = store.list()
-    if not store.is_file and not any(map(_is_image, listing)):
-        raise MiradaError(f"data.path={store.url} holds no image ({', '.join(IMAGE_SUFFIXES)}): give another folder.")
+    if not store.is_file and not any(map(is_image, listing)):
+        raise MiradaError(f"data.path={store.url} holds no image ({_SUFFIXES}): give another folder.")
     return listing
 
 
@@ -121,13 +122,9 @@ def _user_path(data: DataConfig) -> Path:
         raise MiradaError(f"data.path={data.path} does not exist: give a folder or an archive.")
     if path.is_file() and not sources.is_archive(path):
         raise MiradaError(f"data.path={data.path} is of an unknown kind: {_KINDS}.")
-    if path.is_dir() and not any(_is_image(name) for name, _ in sources.list_folder(path)):
-        raise MiradaError(f"data.path={data.path} holds no image ({', '.join(IMAGE_SUFFIXES)}): give another folder.")
+    if path.is_dir() and not any(is_image(name) for name, _ in sources.list_folder(path)):
+        raise MiradaError(f"data.path={data.path} holds no image ({_SUFFIXES}): give another folder.")
     return path
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 @contextmanager
@@ -257,14 +254,17 @@ def _fill(folder: Path, data: DataConfig, output_dir: Path, listing: Listing) ->
                 raise MiradaError(
                     f"data.path={data.path} and output_dir={output_dir} lie in each other: choose another data.name."
                 )
-            (sources.copy_folder if path.is_dir() else sources.extract_archive)(path, folder, report)
+            if path.is_dir():
+                sources.copy_folder(path, folder, report, follow_links=data.follow_links)
+            else:
+                sources.extract_archive(path, folder, report)
     _refuse_empty(folder, data)
 
 
 def _refuse_empty(folder: Path, data: DataConfig) -> None:
-    if not any(_is_image(name) for name, _ in sources.list_folder(folder)):
+    if not any(is_image(name) for name, _ in sources.list_folder(folder)):
         remedy = "data.source.handle" if _kind(data) == "kaggle" else "data.path"
-        raise MiradaError(f"The source of {data.name} holds no image ({', '.join(IMAGE_SUFFIXES)}): correct {remedy}.")
+        raise MiradaError(f"The source of {data.name} holds no image ({_SUFFIXES}): correct {remedy}.")
 
 
 def _describe(folder: Path, data: DataConfig, settings: dict[str, Any]) -> dict[str, Any]:

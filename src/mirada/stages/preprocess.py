@@ -18,23 +18,16 @@ from rich.progress import Progress, TaskID
 from mirada import tracking
 from mirada.config import TASKS, PreprocessConfig
 from mirada.data import records
-from mirada.data.annotations import RawImage, Rejected, write_rejected
+from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS
-from mirada.data.inputs import (
-    Record,
-    Unit,
-    count_boxes,
-    describe_making,
-    make_record,
-    plan,
-    read_image,
-    settings_of,
-)
-from mirada.data.objects import merge_copies, single_out
+from mirada.data.formats.auto import recognise
+from mirada.data.inputs import Record, Unit, count_boxes, make_record, plan, read_image, settings_of
+from mirada.data.objects import choose_classes, merge_copies, single_out
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
 from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.data.summary import describe_origin, say, summarise, write_rejected
 from mirada.data.target import Target, disk_errors, open_target
 from mirada.errors import MiradaError
 from mirada.storage import is_url
@@ -51,11 +44,14 @@ PRELOAD = ("mirada.data.inputs", "mirada.cli", "PIL.JpegImagePlugin", "PIL.PngIm
 class _Work:
     """What one run needs all along: its settings, its workers, its progress bar and the files it leaves out."""
 
-    def __init__(self, config: PreprocessConfig, executor: WorkerExecutor, progress: Progress) -> None:
+    def __init__(
+        self, config: PreprocessConfig, executor: WorkerExecutor, progress: Progress, notes: list[str]
+    ) -> None:
         self.config = config
         self.executor = executor
         self.progress = progress
         self.rejected: set[Rejected] = set()
+        self.notes = notes  # what was taken for what
 
     def map(self, function: Any, items: list[Any], what: str, name: Any) -> Iterable[Any]:
         """Apply a function in the workers, with a bar."""
@@ -79,6 +75,7 @@ def run(config: PreprocessConfig) -> None:
             doesn't answer.
     """
     raw_dir = _raw_folder(config)
+    config, notes = _settle_format(config, raw_dir)
     digest, known_by = _look_over(raw_dir)
     key = job_key("preprocess", config, {"raw": digest})
     if sweep_job.finished_job(config, key, needs="dataset.json"):
@@ -91,7 +88,7 @@ def run(config: PreprocessConfig) -> None:
     ):
         sweep_job.note(mlflow_run.id)
         mlflow_run.log_params(sweep_job.params_of(config))
-        folder, timing = _make(config, raw_dir, known_by, target)
+        folder, timing = _make(config, raw_dir, known_by, target, notes)
         mlflow_run.log_metrics(timing)
         sweep_job.note(figures=timing)
         for name in ("dataset.json", "rejected.csv"):
@@ -110,6 +107,17 @@ def _raw_folder(config: PreprocessConfig) -> Path:
     return raw_dir.absolute() if config.executor.name == "dask" else raw_dir  # workers may run elsewhere
 
 
+def _settle_format(config: PreprocessConfig, raw_dir: Path) -> tuple[PreprocessConfig, list[str]]:
+    """The settings with the format that the raw folder is in, where they leave it open, and why it is that one."""
+    if config.data.format != "auto":
+        return config, []
+    found, notes = recognise(raw_dir, config.data)
+    task = config.data.task
+    if task == "auto":
+        task = "classification" if found == "folder" else "detection"
+    return replace(config, data=replace(config.data, format=found, task=task)), notes
+
+
 def _look_over(raw_dir: Path) -> tuple[str, list[Path]]:
     """Digest of the names, sizes and times of the raw files, and the first and last of them.
 
@@ -124,7 +132,9 @@ def _look_over(raw_dir: Path) -> tuple[str, list[Path]]:
     return digest.hexdigest(), known_by
 
 
-def _make(config: PreprocessConfig, raw_dir: Path, known_by: list[Path], target: Target) -> tuple[Path, dict[str, Any]]:
+def _make(
+    config: PreprocessConfig, raw_dir: Path, known_by: list[Path], target: Target, notes: list[str]
+) -> tuple[Path, dict[str, Any]]:
     """Make the data set; returns where it lies and its timing."""
     with disk_errors(config.output_dir):
         with (
@@ -132,12 +142,12 @@ def _make(config: PreprocessConfig, raw_dir: Path, known_by: list[Path], target:
             _open_executor(config, known_by) as executor,
             image_progress() as progress,
         ):
-            dataset = _build(_Work(config, executor, progress), raw_dir, target.built)
+            dataset = _build(_Work(config, executor, progress, notes), raw_dir, target.built)
             workers = executor.workers
         folder = target.publish()
         timing = _timing(dataset, meter, workers)
         target.write_timing(json.dumps(timing, indent=2) + "\n")
-    print(_summary(config, dataset, timing))
+    print(*say(notes), summarise(config, dataset, timing), sep="\n")
     return folder, timing
 
 
@@ -160,7 +170,8 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
     """All of the stage's output, in a folder of its own."""
     config = work.config
     images, digests = _read(work, raw_dir)
-    images, classes, left_out = _classes(images, config)
+    books = count_objects(images, work.rejected)
+    images, classes, left_out = choose_classes(images, config.data, config.raw_dir, work.notes)
     images = _single_out(work, images, digests)
     repaired = Counter(code for image in images for code in image.repairs) + left_out
     images, splits = _split(work, images, digests)
@@ -190,7 +201,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         fit=config.fit,
         splits=stored,
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
-        about=describe_making(config, raw_dir, repaired, len(work.rejected)),
+        about=describe_origin(config, raw_dir, repaired, work.rejected) | {"objects": books},
         enhance=config.enhance,
         photographs=photographs,
     )
@@ -201,7 +212,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
 def _read(work: _Work, raw_dir: Path) -> tuple[list[RawImage], dict[str, str]]:
     """Every usable image with its boxes, and the sha256 of each."""
     data = work.config.data
-    items, left_out = FORMATS[data.format].list(raw_dir, data)
+    items, left_out = FORMATS[data.format].list(raw_dir, data, work.notes)
     work.rejected.update(left_out)
     function = partial(read_image, data=data)
     images: list[RawImage] = []
@@ -224,15 +235,6 @@ def _why(rejected: set[Rejected]) -> str:
     return f", {len(rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
 
 
-def _classes(images: list[RawImage], config: PreprocessConfig) -> tuple[list[RawImage], list[str], Counter[str]]:
-    """The images with boxes of the wanted classes only, the classes, and how many boxes that left out."""
-    found = sorted({box.label for image in images for box in image.boxes})
-    if not found:
-        raise MiradaError(f"{config.raw_dir} holds images but not one box: annotate objects first.")
-    classes = list(config.data.classes) or found
-    kept = [replace(image, boxes=tuple(box for box in image.boxes if box.label in classes)) for image in images]
-    left_out = sum(len(image.boxes) for image in images) - sum(len(image.boxes) for image in kept)
-    return kept, classes, Counter({"label_not_wanted": left_out} if left_out else {})
 
 
 def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) -> list[RawImage]:
@@ -324,22 +326,3 @@ def _timing(dataset: records.Dataset, meter: UsageMeter, workers: int) -> dict[s
         "peak_memory_mb": round(meter.peak_memory_mb, 1),
         "cpu_percent": round(meter.cpu_percent, 1),
     }
-
-
-def _summary(config: PreprocessConfig, dataset: records.Dataset, timing: dict[str, Any]) -> str:
-    """One line that says what there is."""
-    parts = ", ".join(f"{split} {counts['images']}" for split, counts in dataset.splits.items())
-    boxes = f"{sum(split['boxes'] for split in dataset.splits.values())} boxes"
-    if TASKS[dataset.task] == "label":
-        per_class = Counter[str]()
-        for split in dataset.splits.values():
-            per_class.update(split["per_class"])
-        boxes = ", ".join(f"{per_class[label]} {label}" for label in dataset.classes)
-    rejected = f"{dataset.about['rejected']} files rejected"
-    if dataset.about["rejected"]:
-        rejected += f" (see {config.output_dir.rstrip('/')}/rejected.csv)"
-    repairs = sum(dataset.about["repaired"].values())
-    return (
-        f"{config.data.name}: images {parts}; {boxes}, {repairs} repairs, {rejected}; "
-        f"{timing['images_per_s']} images/s with workers={timing['workers']}"
-    )

@@ -29,8 +29,34 @@ from mirada.storage import cache_dir, is_url
 from mirada.workers.executors import WorkerExecutor
 
 MODULES = (
-    *("annotations", "images", "inputs", "objects", "photographs", "records", "splits", "tiles", "formats"),
-    *sorted(f"formats.{path.stem}" for path in (PACKAGE / "data" / "formats").glob("*.py") if path.stem != "__init__"),
+    "annotations",
+    "formats",
+    "formats.coco",
+    "formats.csv_boxes",
+    "formats.cvat",
+    "formats.folder",
+    "formats.gathering",
+    "formats.json_lines",
+    "formats.label_studio",
+    "formats.labelme",
+    "formats.labels",
+    "formats.table",
+    "formats.voc",
+    "formats.writing",
+    "formats.yolo",
+    "geometry",
+    "images",
+    "inputs",
+    "layout",
+    "lists",
+    "markup",
+    "objects",
+    "pairing",
+    "photographs",
+    "records",
+    "splits",
+    "texts",
+    "tiles",
 )  # of mirada.data
 LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes
 CONNECT_S = 5.0

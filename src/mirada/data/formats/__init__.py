@@ -1,6 +1,7 @@
 """The formats of raw data behind one door: list what there may be, then read each item into a `RawImage`.
 
-Listing opens no image. Reading is for workers; it opens headers only.
+Listing opens no image. Reading is for workers; it opens headers only. Every format has its own thin reader: each names the
+bad file, keeps and counts what is odd, and never opens what a file of labels only points to.
 """
 
 from __future__ import annotations
@@ -11,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from mirada.config import DataConfig
-from mirada.data.annotations import RawImage, Rejected
+from mirada.data.annotations import RawImage, Rejected, settle
+from mirada.data.formats import coco, csv_boxes, json_lines, label_studio, voc, yolo
+from mirada.data.formats.coco import list_coco
+from mirada.data.formats.csv_boxes import list_csv
+from mirada.data.formats.cvat import list_cvat
 from mirada.data.formats.folder import list_class_folders
+from mirada.data.formats.label_studio import list_label_studio
+from mirada.data.formats.labelme import list_labelme
 from mirada.data.formats.labels import read_labelled
 from mirada.data.formats.table import list_table
 from mirada.data.formats.voc import list_voc, read_voc
+from mirada.data.formats.writing import Writer
+from mirada.data.formats.yolo import list_yolo, read_yolo
 
 
 @dataclass(frozen=True)
@@ -23,30 +32,59 @@ class Format:
     """A way to annotate images.
 
     Attributes:
-        list: (raw folder, data) -> items with a `source`, sorted by it, and what has no label or no image.
+        list: (raw folder, data, notes) -> items with a `source`, sorted by it, and what has no label or no image; the notes
+            receive what was taken for what.
         read: (item, data) -> the image with its boxes, or why it can't be used.
         expected: what the raw folder should hold, for a message.
     """
 
-    list: Callable[[Path, DataConfig], tuple[list[Any], list[Rejected]]]
+    list: Callable[[Path, DataConfig, list[str]], tuple[list[Any], list[Rejected]]]
     read: Callable[[Any, DataConfig], RawImage | Rejected]
     expected: str
 
 
+def _naming(list_format: Callable[..., tuple[list[Any], list[Rejected]]], expected: str) -> Format:
+    """A format whose files of labels name their images."""
+    return Format(
+        lambda raw_dir, data, notes: list_format(raw_dir, data.rename, data.split.names, notes),
+        lambda item, data: settle(item),
+        expected,
+    )
+
+
 FORMATS = {
     "voc": Format(
-        lambda raw_dir, data: list_voc(raw_dir),
+        lambda raw_dir, data, notes: list_voc(raw_dir, data.split.names, notes),
         lambda item, data: read_voc(item, data.rename),
         "image with a VOC XML: put x.xml beside x.jpg",
     ),
+    "coco": _naming(list_coco, "image in a COCO JSON: export the instances with their images"),
+    "yolo": Format(
+        lambda raw_dir, data, notes: list_yolo(raw_dir, data.classes, data.split.names, notes),
+        lambda item, data: read_yolo(item, data.rename),
+        "image with YOLO rows: put x.txt beside x.jpg, or into labels/ beside images/",
+    ),
+    "cvat": _naming(list_cvat, "image in an XML of CVAT: export `CVAT for images 1.1` with the images"),
+    "label_studio": _naming(list_label_studio, "image in a task of Label Studio: put the export beside the images"),
+    "labelme": _naming(list_labelme, "image with a JSON of labelme: put x.json beside x.jpg"),
+    "csv": _naming(list_csv, "image in a table of boxes: name the columns filename, xmin, ymin, xmax, ymax, class"),
     "folder": Format(
-        lambda raw_dir, data: list_class_folders(raw_dir, data.rename),
+        lambda raw_dir, data, notes: list_class_folders(raw_dir, data.rename, data.split.names, notes),
         lambda item, data: read_labelled(item),
         "image in a folder of its class: put x.jpg into <class>/ or train/<class>/",
     ),
     "table": Format(
-        lambda raw_dir, data: list_table(raw_dir, data.table, data.classes, data.rename),
+        lambda raw_dir, data, notes: list_table(raw_dir, data.table, data.classes, data.rename, data.split.names),
         lambda item, data: read_labelled(item),
         "image with a row in data.table.file: correct the file or data.table's columns",
     ),
+}
+
+WRITERS: dict[str, Writer] = {
+    "voc": voc.WRITER,
+    "coco": coco.WRITER,
+    "yolo": yolo.WRITER,
+    "csv": csv_boxes.WRITER,
+    "label_studio": label_studio.WRITER,
+    "jsonl": json_lines.WRITER,
 }

@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from mirada.data.annotations import IMAGE_SUFFIXES, SPLIT_FOLDERS, Rejected, visible_files
-from mirada.data.formats.labels import LabelledImage, reject, split_marks
+from mirada.data.annotations import Rejected
+from mirada.data.formats.labels import LabelledImage, list_strangers, reject
+from mirada.data.layout import class_folders, is_image, visible_files
+from mirada.data.texts import clean_label
 
 
-def list_class_folders(raw_dir: Path, rename: Mapping[str, str]) -> tuple[list[LabelledImage], list[Rejected]]:
+def list_class_folders(
+    raw_dir: Path,
+    rename: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    notes: list[str] | None = None,
+) -> tuple[list[LabelledImage], list[Rejected]]:
     """Label each image by the folder of its class.
 
-    Where any folder is named train, val (valid, validation) or test, the class is the next one below. Else it is the
-    first folder below those that all images share. Deeper folders, and folders around it all, don't matter. No image
-    is opened.
+    Which folder is a class and which a split is told by `layout.class_folders`. Deeper folders, and folders around it all,
+    don't matter. No image is opened.
 
     Args:
         raw_dir: the raw folder.
         rename: name of a folder -> label to use; others are labels as they are.
+        names: of `data.split.names`.
+        notes: receives what was taken for what.
 
     Returns:
         The images, sorted by source, and those that lie in no class's folder.
+
+    Raises:
+        MiradaError: a folder may as well be a split as a class.
     """
-    found = [(parts, path) for parts, path in visible_files(raw_dir) if path.suffix.lower() in IMAGE_SUFFIXES]
-    marked = any(split_marks(parts) for parts, _ in found)
-    shared = _shared([parts for parts, _ in found])
-    labelled, rejected = [], []
+    files = list(visible_files(raw_dir))
+    found = [(parts, path) for parts, path in files if is_image(path.name)]
+    places = class_folders({parts for parts, _ in found}, names or {})
+    labelled, rejected = [], list_strangers(files)
     for parts, path in found:
         source = "/".join((*parts, path.name))
-        marks = split_marks(parts)
-        below = marks[-1] + 1 if marks else shared
-        if marked and not marks or below >= len(parts):
+        split, label = places[parts]
+        if label is None:
             rejected.append(reject(source, "no_class_folder"))
             continue
-        split = SPLIT_FOLDERS[parts[marks[-1]].lower()] if marks else None
-        label = parts[below]
+        label = rename.get(label) or clean_label(label)
         labelled.append(LabelledImage(path, source, split, rename.get(label, label)))
+    if notes is not None:
+        notes += _describe(labelled)
     return sorted(labelled, key=lambda image: image.source), sorted(rejected, key=lambda item: item.file)
 
 
-def _shared(folders: Sequence[tuple[str, ...]]) -> int:
-    """How many leading folders all images share."""
-    if not folders:
-        return 0
-    first, last = min(folders), max(folders)
-    return next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+def _describe(labelled: list[LabelledImage]) -> list[str]:
+    """What was taken for a class and what for a split, in a line each."""
+    labels = sorted({image.label for image in labelled})
+    splits = sorted({image.split for image in labelled if image.split})
+    shown = ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
+    notes = [f"folders that are classes: {shown}"] if labels else []
+    return [*notes, f"folders that are splits: {', '.join(splits)}"] if splits else notes

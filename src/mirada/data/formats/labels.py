@@ -5,15 +5,16 @@ As with VOC, what can be repaired is repaired and counted, the rest is left out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirada.data.annotations import ADVICE as VOC_ADVICE
-from mirada.data.annotations import SPLIT_FOLDERS, RawImage, Rejected, read_header
+from mirada.data.annotations import ADVICE as COMMON_ADVICE
+from mirada.data.annotations import RawImage, Rejected, read_header
+from mirada.data.layout import FOREIGN_SUFFIXES, Parts
 from mirada.data.records import Box
 
-ADVICE = VOC_ADVICE | {
+ADVICE = COMMON_ADVICE | {
     "no_class_folder": "it lies in no folder of a class: move it into <class>/ or train/<class>/, or remove it",
     "row_too_short": "the row lacks the column of the image or of the label: complete it, or correct data.table",
     "label_missing": "the row's label is empty: fill it in or remove the row",
@@ -35,14 +36,18 @@ class LabelledImage:
     repairs: tuple[str, ...] = ()
 
 
-def reject(file: str, reason: str) -> Rejected:
+def reject(file: str, reason: str, objects: int = 1) -> Rejected:
     """A file or row that is left out, with the advice that belongs to the reason."""
-    return Rejected(file, reason, ADVICE[reason])
+    return Rejected(file, reason, ADVICE[reason], objects)
 
 
-def split_marks(parts: Sequence[str]) -> list[int]:
-    """Where folders named after a split are."""
-    return [at for at, part in enumerate(parts) if part.lower() in SPLIT_FOLDERS]
+def list_strangers(files: Iterable[tuple[Parts, Path]]) -> list[Rejected]:
+    """Pictures of kinds that are not opened here."""
+    return [
+        reject("/".join((*parts, path.name)), "image_format_foreign", 0)
+        for parts, path in files
+        if path.suffix.lower() in FOREIGN_SUFFIXES
+    ]
 
 
 def read_labelled(item: LabelledImage) -> RawImage | Rejected:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mirada.config import TableConfig
-from mirada.data.annotations import IMAGE_SUFFIXES, SPLIT_FOLDERS, Rejected, visible_files
-from mirada.data.formats.labels import LabelledImage, reject, split_marks
+from mirada.data.annotations import Rejected
+from mirada.data.formats.labels import LabelledImage, list_strangers, reject
+from mirada.data.layout import ImageIndex, folder_splits, is_image, visible_files
+from mirada.data.texts import clean_label, read_text, split_rows
 from mirada.errors import MiradaError
 
 
 def list_table(
-    raw_dir: Path, table: TableConfig, classes: Sequence[str], rename: Mapping[str, str]
+    raw_dir: Path,
+    table: TableConfig,
+    classes: Sequence[str],
+    rename: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
 ) -> tuple[list[LabelledImage], list[Rejected]]:
     """Label each image by its row of a text table.
 
-    An image's path is taken below the table's folder; a missing extension is found. Splits come from folders named train,
-    val or test where there are any.
+    An image's path is taken below the table's folder; a missing extension, another case, and the path of another machine
+    are found. Splits come from folders named train, val or test where there are any.
 
     Args:
         raw_dir: the raw folder.
         table: where the table is and what its columns hold.
         classes: with `table.threshold`, the class of the numbers below it and the class of the others.
         rename: label in the table -> label to use.
+        names: of `data.split.names`.
 
     Returns:
         The images, sorted by source, and the rows and images that can't be used, sorted by file.
@@ -36,15 +42,13 @@ def list_table(
     path = raw_dir / str(table.file)
     if not path.is_file():
         raise MiradaError(f"{path} is missing: correct data.table.file, its path below the raw folder.")
-    files = {
-        "/".join((*parts, file.name)): file
-        for parts, file in visible_files(raw_dir)
-        if file.suffix.lower() in IMAGE_SUFFIXES
-    }
+    every = list(visible_files(raw_dir))
+    files = {"/".join((*parts, file.name)): file for parts, file in every if is_image(file.name)}
+    index = ImageIndex(files, names or {})
     stems = {str(PurePosixPath(source).with_suffix("")): source for source in sorted(files, reverse=True)}
     folder = path.parent.relative_to(raw_dir)
     labels: dict[str, list[str]] = {}
-    rejected = []
+    rejected = list_strangers(every)
     for number, cells in _rows(path, table):
         row = f"{path.relative_to(raw_dir).as_posix()}: row {number}"
         label = _label(cells, table, classes)
@@ -52,20 +56,23 @@ def list_table(
             rejected.append(Rejected(row, label.reason, label.advice))
             continue
         name = (folder / cells[table.image_column].strip().replace("\\", "/")).as_posix()
-        source = name if name in files else stems.get(name)
+        found: tuple[str, ...] = (name,) if name in files else (stems[name],) if name in stems else ()
+        if not found and ".." not in name.split("/"):
+            found = index.find(cells[table.image_column], folder.parts)
+        source = found[0] if len(found) == 1 else None
         if source is None:
             rejected.append(reject(f"{row}: {cells[table.image_column].strip()}", "row_without_image"))
             continue
+        label = clean_label(rename.get(label, label))
         labels.setdefault(source, []).append(rename.get(label, label))
     labelled = []
+    splits = folder_splits({PurePosixPath(source).parts[:-1] for source in files}, names or {})
     for source, file in files.items():
         given = labels.get(source, [])
         if len(set(given)) != 1:
             rejected.append(reject(source, "rows_disagree" if given else "image_without_row"))
             continue
-        parts = PurePosixPath(source).parts[:-1]
-        marks = split_marks(parts)
-        split = SPLIT_FOLDERS[parts[marks[-1]].lower()] if marks else None
+        split = splits[PurePosixPath(source).parts[:-1]]
         repairs = ("row_repeated",) * (len(given) - 1)
         labelled.append(LabelledImage(file, source, split, given[0], repairs))
     return sorted(labelled, key=lambda image: image.source), sorted(rejected, key=lambda item: (item.file, item.reason))
@@ -73,11 +80,12 @@ def list_table(
 
 def _rows(path: Path, table: TableConfig) -> Iterator[tuple[int, list[str]]]:
     """The number, from 1, and the cells of each row that isn't empty, without the header."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        rows = csv.reader(file, delimiter=table.delimiter) if table.delimiter else (line.split() for line in file)
-        for number, cells in enumerate(rows, start=1):
-            if any(cell.strip() for cell in cells) and not (table.header and number == 1):
-                yield number, cells
+    text, _ = read_text(path)
+    delimiter = {"\\t": "\t", "tab": "\t"}.get(str(table.delimiter), table.delimiter)
+    rows = split_rows(text, delimiter) if delimiter else (line.split() for line in text.splitlines())
+    for number, cells in enumerate(rows, start=1):
+        if any(cell.strip() for cell in cells) and not (table.header and number == 1):
+            yield number, cells
 
 
 def _label(cells: Sequence[str], table: TableConfig, classes: Sequence[str]) -> str | Rejected:

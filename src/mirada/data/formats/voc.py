@@ -1,34 +1,31 @@
-"""Pascal VOC: XML beside the images, in either usual layout."""
+"""Pascal VOC: an XML for each image.
+
+The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html. Coordinates are kept as they are
+written. The original VOC counts pixels from 1 and includes the last one, most tools since count from 0; a file does not
+say which, and the difference is one pixel at the left and top.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
-from mirada.data.annotations import (
-    IMAGE_SUFFIXES,
-    SPLIT_FOLDERS,
-    RawImage,
-    Rejected,
-    is_turned,
-    read_header,
-    reject,
-    repair_box,
-    visible_files,
-)
+from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
+from mirada.data.formats.labels import list_strangers
+from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
+from mirada.data.geometry import Corners, enclose, enclose_rotated
+from mirada.data.layout import Parts, folder_splits, visible_files
+from mirada.data.lists import follow_lists
+from mirada.data.markup import BrokenXml, count_tags, parse_xml
+from mirada.data.pairing import pair_files
 from mirada.data.records import Box
+from mirada.data.texts import clean_label
 
-# Folders that hold one half of each pair: images here, XML there.
-_HALVES = {"jpegimages", "images", "annotations", "xmls"}
-_LISTS = {"train": "train", "trainval": "train", "val": "val", "test": "test"}
 _MAX_XML_BYTES = 64 * 1024 * 1024
 
 
@@ -55,131 +52,59 @@ class VocPair:
         return None if self.xml_path is None else Path(self.xml_path)
 
 
-@dataclass(slots=True)
-class _Entry:
-    """All that shares a name: images, best extension first, and XML files, as (path, source)."""
-
-    images: tuple[tuple[str, str], ...] = ()
-    xmls: tuple[tuple[str, str], ...] = ()
-
-
-def list_voc(raw_dir: Path) -> tuple[list[VocPair], list[Rejected]]:
+def list_voc(
+    raw_dir: Path, names: Mapping[str, str] | None = None, notes: list[str] | None = None
+) -> tuple[list[VocPair], list[Rejected]]:
     """Pair images with XML files by their names, in one order on every machine.
 
-    An image and its XML share a folder, or lie in twin folders such as `JPEGImages` and `Annotations`. Lists in
-    `ImageSets/Main` give the splits where there are any, else folders named train, val (valid, validation) or test.
-    Folders around all of it, as archives have them, don't matter. No image and no XML is opened.
+    How they are paired is told by `pairing.pair_files`, which lists count by `lists.follow_lists`. Where no list speaks for
+    an image, its folders do. Folders around all of it, as archives have them, don't matter. No image is opened.
 
     Args:
         raw_dir: the raw folder.
+        names: of `data.split.names`.
+        notes: receives what was taken for what.
 
     Returns:
         The pairs, sorted by source, and what has no partner or no place, sorted by file.
     """
-    entries: dict[tuple[tuple[str, ...], str], _Entry] = {}
-    folders: dict[tuple[str, ...], tuple[str, ...]] = {}
-    lists: dict[tuple[str, ...], dict[str, Path]] = {}
+    names = names or {}
+    files: list[tuple[Parts, Path]] = []
+    texts: list[tuple[Parts, Path]] = []
     for parts, path in visible_files(raw_dir):
-        suffix = path.suffix.lower()
-        if suffix == ".txt" and "ImageSets" in parts and path.stem in _LISTS:
-            at = parts.index("ImageSets")
-            if parts[at + 1 :] in ((), ("Main",)):
-                lists.setdefault(parts[:at], {})[path.stem] = path
-        elif suffix == ".xml" or suffix in IMAGE_SUFFIXES:
-            if parts not in folders:
-                folders[parts] = tuple(part for part in parts if part.lower() not in _HALVES)
-            entry = entries.setdefault((folders[parts], path.stem), _Entry())
-            found = ((str(path), "/".join((*parts, path.name))),)
-            if suffix == ".xml":
-                entry.xmls += found
-            else:
-                entry.images += found
-    pairs, rejected = _pair(entries)
-    placed: list[VocPair] = []
-    for folder in sorted(lists):
-        pairs, listed, left_out = _place(pairs, entries, folder, lists[folder], raw_dir)
-        placed += listed
-        rejected += left_out
-    return sorted(placed + pairs, key=lambda pair: pair.source), sorted(rejected, key=lambda r: (r.file, r.reason))
+        (texts if path.suffix.lower() == ".txt" else files).append((parts, path))
+    paired = pair_files(files, ".xml", names, _count)
+    rejected = paired.rejected + list_strangers(files)
+    rejected += [reject(source, "image_without_xml") for _, source in paired.images]
+    rejected += [reject(source, "xml_without_image", _count(path)) for path, source in paired.labels]
+    folders = folder_splits({tuple(image[1].split("/")[:-1]) for image, _ in paired.pairs}, names)
+    pairs = [
+        VocPair(image[0], xml[0], image[1], folders[tuple(image[1].split("/")[:-1])]) for image, xml in paired.pairs
+    ]
+    partial = [source for _, source in (*paired.images, *paired.labels)]
+    lists = follow_lists(texts, [pair.source for pair in pairs], partial, names) if texts else None
+    if lists:
+        xmls = {pair.source: pair.xml_path for pair in pairs if pair.source in lists.left_out}
+        rejected += [
+            replace(item, objects=_count(str(xmls[item.file]))) if item.file in xmls else item
+            for item in lists.rejected
+        ]
+        pairs = [
+            replace(pair, split=lists.splits.get(pair.source, pair.split))
+            for pair in pairs
+            if pair.source not in lists.left_out
+        ]
+        if notes is not None:
+            notes += lists.notes
+    return sorted(pairs, key=lambda pair: pair.source), sorted(rejected, key=lambda item: (item.file, item.reason))
 
 
-def _pair(entries: Mapping[tuple[tuple[str, ...], str], _Entry]) -> tuple[list[VocPair], list[Rejected]]:
-    """Entries with an image and an XML become pairs; the first extension of IMAGE_SUFFIXES wins."""
-    pairs, rejected = [], []
-    for (parts, _), entry in entries.items():
-        images = sorted(entry.images, key=_preference) if len(entry.images) > 1 else entry.images
-        if not entry.xmls:
-            rejected += [reject(source, "image_without_xml") for _, source in images]
-            continue
-        if not images:
-            rejected += [reject(source, "xml_without_image") for _, source in entry.xmls]
-            continue
-        rejected += [reject(source, "duplicate_name") for _, source in (*images[1:], *entry.xmls[1:])]
-        named = [SPLIT_FOLDERS[part.lower()] for part in parts if part.lower() in SPLIT_FOLDERS]
-        pairs.append(VocPair(images[0][0], entry.xmls[0][0], images[0][1], named[-1] if named else None))
-    return pairs, rejected
-
-
-def _preference(image: tuple[str, str]) -> tuple[int, str]:
-    return IMAGE_SUFFIXES.index(Path(image[0]).suffix.lower()), image[1]
-
-
-def _place(
-    pairs: list[VocPair],
-    entries: Mapping[tuple[tuple[str, ...], str], _Entry],
-    folder: tuple[str, ...],
-    files: Mapping[str, Path],
-    raw_dir: Path,
-) -> tuple[list[VocPair], list[VocPair], list[Rejected]]:
-    """Give the pairs of one VOCdevkit the splits of its lists.
-
-    Returns:
-        The pairs of other folders, the pairs placed, and what is in no list, in several, or listed and absent.
-    """
-    known = {stem for parts, stem in entries if parts == folder}
-    splits: dict[str, set[str]] = {}
-    rejected = []
-    for name, path in sorted(files.items()):
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-            if not line.strip():
-                continue
-            stem = _listed_stem(line.strip(), known)
-            if stem in known:
-                splits.setdefault(stem, set()).add(name)
-            else:
-                rejected.append(reject(f"{path.relative_to(raw_dir).as_posix()}: {stem}", "listed_but_missing"))
-    others, placed = [], []
-    for pair in pairs:
-        source = Path(pair.source)
-        if tuple(part for part in source.parts[:-1] if part.lower() not in _HALVES) != folder:
-            others.append(pair)
-            continue
-        found = splits.get(source.stem, set())
-        exact = {_LISTS[name] for name in found if name != "trainval"}
-        if "trainval" in found and not exact & {"train", "val"}:
-            exact.add("train")
-        if len(exact) == 1:
-            placed.append(VocPair(pair.image_path, pair.xml_path, pair.source, exact.pop()))
-        else:
-            rejected.append(reject(pair.source, "in_several_lists" if exact else "in_no_list"))
-    return others, placed, rejected
-
-
-def _listed_stem(line: str, known: set[str]) -> str:
-    """The name in a line of a list: alone, with an extension, or before the -1, 0 or 1 of a list for one class."""
-    for stem in (line, re.sub(r"\s+-?[01]$", "", line), Path(line).stem):
-        if stem in known:
-            return stem
-    return line
+def _count(path: str) -> int:
+    return count_tags(path, "object")
 
 
 def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
-    """Read an XML and its image's header.
-
-    The image decides its size, whatever `<size>` says. Its EXIF orientation is applied only when the annotation was
-    made on the turned image: more boxes fit the turned size (within a pixel), or as many do and `<size>` is the turned
-    one. Where that leaves it open (a half turn, a mirror image, a square) the stored pixels are kept. The decision is
-    recorded as `exif_applied` or `exif_ignored`. Whether the image decodes to its end is left to whoever decodes it.
+    """Read an XML and its image's header; see `annotations.settle`.
 
     Args:
         pair: from `list_voc`.
@@ -191,49 +116,24 @@ def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
     image, xml = pair.image, pair.xml
     if image is None or xml is None:
         return reject(pair.source, "xml_without_image" if image is None else "image_without_xml")
-    root = _parse(xml)
-    if isinstance(root, str):
-        return reject(pair.source, root)
-    header = read_header(image)
-    if isinstance(header, str):
-        return reject(pair.source, header)
-    size, orientation, repairs = header
-    name = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-    if name and name != image.name:
-        repairs.append("filename_wrong")
-    xml_size = _xml_size(root)
-    boxes, dropped = _boxes(root, rename)
-    transpose = is_turned(size, orientation, xml_size, boxes)
-    if orientation > 1:
-        repairs.append("exif_applied" if transpose else "exif_ignored")
-    width, height = size[::-1] if transpose else size
-    if xml_size != (width, height):
-        repairs.append("size_wrong")
-    kept = []
-    for box in boxes:
-        inside, reasons = repair_box(box, width, height)
-        dropped += reasons
-        if inside is not None:
-            kept.append(inside)
-    if not kept and {"name_missing", "box_unreadable", "box_outside"} & set(dropped):
-        return reject(pair.source, "no_usable_box")
-    return RawImage(image, pair.source, pair.split, width, height, transpose, tuple(kept), tuple(repairs + dropped))
-
-
-def _parse(path: Path) -> Element | str:
-    """The root of a VOC file, or a reason code."""
     try:
-        if path.stat().st_size > _MAX_XML_BYTES:
-            return "xml_broken"
-        content = path.read_bytes()
-        if not content.strip():
-            return "xml_empty"
-        root: Element = fromstring(content)
-    except DefusedXmlException:
-        return "xml_unsafe"
-    except (ParseError, ValueError, LookupError, OSError):
-        return "xml_broken"
-    return root if root.tag == "annotation" else "xml_not_voc"
+        root, mended = parse_xml(xml, _MAX_XML_BYTES)
+    except BrokenXml as error:
+        return reject(pair.source, error.reason, count_tags(xml, "object"), error.detail)
+    if root.tag != "annotation":
+        return reject(pair.source, "xml_not_voc", count_tags(xml, "object"))
+    header = read_header(image)
+    if not isinstance(header, str):
+        name = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
+        wrong = ["filename_wrong"] if name and name != image.name else []
+        header = header[0], header[1], [*header[2], *mended, *wrong]
+    boxes, dropped = _boxes(root, rename)
+    labelling = Labelling(
+        str(image), pair.source, pair.split, tuple(boxes), _xml_size(root), repairs=tuple(dropped), checks_size=True
+    )
+    if isinstance(header, str):
+        return reject(pair.source, header, labelling.objects)
+    return settle(labelling, header)
 
 
 def _xml_size(root: Element) -> tuple[int, int]:
@@ -245,22 +145,88 @@ def _xml_size(root: Element) -> tuple[int, int]:
 
 
 def _boxes(root: Element, rename: Mapping[str, str]) -> tuple[list[Box], list[str]]:
-    """The boxes as written, and a reason code for each object without a name or four numbers."""
-    boxes, dropped = [], []
+    """The boxes as written, and a code for each object that was mended or lacks a name or four numbers."""
+    boxes, codes = [], []
     for element in root.findall("object"):
-        label = sys.intern((element.findtext("name") or "").strip())  # one object for all its boxes
-        if not label:
-            dropped.append("name_missing")
-            continue
-        try:
-            x1, y1, x2, y2 = (
-                float(element.findtext(f"bndbox/{tag}") or "") for tag in ("xmin", "ymin", "xmax", "ymax")
-            )
-        except ValueError:
-            x1 = y1 = x2 = y2 = math.nan
-        if not all(map(math.isfinite, (x1, y1, x2, y2))):
-            dropped.append("box_unreadable")
-            continue
+        label = sys.intern(clean_label(element.findtext("name") or ""))  # one object for all its boxes
         difficult = (element.findtext("difficult") or "").strip().lower() in ("1", "true", "yes")
-        boxes.append(Box(x1, y1, x2, y2, rename.get(label, label), difficult))
-    return boxes, dropped
+        shapes = list(_shapes(element)) or [(None, "box_unreadable")]
+        codes += ["object_of_several_boxes"] * (len(shapes) - 1)
+        for corners, code in shapes:
+            if not label:
+                codes.append("name_missing")
+                continue
+            codes += [code] if code else []
+            if corners:
+                boxes.append(Box(*corners, rename.get(label, label), difficult))
+    return boxes, codes
+
+
+def _shapes(element: Element) -> Iterator[tuple[Corners | None, str]]:
+    """The box of each shape of an object, None for one without numbers; and a code where that is worth a remark."""
+    for box in element.findall("bndbox"):
+        values = _numbers(box, ("xmin", "ymin", "xmax", "ymax"))
+        if values:
+            yield (values[0], values[1], values[2], values[3]), ""
+        elif _numbers(box, ("cx", "cy", "w", "h", "angle")):
+            yield from _rotated(box)
+        else:
+            yield None, "box_unreadable"
+    for box in element.findall("robndbox"):
+        yield from _rotated(box)
+    if element.find("bndbox") is None and element.find("robndbox") is None:
+        for polygon in element.findall("polygon"):
+            corners = enclose(_points(polygon))
+            yield corners, "polygon_enclosed" if corners else "box_unreadable"
+
+
+def _rotated(box: Element) -> Iterator[tuple[Corners | None, str]]:
+    """A box of roLabelImg: centre, sides, and an angle in radians."""
+    values = _numbers(box, ("cx", "cy", "w", "h", "angle"))
+    yield (enclose_rotated(*values), "rotated_box_enclosed") if values else (None, "box_unreadable")
+
+
+def _numbers(element: Element, tags: tuple[str, ...]) -> list[float]:
+    """The numbers in these tags, or none of them where one is missing or no number."""
+    try:
+        values = [float(element.findtext(tag) or "") for tag in tags]
+    except ValueError:
+        return []
+    return values if all(map(math.isfinite, values)) else []
+
+
+def _points(polygon: Element) -> list[tuple[float, float]]:
+    """The corners of a polygon, as `<x1>`, `<y1>`, `<x2>` … or as `<pt><x/><y/></pt>`."""
+    points = [(point.findtext("x"), point.findtext("y")) for point in polygon.findall("pt")]
+    number = 1
+    while polygon.find(f"x{number}") is not None:
+        points.append((polygon.findtext(f"x{number}"), polygon.findtext(f"y{number}")))
+        number += 1
+    try:
+        return [(float(x or ""), float(y or "")) for x, y in points]
+    except ValueError:
+        return []
+
+
+def write_voc(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
+    """Write an XML beside each image."""
+    for image in images:
+        root = Element("annotation")
+        SubElement(root, "filename").text = image.name
+        size = SubElement(root, "size")
+        for tag, side in (("width", image.width), ("height", image.height), ("depth", 3)):
+            SubElement(size, tag).text = str(side)
+        for at, box in enumerate(image.boxes):
+            entry = SubElement(root, "object")
+            SubElement(entry, "name").text = box.label
+            SubElement(entry, "difficult").text = str(int(box.difficult))
+            if image.scores:
+                SubElement(entry, "score").text = number_text(image.scores[at])
+            corners = SubElement(entry, "bndbox")
+            for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), (box.x1, box.y1, box.x2, box.y2), strict=True):
+                SubElement(corners, tag).text = number_text(value)
+        indent(root)
+        write_file((folder / in_split(image)).with_suffix(".xml"), tostring(root, encoding="unicode") + "\n")
+
+
+WRITER = Writer(in_split, write_voc)

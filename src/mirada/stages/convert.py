@@ -1,0 +1,123 @@
+"""`convert`: raw data in one format to another, through the readers that preprocess uses."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from mirada.config import ConvertConfig
+from mirada.data import sources
+from mirada.data.annotations import RawImage, Rejected, count_objects
+from mirada.data.formats import FORMATS, WRITERS
+from mirada.data.formats.auto import recognise
+from mirada.data.formats.writing import Written
+from mirada.data.objects import choose_classes
+from mirada.data.summary import say, write_rejected
+from mirada.errors import MiradaError
+
+_ORIENTATION = 0x0112
+
+
+def run(config: ConvertConfig) -> None:
+    """Read every usable image of the raw folder, and write it with its labels in another format.
+
+    The folder is made as a whole or not at all; `rejected.csv` in it tells what was left out.
+
+    Raises:
+        MiradaError: there is nothing to read, or the output folder is not empty.
+    """
+    output_dir = Path(config.output_dir)
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise MiradaError(f"{output_dir} is not empty: give a new output_dir.")
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.") as place:
+        raw_dir = _raw_folder(config, Path(place) / "raw")
+        if output_dir.absolute().is_relative_to(raw_dir.absolute()):
+            raise MiradaError(f"{output_dir} lies in {raw_dir}, which is read: give an output_dir elsewhere.")
+        new = Path(place) / "new"
+        new.mkdir()
+        notes = _convert(config, raw_dir, new)
+        if output_dir.exists():
+            output_dir.rmdir()
+        new.rename(output_dir)
+    print(*notes, sep="\n")
+
+
+def _raw_folder(config: ConvertConfig, unpacked: Path) -> Path:
+    """The folder to read; an archive is unpacked."""
+    path = Path(str(config.data.path or config.raw_dir)).expanduser()
+    if path.is_dir():
+        for _ in sources.list_folder(path, follow_links=config.data.follow_links):  # refuses a link that leads out
+            pass
+        return path
+    if not path.is_file() or not sources.is_archive(path):
+        raise MiradaError(f"{path} is no folder and no archive: correct data.path, or run fetch first.")
+    unpacked.mkdir()
+    sources.extract_archive(path, unpacked, lambda done, total: None)
+    return unpacked
+
+
+def _convert(config: ConvertConfig, raw_dir: Path, folder: Path) -> list[str]:
+    """Fill a folder; returns what to print."""
+    data, notes = config.data, list[str]()
+    if data.format == "auto":
+        found, notes = recognise(raw_dir, data)
+        data = replace(data, format=found, task="classification" if found == "folder" else "detection")
+    items, left_out = FORMATS[data.format].list(raw_dir, data, notes)
+    results = [FORMATS[data.format].read(item, data) for item in items]
+    rejected = {*left_out, *(item for item in results if isinstance(item, Rejected))}
+    images = [item for item in results if isinstance(item, RawImage)]
+    if not images:
+        what, _, remedy = FORMATS[data.format].expected.partition(": ")
+        raise MiradaError(f"{raw_dir} holds no usable {what}: {remedy}.")
+    books = count_objects(images, rejected)
+    images, classes, changed = choose_classes(images, data, str(raw_dir), notes)
+    writer = WRITERS[config.to]
+    written = [(image, _describe(image, name)) for image, name in zip(images, _names(images), strict=True)]
+    for image, label in written:
+        _copy(image, folder / writer.place(label))
+    writer.write([label for _, label in written], classes, folder)
+    write_rejected(rejected, folder / "rejected.csv")
+    repairs = sum((Counter(image.repairs) for image in images), changed)
+    kept = sum(len(image.boxes) for image in images)
+    return [
+        *say(notes),
+        f"{data.format} to {config.to}: {len(images)} images, {kept} of {books['found']} objects in {config.output_dir}; "
+        f"{repairs.total()} repairs and losses"
+        + (f" ({', '.join(f'{n} {code}' for code, n in sorted(repairs.items()))})" if repairs else "")
+        + f", {len(rejected)} lines in rejected.csv",
+    ]
+
+
+def _describe(image: RawImage, name: str) -> Written:
+    return Written(name, image.width, image.height, image.boxes, split=image.split)
+
+
+def _names(images: list[RawImage]) -> list[str]:
+    """A file name for each image: its own, or its path where another of the split has the same."""
+    stems = Counter((image.split, image.path.stem.casefold()) for image in images)
+    return [
+        image.path.name
+        if stems[image.split, image.path.stem.casefold()] == 1
+        else image.source.replace("/", "__").removesuffix(image.path.suffix)
+        + f"_{image.path.suffix[1:]}{image.path.suffix}"
+        for image in images
+    ]
+
+
+def _copy(image: RawImage, target: Path) -> None:
+    """Copy an image; one whose EXIF orientation contradicts its boxes loses that orientation."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if "exif_ignored" not in image.repairs:
+        shutil.copyfile(image.path, target)
+        return
+    with Image.open(image.path) as picture:
+        exif = picture.getexif()
+        exif[_ORIENTATION] = 1
+        keep = {"quality": "keep"} if picture.format == "JPEG" else {}
+        picture.save(target, picture.format, exif=exif, **keep)
