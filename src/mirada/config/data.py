@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from mirada.config.commands import command
 from mirada.config.checks import at_least, between, one_of, require
 from mirada.config.tracking import TrackingConfig
 from mirada.errors import MiradaError
@@ -196,6 +197,7 @@ class FetchConfig:
 WRITABLE = ("voc", "coco", "yolo", "csv", "label_studio", "jsonl")
 
 
+@command("convert")
 @dataclass
 class ConvertConfig:
     """Settings of `convert`: raw data in one format to another."""

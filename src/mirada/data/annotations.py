@@ -277,11 +277,3 @@ def repair_box(box: Box, width: int, height: int) -> tuple[Box | None, list[str]
     if inside != (x1, y1, x2, y2):
         reasons.append("box_clipped")
     return Box(*inside, box.label, box.difficult), reasons
-
-
-def write_rejected(rejected: set[Rejected], path: Path) -> None:
-    """Write `rejected.csv`: file, reason and what to do, sorted."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "reason", "advice"))
-        writer.writerows(sorted((item.file, item.reason, item.advice) for item in rejected))

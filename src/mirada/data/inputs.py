@@ -27,7 +27,6 @@ from mirada.data.splits import by_area
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
 
-_SOURCE_KEYS = ("name", "kind", "package", "version", "licence", "digest")  # of SOURCE.json, kept with the data set
 
 
 @dataclass(frozen=True)
@@ -198,21 +197,3 @@ def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]
 def _photograph(path: Path, transpose: bool, channels: int) -> Image.Image:
     """The decoded image, kept for its next part."""
     return images.open_image(path, transpose, channels=channels)
-
-
-def describe_making(config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], rejected: int) -> dict[str, Any]:
-    """Where the data set comes from and how it was made; no times, no paths, nothing that doesn't change a byte."""
-    source: dict[str, Any] = {}
-    if (raw_dir / "SOURCE.json").is_file():
-        try:
-            content = json.loads((raw_dir / "SOURCE.json").read_text(encoding="utf-8"))
-            source = {key: content[key] for key in _SOURCE_KEYS if key in content}
-        except (ValueError, TypeError) as error:
-            raise MiradaError(f"{raw_dir / 'SOURCE.json'} is corrupt ({error}): run fetch with force=true.") from error
-    keys = ("input_size", "fit", "channels", "enhance", "encoding", "quality", "shard_images")
-    settings = {key: getattr(config, key) for key in keys}
-    settings |= {key: getattr(config.data, key) for key in ("format", "several", "rename", "classes")}
-    if config.data.format == "table":
-        settings["table"] = asdict(config.data.table)
-    settings |= {"split": asdict(config.data.split), "tile": asdict(config.data.tile)}
-    return {"source": source, "repaired": dict(sorted(repaired.items())), "rejected": rejected, "settings": settings}
