@@ -12,6 +12,9 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "test_roads.py": "one photograph by every road that a prediction takes",
     "test_tree.py": "the tests themselves",
     "test_wiring.py": "dvc.yaml, conf/ and the stages together",
+    "data/formats/test_books.py": "every format: no object is lost without a word",
+    "data/formats/test_gathered.py": "the formats that gather many images in one file",
+    "data/formats/test_junk.py": "every format that is JSON, with junk in it",
     "service/test_docs.py": "the examples in README.md and docs/service.md",
     "service/test_faults.py": "parts of the service killed while it works",
     "service/test_schema.py": "the OpenAPI document against every route",
@@ -19,6 +22,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "service/web/test_refusals.py": "the whole page, when it is refused something",
     "stages/test_evaluate_single.py": "test_evaluate.py's other half: one object an image",
     "stages/test_preprocess_interrupted.py": "test_preprocess.py's other half: what is stopped in the middle",
+    "stages/test_preprocess_formats.py": "test_preprocess.py's other half: what formats and layouts make of a folder",
     "stages/test_experiment_sweep.py": "test_experiment.py's other half: in real processes",
 }
 

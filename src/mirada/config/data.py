@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from mirada.config.commands import command
 from mirada.config.checks import at_least, between, one_of, require
+from mirada.config.commands import command
 from mirada.config.tracking import TrackingConfig
 from mirada.errors import MiradaError
 

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from mirada.data.records import Example, frame, serialize
 from mirada.data.splits import by_area
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
-
 
 
 @dataclass(frozen=True)

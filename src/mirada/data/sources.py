@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Literal
 
 from mirada.config import SourceConfig
+from mirada.data.folders.texts import decode
 from mirada.data.records import sha256_of
-from mirada.data.texts import decode
 from mirada.errors import MiradaError
 from mirada.storage import Store, StoredFile
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirada.data.annotations import IMAGE_SUFFIXES
+from mirada.data.folders.layout import image_suffixes
 from mirada.data.sources import extract_archive, is_archive, list_folder
 from mirada.errors import MiradaError
 from mirada.storage import Store, is_url, without_password
 
-SUFFIXES = (*IMAGE_SUFFIXES, ".webp")
+SUFFIXES = image_suffixes()
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".mjpg", ".mjpeg")
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp")
 

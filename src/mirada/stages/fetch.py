@@ -15,7 +15,7 @@ from typing import Any
 
 from mirada.config import DataConfig, FetchConfig
 from mirada.data import kaggle, sources
-from mirada.data.layout import is_image
+from mirada.data.folders.layout import is_image
 from mirada.data.records import digest_of, sha256_of
 from mirada.errors import MiradaError
 from mirada.storage import Store, StoredFile, digest_listing, is_url, without_password

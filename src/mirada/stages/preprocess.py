@@ -27,8 +27,8 @@ from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
 from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.data.stored_data import Target, disk_errors, open_target
 from mirada.data.summary import describe_origin, say, summarise, write_rejected
-from mirada.data.target import Target, disk_errors, open_target
 from mirada.errors import MiradaError
 from mirada.storage import is_url
 from mirada.sweeps import job as sweep_job
@@ -233,8 +233,6 @@ def _why(rejected: set[Rejected]) -> str:
     """The reason for which most files were left out, in the middle of a sentence."""
     why = Counter((item.reason, item.advice) for item in rejected).most_common(1)
     return f", {len(rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
-
-
 
 
 def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) -> list[RawImage]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mirada.data.geometry import decode_runs, enclose, enclose_rotated, enclose_runs
+from mirada.data.folders.geometry import decode_runs, enclose, enclose_rotated, enclose_runs
 
 
 def test_a_turned_box() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from mirada.data.layout import ImageIndex, class_folders, folder_splits, image_suffixes, is_image, split_word
+from mirada.data.folders.layout import ImageIndex, class_folders, folder_splits, image_suffixes, is_image, split_word
 from mirada.errors import MiradaError
 
 

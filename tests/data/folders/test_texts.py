@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mirada.data import texts
-from mirada.data.markup import BrokenXml, count_tags, parse_xml
+from mirada.data.folders import texts
+from mirada.data.folders.markup import BrokenXml, count_tags, parse_xml
 from mirada.errors import MiradaError
 
 CHINESE = "<annotation><object><name>红灯亮起来的时候请等待绿灯</name></object></annotation>"

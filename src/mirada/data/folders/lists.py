@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mirada.data.annotations import Rejected, reject
-from mirada.data.layout import ImageIndex, Parts, split_word
-from mirada.data.texts import read_text
+from mirada.data.folders.layout import ImageIndex, Parts, split_word
+from mirada.data.folders.texts import read_text
 
 
 @dataclass

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from mirada.data.texts import decode
+from mirada.data.folders.texts import decode
 
 _MAX_XML_BYTES = 256 * 1024 * 1024
 _DECLARATION = re.compile(r"""^<\?xml[^>]*?(?:encoding\s*=\s*["']([\w.:-]+)["'])?[^>]*\?>""")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirada.data.annotations import Rejected, reject
-from mirada.data.layout import HALVES, ImageIndex, Parts, is_image, preference
+from mirada.data.folders.layout import HALVES, ImageIndex, Parts, is_image, preference
 
 Found = tuple[str, str]  # where a file lies, and its path below the raw folder with '/'
 

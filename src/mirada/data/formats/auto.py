@@ -10,10 +10,10 @@ from collections import Counter
 from pathlib import Path
 
 from mirada.config import DataConfig
+from mirada.data.folders.layout import class_folders, is_image, visible_files
+from mirada.data.folders.texts import decode
 from mirada.data.formats.csv_boxes import has_box_columns
 from mirada.data.formats.yolo import count_rows, holds_rows, names_classes
-from mirada.data.layout import class_folders, is_image, visible_files
-from mirada.data.texts import decode
 from mirada.errors import MiradaError
 
 _PEEK = 1 << 16

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.folders.geometry import Corners, decode_runs, enclose, enclose_runs
+from mirada.data.folders.texts import clean_label, read_json
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import Writer, Written, in_split, write_file
-from mirada.data.geometry import Corners, decode_runs, enclose, enclose_runs
 from mirada.data.records import Box
-from mirada.data.texts import clean_label, read_json
 
 
 @dataclass

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.folders.geometry import Corners
+from mirada.data.folders.layout import split_word
+from mirada.data.folders.texts import clean_label, read_text, split_rows
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
-from mirada.data.geometry import Corners
-from mirada.data.layout import split_word
 from mirada.data.records import Box
-from mirada.data.texts import clean_label, read_text, split_rows
 
 _COLUMNS = {
     "image": "filename file image image_path imagepath path img image_name imagename imageid image_id file_name",

@@ -12,11 +12,11 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.folders.geometry import Corners, enclose, enclose_rotated, enclose_runs
+from mirada.data.folders.markup import BrokenXml, parse_xml
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
-from mirada.data.geometry import Corners, enclose, enclose_rotated, enclose_runs
-from mirada.data.markup import BrokenXml, parse_xml
 from mirada.data.records import Box
-from mirada.data.texts import clean_label
 
 _MAX_XML_BYTES = 1 << 29
 _SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid", "polyline", "points", "tag", "skeleton")

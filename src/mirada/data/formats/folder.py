@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mirada.data.annotations import Rejected
+from mirada.data.folders.layout import class_folders, is_image, visible_files
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats.labels import LabelledImage, list_strangers, reject
-from mirada.data.layout import class_folders, is_image, visible_files
-from mirada.data.texts import clean_label
 
 
 def list_class_folders(

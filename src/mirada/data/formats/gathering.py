@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.folders.layout import ImageIndex, is_image, split_word, visible_files
 from mirada.data.formats.labels import list_strangers
-from mirada.data.layout import ImageIndex, is_image, split_word, visible_files
 from mirada.data.records import Box
 
 

@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.folders.layout import is_image
+from mirada.data.folders.texts import clean_label, read_json
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import Writer, Written, in_split, write_file
-from mirada.data.geometry import Corners, enclose
-from mirada.data.layout import is_image
 from mirada.data.records import Box
-from mirada.data.texts import clean_label, read_json
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the name of an uploaded file
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.folders.texts import clean_label, read_json
 from mirada.data.formats.gathering import Gathering, add_box
-from mirada.data.geometry import Corners, enclose
 from mirada.data.records import Box
-from mirada.data.texts import clean_label, read_json
 from mirada.errors import MiradaError
 
 

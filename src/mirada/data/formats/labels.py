@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mirada.data.annotations import ADVICE as COMMON_ADVICE
 from mirada.data.annotations import RawImage, Rejected, read_header
-from mirada.data.layout import FOREIGN_SUFFIXES, Parts
+from mirada.data.folders.layout import FOREIGN_SUFFIXES, Parts
 from mirada.data.records import Box
 
 ADVICE = COMMON_ADVICE | {

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from mirada.config import TableConfig
 from mirada.data.annotations import Rejected
+from mirada.data.folders.layout import ImageIndex, folder_splits, is_image, visible_files
+from mirada.data.folders.texts import clean_label, read_text, split_rows
 from mirada.data.formats.labels import LabelledImage, list_strangers, reject
-from mirada.data.layout import ImageIndex, folder_splits, is_image, visible_files
-from mirada.data.texts import clean_label, read_text, split_rows
 from mirada.errors import MiradaError
 
 

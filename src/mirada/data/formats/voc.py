@@ -16,15 +16,15 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
+from mirada.data.folders.geometry import Corners, enclose, enclose_rotated
+from mirada.data.folders.layout import Parts, folder_splits, visible_files
+from mirada.data.folders.lists import follow_lists
+from mirada.data.folders.markup import BrokenXml, count_tags, parse_xml
+from mirada.data.folders.pairing import pair_files
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats.labels import list_strangers
 from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
-from mirada.data.geometry import Corners, enclose, enclose_rotated
-from mirada.data.layout import Parts, folder_splits, visible_files
-from mirada.data.lists import follow_lists
-from mirada.data.markup import BrokenXml, count_tags, parse_xml
-from mirada.data.pairing import pair_files
 from mirada.data.records import Box
-from mirada.data.texts import clean_label
 
 _MAX_XML_BYTES = 64 * 1024 * 1024
 

@@ -16,15 +16,15 @@ from typing import Any
 import yaml
 
 from mirada.data.annotations import Labelling, RawImage, Rejected, reject, settle
+from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.folders.layout import Parts, folder_splits, is_image, visible_files
+from mirada.data.folders.lists import follow_lists
+from mirada.data.folders.pairing import pair_files
+from mirada.data.folders.texts import clean_label, read_text
 from mirada.data.formats.gathering import add_box
 from mirada.data.formats.labels import list_strangers
 from mirada.data.formats.writing import Writer, Written, in_split, write_file
-from mirada.data.geometry import Corners, enclose
-from mirada.data.layout import Parts, folder_splits, is_image, visible_files
-from mirada.data.lists import follow_lists
-from mirada.data.pairing import pair_files
 from mirada.data.records import Box
-from mirada.data.texts import clean_label, read_text
 from mirada.errors import MiradaError
 
 _NAME_FILES = ("classes.txt", "labels.txt", "_darknet.labels", "predefined_classes.txt", "names.txt", "class.txt")
