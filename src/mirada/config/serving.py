@@ -20,7 +20,7 @@ class LimitsConfig:
     body_s: float = 60.0  # so long a client may take to send the headers of a request, and its body
     max_detections: int = 1000  # of an image that an answer holds, the best; it says how many were left out
     tiles: int = 10_000  # that an image may be cut into
-    predict_s: float = 30.0  # so long a prediction may take, waiting included
+    predict_s: float = 120.0  # so long a prediction may take, waiting included
     uploads: int = 8  # jobs that are being taken in at a time; the next one is told to come back
     waiting: int = 128  # predictions that may wait for a thread; the next one is told to come back
 

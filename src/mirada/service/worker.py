@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from redis.exceptions import RedisError
 
 from mirada.config import WorkerConfig
 from mirada.errors import MiradaError
@@ -26,6 +27,37 @@ from mirada.service.settings import load_settings
 MOST_ATTEMPTS = 5  # an image at which workers died as often is given up
 _PATIENCE_S = 60.0  # so long Redis may be away in the middle of a task
 _KEPT_MODELS = 2
+_RENEWAL_S = 1.0  # so often a worker tells that it is at an image still
+
+
+class Turn:
+    """Entered before each inference: tells the queue that the image in hand is being worked at."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store, self._image, self._told = store, ("", 0), 0.0
+
+    def begin(self, job_id: str, number: int) -> None:
+        """The image in hand is another one."""
+        self._image, self._told = (job_id, number), time.monotonic()
+
+    def __enter__(self) -> None:
+        """Tell, where it is time.
+
+        Raises:
+            Refusal: 410, the job was cancelled or has expired.
+        """
+        if time.monotonic() - self._told < _RENEWAL_S:
+            return
+        self._told = time.monotonic()
+        try:
+            needed = self._store.renew(*self._image)
+        except RedisError:
+            return  # it is away for a while: at worst another worker does the same
+        if not needed:
+            raise Refusal(410, "The image needs no result any more.")
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is held."""
 
 
 class JobWorker:
@@ -40,6 +72,7 @@ class JobWorker:
     def __init__(self, config: WorkerConfig, store: JobStore, send_again: Callable[[str, Sequence[int]], None]) -> None:
         self._config, self._store, self._send_again = config, store, send_again
         self._predictors: dict[str, Predictor] = {}
+        self._turn = Turn(store)
 
     def run(self, job_id: str, numbers: Sequence[int]) -> None:
         """Predict images of a job, each of which gets its one result, unless it has it."""
@@ -48,17 +81,26 @@ class JobWorker:
             return
         predictor = self._predictor(fields["model"])
         half_time = time.monotonic() + self._config.queue.lost_after_s / 2
+        elsewhere: list[int] = []
         for at, number in enumerate(numbers):
             if at and time.monotonic() > half_time:  # before the queue takes this worker for dead
-                self._send_again(job_id, numbers[at:])
+                self._send_again(job_id, [*elsewhere, *numbers[at:]])
                 return
-            self._predict(predictor, job_id, number, fields)
+            if not self._predict(predictor, job_id, number, fields):
+                elsewhere.append(number)
+        if elsewhere:  # the queue gave them out again, as their worker takes long; should it die, they are done here
+            time.sleep(_RENEWAL_S)
+            self._send_again(job_id, elsewhere)
 
-    def _predict(self, predictor: Predictor, job_id: str, number: int, fields: dict[str, str]) -> None:
+    def _predict(self, predictor: Predictor, job_id: str, number: int, fields: dict[str, str]) -> bool:
+        """See to an image's result; False where another worker is at it."""
         taken = patiently(lambda: self._store.take(job_id, number), _PATIENCE_S)
         if taken is None:
-            return
+            return True
         attempts, data = taken
+        if attempts == 0:
+            return False
+        self._turn.begin(job_id, number)
         error, result = None, None
         try:
             if attempts > MOST_ATTEMPTS:
@@ -78,6 +120,7 @@ class JobWorker:
             "attempt": attempts,
         }
         log("predicted" if error is None else "refused", kept=kept, **about)
+        return True
 
     def _predictor(self, digest: str) -> Predictor:
         """The model of a job, from this machine's copies or from the store."""
@@ -91,7 +134,7 @@ class JobWorker:
                 raise MiradaError(f"The queue has no model {digest[:16]}: its service puts it back when it runs.")
             while len(self._predictors) >= _KEPT_MODELS:
                 del self._predictors[next(iter(self._predictors))]
-            self._predictors[digest] = Predictor(bundle, self._config.limits)
+            self._predictors[digest] = Predictor(bundle, self._config.limits, self._turn)
         return self._predictors[digest]
 
 

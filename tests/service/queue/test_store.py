@@ -23,7 +23,7 @@ from mirada.service.queue.redis_server import RedisServer, socket_path
 from mirada.service.queue.store import JobStore
 from mirada.service.queue.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.state import Service
-from mirada.service.worker import MOST_ATTEMPTS, JobWorker
+from mirada.service.worker import MOST_ATTEMPTS, JobWorker, Turn
 from tests.service.conftest import running
 from tests.squares import draw_example
 
@@ -166,6 +166,40 @@ def test_a_long_task_hands_on_its_rest(store: JobStore, squares_folder: Path, tm
     worker._config.queue.lost_after_s = 1e-9
     worker.run(job, [0, 1, 2])
     assert handed == [[1, 2]] and list(store.states(job)) == [0]
+
+
+def test_an_image_that_a_worker_is_at_is_given_to_no_other(
+    store: JobStore, squares_folder: Path, tmp_path: Path
+) -> None:
+    bundle = copy_model(squares_folder / "model", squares_folder / "model", tmp_path)
+    store.put_model(bundle)
+    job, handed = accept(store, digest=bundle.digest), []
+    store.take(job, 1)
+    assert store.renew(job, 1) and store.take(job, 1) == (0, b"")
+    worker = JobWorker(WorkerConfig(str(tmp_path)), store, lambda job_id, numbers: handed.append(list(numbers)))
+    worker.run(job, [0, 1, 2])
+    assert handed == [[1]] and sorted(store.states(job)) == [0, 2]
+    store._redis.hset(f"mirada:job:{job}:leases", "1", time.time() - 10)  # that worker was killed
+    worker.run(job, [1])
+    assert sorted(store.states(job)) == [0, 1, 2] and not store.renew(job, 1)
+
+
+def test_a_worker_tells_that_it_is_at_a_long_image_and_leaves_a_cancelled_one(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("mirada.service.worker.time.monotonic", lambda: now[0])
+    job, turn = accept(store), Turn(store)
+    turn.begin(job, 0)
+    with turn:
+        assert not store._redis.hlen(f"mirada:job:{job}:leases"), "it has only just begun"
+    now[0] += 2
+    with turn:
+        assert store._redis.hlen(f"mirada:job:{job}:leases") == 1
+    store.cancel(job)
+    now[0] += 2
+    with pytest.raises(Refusal, match="needs no result any more"), turn:
+        pytest.fail("no inference may begin")
 
 
 def test_models_that_nothing_uses_go(store: JobStore, squares_folder: Path, tmp_path: Path) -> None:

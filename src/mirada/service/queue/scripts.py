@@ -6,7 +6,8 @@ Keys, all below `mirada:`; a job's own begin with `job:<id>`:
 - `waiting` id -> images without a result, `stored` id -> bytes of images, `active` id -> when something last happened
 - `keys` digest of an Idempotency-Key -> id
 - `job:<id>` the job; `:images` n -> file; `:states` n -> state and error; `:results` n -> JSON; `:attempts` n -> times it
-  was begun; `:order` the images in the order in which they were finished
+  was begun; `:leases` n -> when its worker last said that it is at it; `:order` the images in the
+  order in which they were finished
 """
 
 from __future__ import annotations
@@ -64,16 +65,30 @@ return 1
 """
 )
 
-# id, n, now -> how often it was begun and the file; nothing where it has a result or the job is gone
+# id, n, now, seconds of a lease -> how often it was begun and the file; 0 where another worker is at it; nothing where it
+# has a result or the job is gone
 TAKE = (
     _BEGIN
     + """
 if redis.call('EXISTS', job) == 0 or redis.call('HEXISTS', job .. ':states', ARGV[2]) == 1 then return false end
+local lease = redis.call('HGET', job .. ':leases', ARGV[2])
+if lease and tonumber(ARGV[3]) - tonumber(lease) < tonumber(ARGV[4]) then return {0, ''} end
 local image = redis.call('HGET', job .. ':images', ARGV[2])
 if not image then return false end
 redis.call('HSETNX', job, 'started_at', ARGV[3])
 redis.call('HSET', prefix .. 'active', id, ARGV[3])
 return {redis.call('HINCRBY', job .. ':attempts', ARGV[2], 1), image}
+"""
+)
+
+# id, n, now -> 1, or 0 where the image needs nothing any more
+RENEW = (
+    _BEGIN
+    + """
+if redis.call('EXISTS', job) == 0 or redis.call('HEXISTS', job .. ':states', ARGV[2]) == 1 then return 0 end
+redis.call('HSET', job .. ':leases', ARGV[2], ARGV[3])
+redis.call('HSET', prefix .. 'active', id, ARGV[3])
+return 1
 """
 )
 
@@ -87,6 +102,7 @@ if ARGV[6] ~= '' then redis.call('HSET', job .. ':results', ARGV[2], ARGV[6]) en
 redis.call('HINCRBY', job, ARGV[4], 1)
 redis.call('RPUSH', job .. ':order', ARGV[2])
 redis.call('HDEL', job .. ':attempts', ARGV[2])
+redis.call('HDEL', job .. ':leases', ARGV[2])
 redis.call('HSET', prefix .. 'active', id, ARGV[3])
 if redis.call('HINCRBY', prefix .. 'waiting', id, -1) <= 0 then finished(ARGV[3]) end
 return 1
@@ -122,7 +138,9 @@ if key and key ~= '' then redis.call('HDEL', prefix .. 'keys', key) end
 for _, name in ipairs({'waiting', 'stored', 'active'}) do redis.call('HDEL', prefix .. name, id) end
 for _, name in ipairs({'jobs', 'expiry', 'staging'}) do redis.call('ZREM', prefix .. name, id) end
 redis.call('DEL', job)
-for _, part in ipairs({'images', 'states', 'results', 'attempts', 'order'}) do redis.call('UNLINK', job .. ':' .. part) end
+for _, part in ipairs({'images', 'states', 'results', 'attempts', 'leases', 'order'}) do
+  redis.call('UNLINK', job .. ':' .. part)
+end
 return 1
 """
 )

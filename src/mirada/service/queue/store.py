@@ -25,6 +25,7 @@ PREFIX = "mirada:"
 _BATCH_BYTES = 4_000_000  # of images sent to Redis at a time
 STAGING_S = 20.0  # an upload that was begun, and of which so long nothing came, is dropped: its API was killed
 _UNUSED_MODEL_S = 600.0
+LEASE_S = 5.0  # an image of which its worker told so recently that it is at it is given to no other
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError)
 CANCELLED = json.dumps({"state": "cancelled", "error": None})
 
@@ -60,6 +61,7 @@ class JobStore:
         register = self._redis.register_script
         self._reserve, self._commit = register(scripts.RESERVE), register(scripts.COMMIT)
         self._take, self._finish = register(scripts.TAKE), register(scripts.FINISH)
+        self._renew = register(scripts.RENEW)
         self._cancel, self._remove = register(scripts.CANCEL), register(scripts.REMOVE)
         self._totals = register(scripts.TOTALS)
 
@@ -149,9 +151,16 @@ class JobStore:
             return  # `sweep` drops it
 
     def take(self, job_id: str, number: int) -> tuple[int, bytes] | None:
-        """How often an image was begun, this time included, and its file; None where nothing is to be done for it."""
-        taken = self._take(args=[job_id, number, time.time()])
+        """How often an image was begun, this time included, and its file; None where nothing is to be done for it.
+
+        0 and no file where another worker is at it, as `renew` has told.
+        """
+        taken = self._take(args=[job_id, number, time.time(), LEASE_S])
         return None if taken is None else (int(taken[0]), bytes(taken[1]))
+
+    def renew(self, job_id: str, number: int) -> bool:
+        """Tell that a worker is at an image still; False where it needs no result any more."""
+        return bool(self._renew(args=[job_id, number, time.time()]))
 
     def finish(self, job_id: str, number: int, error: str | None, result: dict[str, Any] | None) -> bool:
         """Keep an image's one result; False where it has one already.

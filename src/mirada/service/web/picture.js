@@ -1,5 +1,6 @@
 // A part of a photograph with boxes on a canvas, drawn in device pixels at each zoom, so that lines stay sharp.
 
+import { overlap, Room } from "./room.js";
 import { number } from "./text.js";
 
 const INK = "#10141a"; // text on a class colour, and the dark edge that keeps a line visible on a bright photograph
@@ -120,16 +121,16 @@ export class Picture {
       this.outline(context, box, colour, this.line * (SIGNS[kind] ? 1.5 : 1));
     }
     context.globalAlpha = 1;
-    const taken = [];
+    const room = new Room();
     if (dim && this.active < this.boxes.length) {
       if (!shown.includes(this.active)) return;
       const { box, colour } = this.boxes[this.active];
       this.outline(context, box, colour, this.line * 2);
-      this.tag(context, this.boxes[this.active], taken, true);
+      this.tag(context, this.boxes[this.active], room, true);
       return;
     }
-    for (const index of shown) this.sign(context, this.boxes[index], taken);
-    for (const index of shown) this.tag(context, this.boxes[index], taken, false);
+    for (const index of shown) this.sign(context, this.boxes[index], room);
+    for (const index of shown) this.tag(context, this.boxes[index], room, false);
   }
 
   outline(context, box, colour, width, dashes = []) {
@@ -149,13 +150,14 @@ export class Picture {
     context.setLineDash([]);
   }
 
-  /** The sign of a difference, in the box's lower right corner. */
-  sign(context, { box, kind }, taken) {
+  /** The sign of a difference, in the box's lower right corner; none where another stands, until it is enlarged. */
+  sign(context, { box, kind }, room) {
     if (!SIGNS[kind]) return;
     const radius = this.font * 0.72;
     const [, , right, bottom] = this.place(box);
     const x = Math.min(this.canvas.width - radius, right);
     const y = Math.min(this.canvas.height - radius, bottom);
+    if (!room.take([x - radius, y - radius, x + radius, y + radius])) return;
     context.fillStyle = "#ffffff";
     context.strokeStyle = INK;
     context.lineWidth = this.line * 0.7;
@@ -168,7 +170,6 @@ export class Picture {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillText(SIGNS[kind], x, y + this.font * 0.05);
-    taken.push([x - radius, y - radius, x + radius, y + radius]);
   }
 
   measure(context, text) {
@@ -178,7 +179,7 @@ export class Picture {
   }
 
   /** Label and score above the box; the score alone, or nothing, where others already stand. */
-  tag(context, { box, colour, label, score }, taken, always) {
+  tag(context, { box, colour, label, score }, room, always) {
     context.font = `600 ${this.font}px system-ui, sans-serif`;
     context.textAlign = "left";
     context.textBaseline = "middle";
@@ -189,9 +190,7 @@ export class Picture {
       const [left, top] = this.place(box);
       const x = Math.max(0, Math.min(left - this.line / 2, this.canvas.width - width));
       const y = top >= height ? top - height : Math.max(0, Math.min(top, this.canvas.height - height));
-      const place = [x, y, x + width, y + height];
-      if (!always && taken.some((other) => overlap(place, other))) continue;
-      taken.push(place);
+      if (!room.take([x, y, x + width, y + height]) && !always) continue;
       context.fillStyle = colour;
       context.fillRect(x, y, width, height);
       context.fillStyle = INK;
@@ -200,8 +199,6 @@ export class Picture {
     }
   }
 }
-
-const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 
 function fillGrey(context) {
   context.fillStyle = "#8a929c";

@@ -4,6 +4,7 @@ import { STRINGS } from "./strings.js";
 
 const KEY = "mirada-language";
 const listeners = [];
+const formats = new Map(); // Intl.NumberFormat by region and digits
 let language = start();
 
 function start() {
@@ -32,11 +33,15 @@ export const known = (key) => Object.hasOwn(STRINGS.en, key);
 
 /** A number with `digits` decimals, or with up to three. */
 export function number(value, digits) {
-  const exactly =
-    digits === undefined
-      ? { maximumFractionDigits: 3 }
-      : { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(region(), exactly).format(value);
+  const key = `${region()} ${digits}`;
+  if (!formats.has(key)) {
+    const exactly =
+      digits === undefined
+        ? { maximumFractionDigits: 3 }
+        : { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    formats.set(key, new Intl.NumberFormat(region(), exactly)); // making one takes longer than a thousand uses
+  }
+  return formats.get(key).format(value);
 }
 
 /** Milliseconds: three figures are enough. */
