@@ -108,7 +108,8 @@ def _matching(pattern: str) -> list[Photograph]:
     fixed = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     paths = sorted(path for path in root.glob("/".join(parts[fixed:])) if path.name.lower().endswith(SUFFIXES))
-    return [Photograph(path.relative_to(root).as_posix(), path) for path in paths if path.is_file()]
+    found = [Photograph(path.relative_to(root).as_posix(), path) for path in paths if path.is_file()]
+    return [photograph for photograph in found if not any(part.startswith(".") for part in photograph.name.split("/"))]
 
 
 def _listed(path: Path) -> list[Photograph]:
