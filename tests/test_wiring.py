@@ -42,7 +42,9 @@ NO_SAY_IN = {("train", "data.sources"), ("quantize", "data.sources")}
 # What it lists there names the raw files for a sweep to know them again; it shapes no record.
 NO_SAY_IN |= {("preprocess", "data.sources")}
 # Pictures and tables for the report: the weights are the same whatever they look like.
-NO_SAY_IN |= {(stage, name) for stage in ("train", "quantize") for name in ("plots", "tables", "tasks.pictures")}
+NO_SAY_IN |= {
+    (stage, name) for stage in ("train", "quantize") for name in ("palette", "plots", "tables", "tasks.pictures")
+}
 
 
 @pytest.fixture(autouse=True)
