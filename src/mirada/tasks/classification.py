@@ -10,6 +10,7 @@ import numpy as np
 from mirada.data.records import Example
 from mirada.inference.prediction import Classification
 from mirada.inference.variants import REFERENCE
+from mirada.palette import RIGHT, WRONG
 from mirada.tables import Column, Table
 from mirada.tasks.accuracy import (
     FALSE_POSITIVE_RATES,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mirada.config import EvaluateConfig
-
-RIGHT_CSS, WRONG_CSS = "#26c485", "#ff2d3c"  # of `drawing`
 
 
 class Classifying(Task):
@@ -146,9 +145,7 @@ class Classifying(Task):
 
     def legend(self, labels: Sequence[str], reference: ClassificationMetrics) -> Legend:
         """Right and wrong labels."""
-        return Legend(
-            "The label chosen and its probability.", [(RIGHT_CSS, "solid", "right"), (WRONG_CSS, "dashed", "wrong")]
-        )
+        return Legend("The label chosen and its probability.", [(RIGHT, "solid", "right"), (WRONG, "dashed", "wrong")])
 
 
 def _said(prediction: Classification, labels: Sequence[str], right: bool) -> str:
