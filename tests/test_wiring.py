@@ -44,7 +44,9 @@ NO_SAY_IN |= {("preprocess", "data.sources")}
 # What is refused, and what MLflow gets to know: the weights are the same whatever these look like.
 NO_SAY_IN |= {("train", "stages.train_checks"), ("train", "stages.train_record")}
 # Pictures and tables for the report: the weights are the same whatever they look like.
-NO_SAY_IN |= {(stage, name) for stage in ("train", "quantize") for name in ("plots", "tables", "tasks.pictures")}
+NO_SAY_IN |= {
+    (stage, name) for stage in ("train", "quantize") for name in ("palette", "plots", "tables", "tasks.pictures")
+}
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mirada.palette import DARK, LIGHT, LINES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-_LINE_COLOURS = ("#2f7ed8", "#e8830c", "#12a878", "#a45ee5", "#d94f70")
 _STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -39,12 +39,12 @@ def plot_curves(
 
 def line_colour(index: int) -> str:
     """The colour of a variant's line or mark, by its place."""
-    return _LINE_COLOURS[index % len(_LINE_COLOURS)]
+    return LINES[index % len(LINES)]
 
 
 def ink_colour(dark: bool) -> str:
     """The colour of text and axes."""
-    return "#d6dae0" if dark else "#30343a"
+    return (DARK if dark else LIGHT).ink
 
 
 def new_figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
@@ -53,7 +53,7 @@ def new_figure(dark: bool, width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    ground = "none" if dark else "white"
+    ground = "none" if dark else LIGHT.ground
     figure = Figure((width, height), dpi=120, layout="constrained", facecolor=ground)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=ground)

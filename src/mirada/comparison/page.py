@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from mirada.comparison.groups import Group, Row, RunRecord, differing, separatio
 from mirada.evaluation.figures import DROP
 from mirada.evaluation.pareto import plot_pareto
 from mirada.inference.variants import REFERENCE
-from mirada.plots import line_colour, new_figure, style_axes, to_png
+from mirada.pages import data_url, render
+from mirada.plots import ink_colour, line_colour, new_figure, style_axes, to_png
 from mirada.tables import ms_text, signed_text
 
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
@@ -63,7 +63,7 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     figure.canvas.draw()  # the layout is settled from here on
     figure.set_layout_engine("none")
     for axes, ends in named:
-        _name_lines(axes, ends)
+        _name_lines(axes, ends, ink_colour(dark))
     return to_png(figure)
 
 
@@ -80,7 +80,7 @@ def _draw_lines(axes: Any, runs: list[RunRecord], column: str, columns: list[str
     for k, (name, places) in enumerate(sorted(lines.items())):
         xs = sorted({x for x, _ in places})
         means = [float(np.mean([y for at, y in places if at == x])) for x in xs]
-        axes.plot(xs, means, color=line_colour(k), linewidth=1.4, alpha=0.8, label=name)
+        axes.plot(xs, means, color=line_colour(k), linewidth=1.4, label=name)
         axes.scatter(*zip(*places, strict=True), 26, color=line_colour(k), marker="osD^v"[k % 5], zorder=3)
         if name and len(lines) <= _NAMED:
             ends.append((means[-1], xs[-1], name, line_colour(k)))
@@ -89,15 +89,16 @@ def _draw_lines(axes: Any, runs: list[RunRecord], column: str, columns: list[str
     return ends
 
 
-def _name_lines(axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each line's name at its end, pushed up where it would cover the one below."""
+def _name_lines(axes: Any, ends: Sequence[tuple[float, float, str, str]], ink: str) -> None:
+    """Write each line's name at its end, pushed up where it would cover the one below, with a stroke of its colour."""
     scale, lowest = axes.figure.dpi / 72, -math.inf
     for y, x, name, colour in sorted(ends):
         at = axes.transData.transform((x, y))[1] / scale
         lowest = max(at, lowest + 9)
         axes.annotate(
-            name, (x, y), (6, lowest - at), textcoords="offset points", va="center", fontsize=7.5, color=colour
-        )
+            name, (x, y), (9, lowest - at), textcoords="offset points", va="center", fontsize=7.5, color=ink,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
 
 
 def table_of(group: Group, *, intervals: bool = True) -> tuple[list[str], list[list[str]]]:
@@ -204,21 +205,18 @@ def render_comparison(groups: Sequence[Group], about: Sequence[tuple[str, str]])
         groups: of `group_runs`.
         about: names and sentences about where the runs come from.
     """
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     sections = []
     for group in groups:
         head, rows = table_of(group)
         light, dark = plots_of(group), plots_of(group, dark=True)
-        plots = {name: {"light": _url(light[name]), "dark": _url(dark[name])} for name in light}
+        plots = {name: {"light": data_url(light[name]), "dark": data_url(dark[name])} for name in light}
         front = [row.on_front for row in group.rows]
         sections.append({"group": group, "head": head, "rows": list(zip(rows, front, strict=True)), "plots": plots,
                          "origins": origins_of(group)})  # fmt: skip
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        runs=sum(len(group.runs) for group in groups), separation=separation(groups), sections=sections, about=about
+    return render(
+        TEMPLATE,
+        runs=sum(len(group.runs) for group in groups),
+        separation=separation(groups),
+        sections=sections,
+        about=about,
     )
-
-
-def _url(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from mirada.evaluation.published import compare_published, published_table
 from mirada.evaluation.quantization_record import QuantizationRecord
 from mirada.evaluation.training_record import TrainingRecord
 from mirada.inference.variants import REFERENCE
+from mirada.pages import data_url, render
+from mirada.palette import MOST_SHADE
 from mirada.plots import plot_curves
 from mirada.tables import Column, Table, ms_text, signed_text
 from mirada.tasks import Task
@@ -70,14 +71,12 @@ class Report:
 
 def render_page(report: Report) -> str:
     """The page, with style, plots and pictures inside it."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     task, small = report.task, variant_to_show(report.figures, report.task.main_metric)
     count = f"{report.images} {report.split} photographs" + (
         f", {report.objects} objects" if task.counts_objects else ""
     )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        TEMPLATE,
         task=task,
         title=f"{report.dataset}: what {small} costs" if small else f"{report.dataset}: float32",
         subtitle=f"{count}, classes: {', '.join(report.labels)}",
@@ -100,10 +99,10 @@ def render_page(report: Report) -> str:
         ladder=report.quantization.ladder,
         ladder_table=report.quantization.ladder_table(),
         layers=report.quantization.sentences,
-        layers_plot=_data_url(report.quantization.plot, "png") if report.quantization.plot else "",
+        layers_plot=data_url(report.quantization.plot) if report.quantization.plot else "",
         timing=report.training.timing_table(),
         timing_sentence=report.training.timing_sentence(),
-        timeline=_data_url(report.training.timeline, "png") if report.training.timeline else "",
+        timeline=data_url(report.training.timeline) if report.training.timeline else "",
         errors=errors_table(report.errors) if report.errors else None,
         protocol=report.protocol,
         provenance=report.provenance,
@@ -195,7 +194,7 @@ def _matrices(report: Report) -> list[dict[str, Any]]:
         counts = result.confusion
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows = [
-            [{"count": int(n), "shade": f"{0.55 * s:.2f}"} for n, s in zip(row, shares, strict=True)]
+            [{"count": int(n), "shade": f"{MOST_SHADE * s:.0%}"} for n, s in zip(row, shares, strict=True)]
             for row, shares in zip(counts, share, strict=True)
         ]
         matrices.append({"title": report.task.confusion_title(name, result), "rows": rows})
@@ -225,13 +224,13 @@ def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
 
 def _plots(report: Report) -> dict[str, dict[str, str]]:
     sides = {side: draw_plots(report, dark=side == "dark") for side in ("light", "dark")}
-    return {name: {side: _data_url(plots[name], "png") for side, plots in sides.items()} for name in sides["light"]}
+    return {name: {side: data_url(plots[name]) for side, plots in sides.items()} for name in sides["light"]}
 
 
 def _group(name: str, pictures: Sequence[Picture]) -> dict[str, Any]:
     rows = []
     for picture in pictures:
-        panels = [{"title": title, "data": _data_url(_webp(panel), "webp")} for title, panel in picture.panels.items()]
+        panels = [{"title": title, "data": data_url(_webp(panel), "webp")} for title, panel in picture.panels.items()]
         rows.append({"name": picture.name, "caption": picture.caption, "panels": panels, "large": picture.large})
     return {"title": f"The {name}", "rows": rows}
 
@@ -240,7 +239,3 @@ def _webp(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80)
     return buffer.getvalue()
-
-
-def _data_url(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

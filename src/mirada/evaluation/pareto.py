@@ -124,7 +124,7 @@ def tradeoff_table(points: Sequence[Point], metric: str) -> tuple[list[str], lis
 
 
 def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool = False) -> bytes:
-    """Accuracy over time or size as a PNG: a line through the front, what it beats pale.
+    """Accuracy over time or size as a PNG: a line through the front, what it beats hollow.
 
     The front of this plot is that of its two axes. Shape and colour tell the variant; with one run, bars show the interval.
 
@@ -142,8 +142,8 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
         for on in (False, True):
             chosen = [p for p, mark in zip(points, front, strict=True) if p.variant == variant and mark == on]
             axes.scatter(
-                [p.x(x) for p in chosen], [p.accuracy for p in chosen], 62 if on else 40, color=line_colour(number),
-                marker=_MARKERS[number % len(_MARKERS)], alpha=1 if on else 0.35, linewidths=0, zorder=3,
+                [p.x(x) for p in chosen], [p.accuracy for p in chosen], 62 if on else 40, edgecolors=line_colour(number),
+                facecolors=line_colour(number) if on else "none", marker=_MARKERS[number % len(_MARKERS)], zorder=3,
             )  # fmt: skip
         axes.scatter([], [], 50, color=line_colour(number), marker=_MARKERS[number % len(_MARKERS)], label=variant)
     best = sorted((p.x(x), p.accuracy) for p, mark in zip(points, front, strict=True) if mark)
@@ -151,7 +151,7 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
     axes.plot(*zip(*best, strict=True), color=ink, alpha=0.7, linewidth=1.2, linestyle="--", label=label, zorder=2)
     bars = [[(p.x(x), p.low), (p.x(x), p.high)] for p in points if p.high > p.low and not several]
     for bar in bars:
-        axes.plot(*zip(*bar, strict=True), color=ink, alpha=0.5, linewidth=1)
+        axes.plot(*zip(*bar, strict=True), color=ink, alpha=0.6, linewidth=1)
     axes.set(xlabel=AXES[x], ylabel=metric_name)
     _limit(axes, [point.x(x) for point in points])
     figure.legend(

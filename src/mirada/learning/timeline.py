@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mirada.palette import LINES
 from mirada.plots import to_png
 
-WAITING, COMPUTING = "#e8830c", "#2f7ed8"
+COMPUTING, WAITING = LINES[:2]
 _STEPS = 40  # shown of each
 
 

@@ -119,7 +119,7 @@ def _plot_scaling(jobs: Sequence[JobRecord], columns: Sequence[str], view: View,
             axes.plot(xs, ys, "o-", color=line_colour(k), linewidth=1.6, label=name or "measured", zorder=3)
             perfect = [ideal or x / xs[0] * ys[0] for x in xs]
             colour = line_colour(k) if ideal is None else ink
-            axes.plot(xs, perfect, "--", color=colour, linewidth=1, alpha=0.55, label="" if k else "perfect scaling")
+            axes.plot(xs, perfect, "--", color=colour, linewidth=1, label="" if k else "perfect scaling")
             for x, y in places if len(names) == 1 else []:
                 axes.annotate(text_of(y, measure.digits), (x, y), (2, -15), textcoords="offset points",
                               fontsize=8.5, color=ink)  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from mirada.pages import data_url, render
 from mirada.sweeps.plot import plot_sweep
 from mirada.sweeps.table import (
     VIEWS,
@@ -92,14 +92,12 @@ def _show(jobs: Sequence[JobRecord], view: View, title: str) -> None:
 
 
 def _render(jobs: Sequence[JobRecord], stage: str, view: View) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     plots = None
     if any(not job.failed for job in jobs):
-        plots = {"light": _url(plot_sweep(jobs, view)), "dark": _url(plot_sweep(jobs, view, dark=True))}
+        plots = {"light": data_url(plot_sweep(jobs, view)), "dark": data_url(plot_sweep(jobs, view, dark=True))}
     head, rows = table_of(jobs, view)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        TEMPLATE,
         stage=stage,
         head=head,
         rows=[(cells, job.failed) for cells, job in zip(rows, jobs, strict=True)],
@@ -107,7 +105,3 @@ def _render(jobs: Sequence[JobRecord], stage: str, view: View) -> str:
         notes=notes_of(jobs, view),
         folders=[(job.number, label_of(job, swept_columns(jobs)), job.output_dir) for job in jobs],
     )
-
-
-def _url(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

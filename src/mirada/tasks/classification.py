@@ -9,6 +9,7 @@ import numpy as np
 
 from mirada.data.records import Example
 from mirada.inference.prediction import Classification
+from mirada.palette import RIGHT, WRONG
 from mirada.tables import Column
 from mirada.tasks.accuracy import FALSE_POSITIVE_RATES, ClassificationMetrics
 from mirada.tasks.base import Curves, Legend
@@ -18,8 +19,6 @@ from mirada.tasks.pictures import draw_label
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-RIGHT_CSS, WRONG_CSS = "#26c485", "#ff2d3c"  # of `drawing`
 
 
 class Classifying(OneLabel[Classification, ClassificationMetrics]):
@@ -99,9 +98,7 @@ class Classifying(OneLabel[Classification, ClassificationMetrics]):
 
     def legend(self, labels: Sequence[str], reference: ClassificationMetrics) -> Legend:
         """Right and wrong labels."""
-        return Legend(
-            "The label chosen and its probability.", [(RIGHT_CSS, "solid", "right"), (WRONG_CSS, "dashed", "wrong")]
-        )
+        return Legend("The label chosen and its probability.", [(RIGHT, "solid", "right"), (WRONG, "dashed", "wrong")])
 
 
 def _said(prediction: Classification, labels: Sequence[str], right: bool) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mirada import palette
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.inference.variants import REFERENCE
@@ -154,11 +155,16 @@ class Detecting(Task[Detections, DetectionMetrics]):
 
     def legend(self, labels: Sequence[str], reference: DetectionMetrics) -> Legend:
         """Right, wrong, missed and ignored boxes."""
-        right = [] if len(labels) > 1 else [("#2ea3f2", "solid", "right")]
+        right = [] if len(labels) > 1 else [(palette.CLASSES[0], "solid", "right")]
         return Legend(
             f"All at float32’s threshold of {reference.threshold:.2f}."
             + (" A box’s colour is its class." if len(labels) > 1 else ""),
-            [*right, ("#ff2d3c", "dashed", "wrong"), ("#fff", "dashed", "missed"), ("#a8a8a8", "dashed", "ignored")],
+            [
+                *right,
+                (palette.WRONG, "dashed", "wrong"),
+                (palette.MISSED, "dashed", "missed"),
+                (palette.IGNORED, "dashed", "ignored"),
+            ],
         )
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from mirada.data.records import Example
 from mirada.inference.boxes import pair_ious
 from mirada.inference.prediction import Localization
+from mirada.palette import MISSED, RIGHT, WRONG
 from mirada.tables import Column
 from mirada.tasks.accuracy import ClassificationMetrics, wilson_interval
 from mirada.tasks.base import Curves, Legend
-from mirada.tasks.classification import RIGHT_CSS, WRONG_CSS
 from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.one_label import OneLabel, evaluate_classes
 from mirada.tasks.pictures import draw_location
@@ -164,9 +164,9 @@ class Localizing(OneLabel[Localization, LocalizationMetrics]):
     def legend(self, labels: Sequence[str], reference: LocalizationMetrics) -> Legend:
         """True, right and wrong boxes."""
         frames = [
-            ("#fff", "dashed", "true box"),
-            (RIGHT_CSS, "solid", "right label and IoU ≥ 0.5"),
-            (WRONG_CSS, "solid", "wrong"),
+            (MISSED, "dashed", "true box"),
+            (RIGHT, "solid", "right label and IoU ≥ 0.5"),
+            (WRONG, "solid", "wrong"),
         ]
         return Legend("The label chosen, its probability and the box’s IoU.", frames)
 

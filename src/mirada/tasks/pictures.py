@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mirada import palette
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
+from mirada.palette import rgb
 from mirada.tasks.matching import match_image
-
-if TYPE_CHECKING:
-    pass
 
 Colour = tuple[int, int, int]
 
-# Red is kept for what is wrong, white for what was missed and grey for what is ignored.
-CLASS_COLOURS: tuple[Colour, ...] = (
-    (46, 163, 242), (255, 176, 0), (38, 196, 133), (190, 120, 255), (255, 140, 90), (0, 201, 214), (224, 214, 60),
-    (255, 130, 200),
-)  # fmt: skip
-WRONG, MISSED, IGNORED = (255, 45, 60), (255, 255, 255), (168, 168, 168)
-RIGHT = (38, 196, 133)  # of a label or a location
+RIGHT, WRONG, MISSED, IGNORED = map(rgb, (palette.RIGHT, palette.WRONG, palette.MISSED, palette.IGNORED))
 
 
 def class_colour(label: int) -> Colour:
     """The colour of a class index."""
-    return CLASS_COLOURS[label % len(CLASS_COLOURS)]
+    return rgb(palette.CLASSES[label % len(palette.CLASSES)])
 
 
 def draw_truth(image: np.ndarray, truth: Example, labels: Sequence[str], side: int) -> Image.Image:

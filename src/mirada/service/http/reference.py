@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import Environment
+from mirada.pages import environment
 
-_PAGE = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
+_PAGE = environment().from_string("""\
 <!doctype html>
 <html lang="en">
 <head>

@@ -3,7 +3,7 @@
 export const SAME_OBJECT_IOU = 0.5; // as mAP50 counts
 export const MOVED_IOU = 0.8; // boxes of one object that share less have moved
 
-// The colours of mirada.drawing, so that a class looks the same here and in the annotated pictures.
+// The classes' colours of mirada.palette, so that a class looks the same here and in the annotated pictures.
 const COLOURS = ["#2ea3f2", "#ffb000", "#26c485", "#be78ff", "#ff8c5a", "#00c9d6", "#e0d63c", "#ff82c8"];
 
 /** The colour of a class, by its place among the model's labels. */

@@ -66,10 +66,12 @@ def _front(trials: Sequence[Trial], directions: Sequence[str], names: Sequence[s
     best = sorted(best_trials(complete, directions), key=lambda trial: trial.values[1])
     numbers = {trial.number for trial in best}
     beaten = [trial for trial in complete if trial.number not in numbers]
-    for chosen, colour, alpha, label in ((beaten, 0, 0.35, "beaten"), (best, 1, 1.0, "Pareto front")):
+    for chosen, number, filled, label in ((beaten, 0, False, "beaten"), (best, 1, True, "Pareto front")):
         if chosen:
             xs, ys = [trial.values[1] for trial in chosen], [trial.values[0] for trial in chosen]
-            axes.scatter(xs, ys, _DOT, color=line_colour(colour), alpha=alpha, linewidths=0, label=label, zorder=3)
+            colour = line_colour(number)
+            face = colour if filled else "none"
+            axes.scatter(xs, ys, _DOT, edgecolors=colour, facecolors=face, label=label, zorder=3)
     if len(directions) == 2:  # with more, the front is no line in this plane
         points = zip(*[(trial.values[1], trial.values[0]) for trial in best], strict=True)
         axes.plot(*points, color=ink, alpha=0.7, linewidth=1.2, linestyle="--", zorder=2)
@@ -80,7 +82,7 @@ def _front(trials: Sequence[Trial], directions: Sequence[str], names: Sequence[s
         axes.annotate(
             str(trial.number), (trial.values[1], trial.values[0]), (6 * right, 6 * up), textcoords="offset points",
             ha="left" if right > 0 else "right", va="bottom" if up > 0 else "top", color=ink, fontsize=9,
-            alpha=1.0 if side > 0 else 0.5,
+            alpha=1.0 if side > 0 else 0.75,
         )  # fmt: skip
     better = ["→" if direction == "maximize" else "←" for direction in directions]
     axes.set(xlabel=f"{names[1]}  ({better[1]} better)", ylabel=f"{names[0]}  ({better[0]} better)")
