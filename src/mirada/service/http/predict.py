@@ -11,14 +11,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from mirada.data.images import image_size
 from mirada.errors import MiradaError
-from mirada.inference.tiling import Viewing
+from mirada.inference.tiling import Viewing, tile_side
 from mirada.service.http.pictures import draw_found
 from mirada.service.http.schemas import BINARY, PICTURES, ModelList, Prediction, refusals
 from mirada.service.http.uploads import read_image
 from mirada.service.model.predictor import Found, Predictor
 from mirada.service.problems import Refusal
-from mirada.service.safety import check_image
+from mirada.service.safety import sniff
 from mirada.service.state import LONG_TILES, Service
 from mirada.tasks import get_task
 
@@ -120,9 +121,12 @@ def routes(service: Service) -> APIRouter:
 async def _is_long(predictor: Predictor, data: bytes, viewing: Viewing) -> bool:
     """Whether an image has many tiles."""
     predictor.check_viewing(viewing)
-    if viewing.view == "whole" or not (viewing.tile or predictor.bundle.card.tile_size):
+    if sniff(data) is None or not tile_side(predictor.bundle.card, viewing):
         return False
-    size = await run_in_threadpool(check_image, data, predictor.limits)
+    try:
+        size = await run_in_threadpool(image_size, data)  # on its side perhaps, which makes no other number of tiles
+    except MiradaError:
+        return False  # `predict` tells what is wrong
     return predictor.count_tiles(size, viewing) > LONG_TILES
 
 
