@@ -308,3 +308,22 @@ def test_a_killed_run_goes_on_and_exits_with_one_where_something_failed(model, p
     assert len(done.stderr.splitlines()) == 1
     assert len(content_of(tmp_path / "out")["images"]) == 308
     assert len(list((tmp_path / "out" / "pictures").rglob("*.jpg"))) == 308
+
+
+@pytest.mark.parametrize(("orientation", "noted"), [(1, False), (3, True), (6, False)])
+def test_labels_of_turned_photographs(model, tmp_path, capsys, orientation, noted):
+    """Boxes are those of the picture as displayed; the reader knows a quarter turn, of a half turn it can't."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pixels = np.zeros((64, 56, 3), np.uint8)
+    pixels[8:32, 8:32] = COLOURS[0]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(photos / "a.jpg", exif=exif, quality=95)
+    found = predict.run(make_config(model, photos, tmp_path / "out", formats=["voc"], min_score=0.05))["a.jpg"]
+    assert (found.width, found.height) == ((64, 56) if orientation == 6 else (56, 64))
+    assert ("note: 1 photographs (a.jpg) are turned by half" in capsys.readouterr().out) == noted
+    shutil.copytree(tmp_path / "out" / "labels" / "voc", photos, dirs_exist_ok=True)
+    image = read_voc(list_voc(photos)[0][0], {})
+    assert image.transpose == (orientation == 6)
+    assert len(image.boxes) == len(found.labels) > 0
