@@ -195,6 +195,13 @@ def test_another_run_s_folder_is_left_alone(model, photos, tmp_path, changes, se
         predict.run(make_config(model, photos, tmp_path / "out", **changes))
 
 
+def test_a_run_that_found_nothing_yet_is_begun_anew(model, photos, tmp_path):
+    predict.run(make_config(model, photos, tmp_path / "out"))
+    journal = tmp_path / "out" / "done.jsonl"
+    journal.write_text(journal.read_text().splitlines(keepends=True)[0])
+    assert len(predict.run(make_config(model, photos, tmp_path / "out", min_score=0.5))) == 8
+
+
 def test_ranking_puts_doubtful_photographs_first_and_changes_no_prediction(model, tmp_path):
     """A square at 0.84 of full red: objectness 24 * 0.84 - 20 = 0.16, so its score is 0.54 and its doubt 0.85."""
     photos = tmp_path / "photos"

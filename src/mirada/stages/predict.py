@@ -186,6 +186,7 @@ class _Run:
         else:
             source = fetch_video(config.source, self.scratch)
         video = Video(source, config.camera)
+        window = Window(video.name) if config.show else None
         started = time.perf_counter()
         with closing(video), self._journal() as journal:
             if video.live and journal.findings:
@@ -193,7 +194,7 @@ class _Run:
                     f"{video.name} is live, and resume=true has nothing to go on with: choose another output_dir."
                 )
             before = len(journal.findings)
-            self._follow(video, journal)
+            self._follow(video, journal, window)
             looked_at = len(journal.findings) - before
         seconds = time.perf_counter() - started
         self._write(list(journal.findings.values()), failures := self._end_of(video, journal.findings), {})
@@ -207,12 +208,11 @@ class _Run:
             )
         return journal.findings
 
-    def _follow(self, video: Video, journal: Journal) -> None:
+    def _follow(self, video: Video, journal: Journal, window: Window | None) -> None:
         """Look at the frames, draw, show and keep them; Ctrl-C ends a live video as its end does."""
         config = self.config
         frames = choose_frames(video, every_nth=config.every_nth, max_fps=config.max_fps, seconds=config.seconds)
         looked_at = look_at_frames(frames, self.engine, self.looking, dict(journal.findings))
-        window = Window(video.name) if config.show else None
         fps = min(video.fps / (1 if video.live else config.every_nth), config.max_fps or video.fps)
         part, rate = self.folder / "video.part.mp4", Rate(RATE_S)
         writer: VideoWriter | None = None
