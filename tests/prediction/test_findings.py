@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mirada.inference.engine import Answer
-from mirada.inference.prediction import Classification, Detections
+from mirada.inference.prediction import Classification, Detections, Localization
 from mirada.prediction.findings import CROWDED, Finding, draw_finding, finding_of, uncertainty
 
 
@@ -42,3 +42,10 @@ def test_a_crowded_picture_has_boxes_alone():
 
     assert lit(CROWDED) > 0  # the score stands above the box
     assert lit(CROWDED + 1) == 0
+
+
+def test_swapped_corners_of_a_localization_are_put_in_order():
+    found = Localization(np.array([0.75, 0.25]), 0, np.array([30, 8, 10, 20], np.float32), 32)
+    assert finding_of("a.jpg", Answer(found, 32, 32, "whole", 0, 0, {}), ["x", "y"], 0.9, None) == Finding(
+        "a.jpg", 32, 32, ["x"], [0.75], [[10, 8, 30, 20]]
+    )

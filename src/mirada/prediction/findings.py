@@ -64,13 +64,20 @@ def finding_of(
     found, doubt = answer.prediction, uncertainty(answer.prediction) if ranked else None
     size = answer.width, answer.height
     if not isinstance(found, Detections):
-        boxes = [found.box_xyxy.tolist()] if isinstance(found, Localization) else None
+        # A network that gives its box directly may swap corners, which no format of labels allows.
+        boxes = [_in_order(found.box_xyxy)] if isinstance(found, Localization) else None
         return Finding(file, *size, [labels[found.label]], [found.probability], boxes, uncertainty=doubt)
     sure = found.at_least(min_score)
     kept = sure if most is None else sure[:most]
     left_out = answer.left_out + len(sure) - len(kept)
     names = [labels[label] for label in kept.labels]
     return Finding(file, *size, names, kept.scores.tolist(), kept.boxes_xyxy.tolist(), left_out, doubt)
+
+
+def _in_order(box: np.ndarray) -> list[float]:
+    """The corners of a box, the upper left one first."""
+    ordered: list[float] = np.concatenate([np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])]).tolist()
+    return ordered
 
 
 def uncertainty(found: Prediction) -> float:

@@ -36,7 +36,7 @@ class Journal:
         self.path = folder / FILE
         self.findings: dict[str, Finding] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file() and self.path.stat().st_size:
+        if self.path.is_file() and self.path.read_bytes().count(b"\n") > 1:  # more than the settings
             if not resume:
                 raise MiradaError(
                     f"{folder} holds what an earlier run found: go on with resume=true, or choose another output_dir."

@@ -106,7 +106,11 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a JPEG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    picture.save(part, "JPEG", quality=90)
+    try:
+        picture.save(part, "JPEG", quality=90)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
 
 

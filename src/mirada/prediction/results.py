@@ -30,8 +30,12 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     """Open a text file that takes its place when it is whole, and not otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        yield file
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from mirada.config import PredictConfig
+from mirada.data.annotations import read_header
 from mirada.data.records import sha256_of
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
@@ -87,6 +88,23 @@ def _check_task(config: PredictConfig, card: Card, viewing: Viewing) -> None:
         raise MiradaError("show=true is for videos, cameras and streams: leave it out, and look at pictures/.")
     if "folder" in config.formats and _is_footage(config):
         raise MiradaError("formats=folder is for photographs, and the source is a video: leave it out.")
+
+
+def _note_turned(paths: Mapping[str, Path]) -> None:
+    """Say which photographs a reader of labels may show otherwise than they were looked at.
+
+    A half turn or a mirror image leaves width and height as they are, so that the readers can't tell on which image the
+    boxes were drawn, and keep the pixels as they are stored.
+    """
+    turned = [
+        name for name, path in paths.items() if not isinstance(head := read_header(path), str) and head[1] in (2, 3, 4)
+    ]
+    if turned:
+        more = ", …" if len(turned) > 1 else ""
+        print(
+            f"note: {len(turned)} photographs ({turned[0]}{more}) are turned by half or mirrored by their EXIF entry, and "
+            "their labels are those of the picture as displayed: save them upright before you train on them."
+        )
 
 
 class _Run:
@@ -168,14 +186,16 @@ class _Run:
         else:
             source = fetch_video(config.source, self.scratch)
         video = Video(source, config.camera)
-        started, looked_at = time.perf_counter(), 0
+        window = Window(video.name) if config.show else None
+        started = time.perf_counter()
         with closing(video), self._journal() as journal:
             if video.live and journal.findings:
                 raise MiradaError(
                     f"{video.name} is live, and resume=true has nothing to go on with: choose another output_dir."
                 )
-            with contextlib.suppress(KeyboardInterrupt) if video.live else contextlib.nullcontext():
-                looked_at = self._follow(video, journal)
+            before = len(journal.findings)
+            self._follow(video, journal, window)
+            looked_at = len(journal.findings) - before
         seconds = time.perf_counter() - started
         self._write(list(journal.findings.values()), failures := self._end_of(video, journal.findings), {})
         self._say(journal.findings, "frames", looked_at, seconds)
@@ -188,18 +208,19 @@ class _Run:
             )
         return journal.findings
 
-    def _follow(self, video: Video, journal: Journal) -> int:
-        """Look at the frames, draw, show and keep them; say how many were new."""
+    def _follow(self, video: Video, journal: Journal, window: Window | None) -> None:
+        """Look at the frames, draw, show and keep them; Ctrl-C ends a live video as its end does."""
         config = self.config
         frames = choose_frames(video, every_nth=config.every_nth, max_fps=config.max_fps, seconds=config.seconds)
-        window = Window(video.name) if config.show else None
+        looked_at = look_at_frames(frames, self.engine, self.looking, dict(journal.findings))
         fps = min(video.fps / (1 if video.live else config.every_nth), config.max_fps or video.fps)
-        part, rate, count = self.folder / "video.part.mp4", Rate(RATE_S), 0
+        part, rate = self.folder / "video.part.mp4", Rate(RATE_S)
+        writer: VideoWriter | None = None
         with contextlib.ExitStack() as ends, image_progress() as progress:
             bar = progress.add_task("predict", total=None if video.live else self._chosen(video))
-            writer: VideoWriter | None = None
             ends.callback(frames.close)
-            for picture, finding, new in look_at_frames(frames, self.engine, self.looking, dict(journal.findings)):
+            ends.enter_context(contextlib.suppress(KeyboardInterrupt) if video.live else contextlib.nullcontext())
+            for picture, finding, new in looked_at:
                 if config.formats and new:
                     save_picture(picture, self.folder / "frames" / finding.file)
                 if config.pictures or window:
@@ -209,7 +230,6 @@ class _Run:
                     writer.write(picture, finding.time_s or 0.0)
                 if new:
                     journal.add(finding)
-                    count += 1
                 if window:
                     window.show(picture)
                 progress.advance(bar)
@@ -217,7 +237,6 @@ class _Run:
                     print(f"{per_second:.1f} frames/s looked at, {video.dropped} dropped so far", flush=True)
         if writer:
             part.replace(self.folder / "video.mp4")
-        return count
 
     def _chosen(self, video: Video) -> int | None:
         """About how many frames of a file are looked at."""
@@ -245,6 +264,8 @@ class _Run:
         about = f"What {self.model} found in {self.source}, from a score of {config.min_score:g} on"
         results.write_predictions(self.folder, findings, labels, about)
         results.write_labels(self.folder / "labels", config.formats, findings, labels, self.model)
+        if {*config.formats} - {"folder"}:
+            _note_turned(paths)
         if "folder" in config.formats:
             results.write_class_folders(self.folder / "labels" / "folder", findings, paths)
         if config.rank:
