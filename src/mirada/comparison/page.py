@@ -51,14 +51,16 @@ def plot_sweep(group: Group, *, dark: bool = False) -> bytes | None:
     ]
     name = f"{group.metric_name} of {small}" if evaluated else f"{group.metric_name}, validation"
     named = []
-    for i, column in enumerate(columns):
-        for j, (ys, title) in enumerate(((heights, "training (min)"), (accuracies, name))):
-            axes = figure.add_subplot(2, len(columns), 1 + i + j * len(columns), facecolor=first.get_facecolor())
+    for across, column in enumerate(columns):
+        for down, (ys, title) in enumerate(((heights, "training (min)"), (accuracies, name))):
+            axes = figure.add_subplot(
+                2, len(columns), 1 + across + down * len(columns), facecolor=first.get_facecolor()
+            )
             style_axes(axes, dark)
             named.append((axes, _draw_lines(axes, runs, column, columns, ys)))
-            axes.set_xlabel(short(column) if j else "")
-            axes.set_ylabel("" if i else title)
-            if j == 0:
+            axes.set_xlabel(short(column) if down else "")
+            axes.set_ylabel("" if across else title)
+            if down == 0:
                 axes.set_ylim(bottom=0)
     figure.canvas.draw()  # the layout is settled from here on
     figure.set_layout_engine("none")
@@ -77,13 +79,13 @@ def _draw_lines(axes: Any, runs: list[RunRecord], column: str, columns: list[str
         if y is not None:
             others = " ".join(f"{short(key)}={run.params.get(key, '–')}" for key in columns if key != column)
             lines.setdefault(others, []).append((values.index(run.params.get(column, "–")), y))
-    for k, (name, places) in enumerate(sorted(lines.items())):
+    for order, (name, places) in enumerate(sorted(lines.items())):
         xs = sorted({x for x, _ in places})
         means = [float(np.mean([y for at, y in places if at == x])) for x in xs]
-        axes.plot(xs, means, color=line_colour(k), linewidth=1.4, label=name)
-        axes.scatter(*zip(*places, strict=True), 26, color=line_colour(k), marker="osD^v"[k % 5], zorder=3)
+        axes.plot(xs, means, color=line_colour(order), linewidth=1.4, label=name)
+        axes.scatter(*zip(*places, strict=True), 26, color=line_colour(order), marker="osD^v"[order % 5], zorder=3)
         if name and len(lines) <= _NAMED:
-            ends.append((means[-1], xs[-1], name, line_colour(k)))
+            ends.append((means[-1], xs[-1], name, line_colour(order)))
     axes.set_xticks(range(len(values)), values)
     axes.set_xlim(-0.25, len(values) - 1 + (0.45 * len(values) if ends else 0.25))
     return ends
@@ -183,7 +185,9 @@ def csv_of(groups: Sequence[Group]) -> tuple[list[str], list[list[Any]]]:
             cells += [row.variant, group.metric, figures.get(group.metric)]
             cells += [figures.get(key) for key in _FIGURES] + [row.validation, run.train_minutes]
             cells += [run.others.get("train_images_per_s"), "yes" if row.on_front else "no"]
-            rows.append(["" if cell is None else cell for cell in (*cells, *(run.params.get(c) for c in columns))])
+            rows.append(
+                ["" if cell is None else cell for cell in (*cells, *(run.params.get(column) for column in columns))]
+            )
     return [*CSV_HEAD, *columns], rows
 
 

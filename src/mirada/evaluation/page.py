@@ -194,7 +194,10 @@ def _matrices(report: Report) -> list[dict[str, Any]]:
         counts = result.confusion
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows = [
-            [{"count": int(n), "shade": f"{MOST_SHADE * s:.0%}"} for n, s in zip(row, shares, strict=True)]
+            [
+                {"count": int(number), "shade": f"{MOST_SHADE * part:.0%}"}
+                for number, part in zip(row, shares, strict=True)
+            ]
             for row, shares in zip(counts, share, strict=True)
         ]
         matrices.append({"title": report.task.confusion_title(name, result), "rows": rows})

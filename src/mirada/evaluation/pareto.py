@@ -21,7 +21,7 @@ AXES = {"latency": "time of an inference, one thread, p50 (ms)", "size": "size o
 _MARKERS = "osD^vP*X"
 _LABELLED = 12  # with more points, only those on the front have a text
 _REACH = (9, 18, 30, 44, 60, 80)  # points from a point to its text, nearest first
-_WAYS = tuple((math.cos(a), math.sin(a)) for a in np.radians([90, -90, 0, 180, 45, -45, 135, -135]))
+_WAYS = tuple((math.cos(angle), math.sin(angle)) for angle in np.radians([90, -90, 0, 180, 45, -45, 135, -135]))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Point:
     low: float = math.nan
     high: float = math.nan
 
-    def x(self, axis: str) -> float:
+    def cost(self, axis: str) -> float:
         """Its place on an axis of `AXES`."""
         return self.latency_ms if axis == "latency" else self.size_bytes / 1e6
 
@@ -73,8 +73,8 @@ def pareto_front(values: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
 def front_of(points: Sequence[Point], axis: str | None = None) -> np.ndarray:
     """(N,) bool, the points that none beats in accuracy, time and size; with an axis, in accuracy and that one alone."""
     if axis is not None:
-        return pareto_front([(p.accuracy, p.x(axis)) for p in points])
-    return pareto_front([(p.accuracy, p.latency_ms, p.size_bytes) for p in points])
+        return pareto_front([(point.accuracy, point.cost(axis)) for point in points])
+    return pareto_front([(point.accuracy, point.latency_ms, point.size_bytes) for point in points])
 
 
 def variant_to_show(figures: Mapping[str, Mapping[str, float]], metric: str) -> str | None:
@@ -110,15 +110,15 @@ def tradeoff_table(points: Sequence[Point], metric: str) -> tuple[list[str], lis
     marks = front_of(points)
     rows = [
         [
-            p.run,
-            p.variant,
+            point.run,
+            point.variant,
             metric,
-            f"{p.accuracy:.6f}",
-            f"{p.latency_ms:.4f}",
-            f"{p.size_bytes / 1e6:.4f}",
+            f"{point.accuracy:.6f}",
+            f"{point.latency_ms:.4f}",
+            f"{point.size_bytes / 1e6:.4f}",
             "yes" if on else "no",
         ]
-        for p, on in zip(points, marks, strict=True)
+        for point, on in zip(points, marks, strict=True)
     ]
     return head, rows
 
@@ -140,30 +140,37 @@ def plot_pareto(points: Sequence[Point], *, x: str, metric_name: str, dark: bool
     variants = list(dict.fromkeys(point.variant for point in points))
     for number, variant in enumerate(variants):
         for on in (False, True):
-            chosen = [p for p, mark in zip(points, front, strict=True) if p.variant == variant and mark == on]
+            chosen = [
+                point for point, mark in zip(points, front, strict=True) if point.variant == variant and mark == on
+            ]
             axes.scatter(
-                [p.x(x) for p in chosen], [p.accuracy for p in chosen], 62 if on else 40, edgecolors=line_colour(number),
-                facecolors=line_colour(number) if on else "none", marker=_MARKERS[number % len(_MARKERS)], zorder=3,
+                [point.cost(x) for point in chosen], [point.accuracy for point in chosen], 62 if on else 40,
+                edgecolors=line_colour(number), facecolors=line_colour(number) if on else "none",
+                marker=_MARKERS[number % len(_MARKERS)], zorder=3,
             )  # fmt: skip
         axes.scatter([], [], 50, color=line_colour(number), marker=_MARKERS[number % len(_MARKERS)], label=variant)
-    best = sorted((p.x(x), p.accuracy) for p, mark in zip(points, front, strict=True) if mark)
+    best = sorted((point.cost(x), point.accuracy) for point, mark in zip(points, front, strict=True) if mark)
     label = "Pareto front"
     axes.plot(*zip(*best, strict=True), color=ink, alpha=0.7, linewidth=1.2, linestyle="--", label=label, zorder=2)
-    bars = [[(p.x(x), p.low), (p.x(x), p.high)] for p in points if p.high > p.low and not several]
+    bars = [
+        [(point.cost(x), point.low), (point.cost(x), point.high)]
+        for point in points
+        if point.high > point.low and not several
+    ]
     for bar in bars:
         axes.plot(*zip(*bar, strict=True), color=ink, alpha=0.6, linewidth=1)
     axes.set(xlabel=AXES[x], ylabel=metric_name)
-    _limit(axes, [point.x(x) for point in points])
+    _limit(axes, [point.cost(x) for point in points])
     figure.legend(
         frameon=False, labelcolor=ink, loc="outside upper left", ncols=min(6, len(variants) + 1), fontsize=9,
         handletextpad=0.3, columnspacing=1.2,
     )  # fmt: skip
-    order = sorted(range(len(points)), key=lambda i: (not front[i], -points[i].accuracy))
+    order = sorted(range(len(points)), key=lambda index: (not front[index], -points[index].accuracy))
     texts = [point.run if several else point.variant for point in points]
     shown = {
-        texts[i]: i for i in reversed(order) if front[i] or len(points) <= _LABELLED
+        texts[index]: index for index in reversed(order) if front[index] or len(points) <= _LABELLED
     }  # each text once, at its best
-    places = [(point.x(x), point.accuracy) for point in points]
+    places = [(point.cost(x), point.accuracy) for point in points]
     _label(axes, places, shown, ink, [best, *bars])
     return to_png(figure)
 
@@ -195,24 +202,26 @@ def _label(
     scale = axes.figure.dpi / 72
     pixels = axes.transData.transform(places)
     pieces = [pair for line in lines for pair in pairwise(axes.transData.transform(line))]
-    obstacles = np.array([*pixels, *(a + (b - a) * t for a, b in pieces for t in np.linspace(0, 1, 100))])
+    obstacles = np.array(
+        [*pixels, *(start + (end - start) * share for start, end in pieces for share in np.linspace(0, 1, 100))]
+    )
     taken: list[Bbox] = []
-    for text, i in reversed(list(shown.items())):
+    for text, index in reversed(list(shown.items())):
         note = axes.annotate(
-            text, places[i], (0, 0), textcoords="offset points", ha="center", va="center", color=ink, fontsize=8.5
+            text, places[index], (0, 0), textcoords="offset points", ha="center", va="center", color=ink, fontsize=8.5
         )
         size = note.get_window_extent(renderer)
-        box = _room(pixels[i], obstacles, size.width, size.height, scale, frame, taken)
+        box = _room(pixels[index], obstacles, size.width, size.height, scale, frame, taken)
         if box is None:
             note.remove()
             continue
         taken.append(box)
         centre = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
-        offset = (centre[0] - pixels[i][0]) / scale, (centre[1] - pixels[i][1]) / scale
+        offset = (centre[0] - pixels[index][0]) / scale, (centre[1] - pixels[index][1]) / scale
         note.set_position(offset)
-        nearest = np.clip(pixels[i], (box.x0, box.y0), (box.x1, box.y1))
-        if np.hypot(*(nearest - pixels[i])) > 13 * scale:
-            ends = axes.transData.inverted().transform([pixels[i], nearest])
+        nearest = np.clip(pixels[index], (box.x0, box.y0), (box.x1, box.y1))
+        if np.hypot(*(nearest - pixels[index])) > 13 * scale:
+            ends = axes.transData.inverted().transform([pixels[index], nearest])
             axes.plot(*ends.T, color=ink, alpha=0.35, linewidth=0.7, zorder=1, scalex=False, scaley=False)
 
 

@@ -160,7 +160,7 @@ class Trainer:
         if len(set(epochs)) > 1:
             raise MiradaError(
                 f"The workers can't go on together: in {folder} the chief finds epoch {epochs[0]:.0f}, another one "
-                f"{next(e for e in epochs if e != epochs[0]):.0f}: output_dir must be a folder that all of them share."
+                f"{next(epoch for epoch in epochs if epoch != epochs[0]):.0f}: output_dir must be a folder that all share."
             )
         return found
 

@@ -48,10 +48,12 @@ def _others(job: JobRecord, columns: Sequence[str], view: View) -> str:
 
 def _plot_bars(jobs: Sequence[JobRecord], columns: Sequence[str], view: View, dark: bool) -> bytes:
     """A row a job, a panel a figure; colour tells the value of the first setting."""
-    measures = [m for m in measures_of(jobs, view) if m.key != EFFICIENCY]
+    measures = [measure for measure in measures_of(jobs, view) if measure.key != EFFICIENCY]
     known = with_efficiency(jobs, view)
     height = 1.0 + 0.36 * len(jobs)
-    figure, first = new_figure(dark, 3.1 * len(measures) + 0.09 * max(len(label_of(j, columns)) for j in jobs), height)
+    figure, first = new_figure(
+        dark, 3.1 * len(measures) + 0.09 * max(len(label_of(job, columns)) for job in jobs), height
+    )
     first.remove()
     groups = list(dict.fromkeys(job.settings.get(columns[0], "") if columns else "" for job in jobs))
     colours = [line_colour(groups.index(job.settings.get(columns[0], "") if columns else "")) for job in jobs]
@@ -62,8 +64,12 @@ def _plot_bars(jobs: Sequence[JobRecord], columns: Sequence[str], view: View, da
         values = [figures.get(measure.key, math.nan) for figures in known]
         texts = [text_of(value, measure.digits) for value in values]
         if measure is view.speed:
-            texts = [_with_efficiency(t, f.get(EFFICIENCY)) for t, f in zip(texts, known, strict=True)]
-        _draw_row(axes, values, texts, colours, ink_colour(dark), as_dots=any(m.metric == measure.key for m in jobs))
+            texts = [
+                _with_efficiency(text, figures.get(EFFICIENCY)) for text, figures in zip(texts, known, strict=True)
+            ]
+        _draw_row(
+            axes, values, texts, colours, ink_colour(dark), as_dots=any(job.metric == measure.key for job in jobs)
+        )
         axes.set_yticks(rows, [label_of(job, columns) for job in jobs] if i == 0 else [""] * len(jobs))
         axes.set_ylim(len(jobs) - 0.4, -0.6)
         title = measure.heading
@@ -89,7 +95,9 @@ def _draw_row(
         axes.scatter(values, range(len(values)), 46, color=colours, zorder=3)
     else:
         axes.set_xlim(0, 1.4 * max(finite) or 1)
-        axes.barh(range(len(values)), [0 if math.isnan(v) else v for v in values], 0.62, color=colours, zorder=2)
+        axes.barh(
+            range(len(values)), [0 if math.isnan(value) else value for value in values], 0.62, color=colours, zorder=2
+        )
     for row, (value, text) in enumerate(zip(values, texts, strict=True)):
         x = axes.get_xlim()[0] if math.isnan(value) else value
         offset = 8 if as_dots else 4
@@ -107,7 +115,7 @@ def _plot_scaling(jobs: Sequence[JobRecord], columns: Sequence[str], view: View,
     for i, (measure, ideal) in enumerate(panels):
         axes = figure.add_subplot(1, 2, i + 1, facecolor=left.get_facecolor())
         style_axes(axes, dark)
-        for k, name in enumerate(names):
+        for number, name in enumerate(names):
             places = sorted(
                 (float(job.settings[view.scales_over]), figures[measure.key])
                 for job, figures in zip(jobs, known, strict=True)
@@ -116,10 +124,10 @@ def _plot_scaling(jobs: Sequence[JobRecord], columns: Sequence[str], view: View,
             if not places:
                 continue
             xs, ys = zip(*places, strict=True)
-            axes.plot(xs, ys, "o-", color=line_colour(k), linewidth=1.6, label=name or "measured", zorder=3)
+            axes.plot(xs, ys, "o-", color=line_colour(number), linewidth=1.6, label=name or "measured", zorder=3)
             perfect = [ideal or x / xs[0] * ys[0] for x in xs]
-            colour = line_colour(k) if ideal is None else ink
-            axes.plot(xs, perfect, "--", color=colour, linewidth=1, label="" if k else "perfect scaling")
+            colour = line_colour(number) if ideal is None else ink
+            axes.plot(xs, perfect, "--", color=colour, linewidth=1, label="" if number else "perfect scaling")
             for x, y in places if len(names) == 1 else []:
                 axes.annotate(text_of(y, measure.digits), (x, y), (2, -15), textcoords="offset points",
                               fontsize=8.5, color=ink)  # fmt: skip

@@ -100,7 +100,7 @@ class Journal:
             with suppress(ValueError):
                 found.append(json.loads(line))
         found = found[self._progress()["sent"] :]
-        return [e | {"path": str(self.folder / e["path"])} if "path" in e else e for e in found]
+        return [entry | {"path": str(self.folder / entry["path"])} if "path" in entry else entry for entry in found]
 
     def send(self, store: Receiver) -> Sent:
         """Send what waits, in order, and remove it; stops where the store is away."""
