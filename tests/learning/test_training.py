@@ -180,7 +180,7 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(trained, tm
 @pytest.mark.slow
 def test_the_card_is_plain_json(trained):
     content = json.loads((Path(trained.output_dir) / "model.json").read_text())
-    assert content["format"] == 2 and content["data_digest"] and {"map50", "map50_95"} <= content["metrics"].keys()
+    assert content["format"] == 3 and content["data_digest"] and {"map50", "map50_95"} <= content["metrics"].keys()
 
 
 @pytest.mark.slow
