@@ -12,10 +12,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from rich.progress import Progress
 
 import mirada
+from mirada.config import EvaluateConfig
+from mirada.config.predicting import PredictConfig
 from mirada.data.images import encode
+from mirada.data.records import Example, frame, load_dataset, serialize
+from mirada.evaluation.measuring import measure_accuracy
 from mirada.inference.card import load_card, save_card
+from mirada.inference.variants import load_variants
+from mirada.stages import predict
 from tests.datasets import SIDE
 from tests.servers import until
 from tests.service.conftest import LiveService, start_service, stop_service
@@ -80,7 +87,44 @@ def ask_as_a_job(folder: Path, service: LiveService) -> dict[str, Any]:
     return dict(image["prediction"])
 
 
-# The roads of `evaluate` (predictions.json) and of `predict` belong here, too.
+def test_evaluate_gives_what_the_engine_gives(
+    folder: Path, squares_folder: Path, wanted: Found, tmp_path: Path
+) -> None:
+    shutil.copytree(squares_folder / "data", tmp_path / "data")
+    box = np.array([[x, y, x + SQUARE, y + SQUARE] for x, y in CORNERS], np.float32)
+    labels = np.arange(len(CORNERS)) % 2
+    photograph = Example("photo", (folder / "photo.png").read_bytes(), box, labels, labels < 0, "photo.png")
+    dataset = load_dataset(tmp_path / "data")
+    (dataset.folder / dataset.photographs["test"]["shards"][0]["file"]).write_bytes(frame(serialize(photograph)))
+    card, variants = load_card(folder / "model"), load_variants(folder / "model")
+    config = EvaluateConfig(model_dir="", variants_dir="", data_dir="", output_dir="", score_floor=0.001)
+    with Progress(disable=True) as progress:
+        measured = measure_accuracy(config, card, dataset, variants, progress)
+    (found,) = measured.predictions[VARIANT]
+    rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True)
+    assert [(LABELS[label], score, box) for label, score, box in rows] == wanted
+    assert measured.results[VARIANT].map50 == pytest.approx(1)
+
+
+def test_predict_gives_what_the_engine_gives(folder: Path, wanted: Found, tmp_path: Path) -> None:
+    predict.run(
+        PredictConfig(
+            source=str(folder / "photo.png"),
+            model_dir=str(folder / "model"),
+            variants_dir=str(folder / "model"),
+            variant=VARIANT,
+            output_dir=str(tmp_path / "out"),
+            min_score=0.001,
+            pictures=False,
+        )
+    )
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    rows = [(names[row["category_id"]], row["score"], row["bbox"]) for row in content["annotations"]]
+    corners = [(label, score, [box[0], box[1], box[2] - box[0], box[3] - box[1]]) for label, score, box in wanted]
+    assert sorted(rows) == sorted(corners)
+
+
 @pytest.mark.parametrize("ask", [ask_over_http, ask_as_a_job])
 def test_the_service_gives_what_the_engine_gives(
     ask: Callable[[Path, LiveService], dict[str, Any]], folder: Path, service: LiveService, wanted: Found

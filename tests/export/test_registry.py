@@ -18,6 +18,7 @@ from mirada.evaluation.limits import check_limits
 from mirada.evaluation.measuring import decoding_of
 from mirada.export.registry import PACKAGE, REQUIREMENTS, compare_on_same_images, decide, modules_of, register_model
 from mirada.inference.card import load_card
+from mirada.tasks.judging import PLAINLY
 
 FIGURES = {"map50": 0.55, "drop": 0.02, "size_bytes": 3_368_032.0, "latency_ms_p95": 12.5}
 
@@ -103,7 +104,7 @@ def test_a_registered_model_answers_without_tensorflow_and_the_champion_stays_or
     result = _result(card, squares_folder / "model" / "int8.tflite", dataset, config)
     example = next(example for example in dataset.examples("test") if len(example.labels) == 2)
     said = []
-    compare = compare_on_same_images(config, dataset, result)
+    compare = compare_on_same_images(config, dataset, result, PLAINLY)
     for name, its_card in (
         ("float32", replace(card, input_scale=-1 / 127.5, input_offset=1.0)),
         ("int8", card),
@@ -126,11 +127,12 @@ def test_a_registered_model_answers_without_tensorflow_and_the_champion_stays_or
 
 
 def _result(card, path, dataset, config):
-    from mirada.inference.litert import Model, predict_examples
+    from mirada.inference.engine import Engine, predict_photographs
     from mirada.tasks import get_task
 
-    truths, found = predict_examples({"it": Model(path, card)}, dataset.examples("test"), decoding_of(config))
-    return get_task(card.task).evaluate(truths, found["it"], card.labels, config.max_detections)
+    engine = Engine(path, card, decoding=decoding_of(config))
+    truths, found, _ = predict_photographs({"it": engine}, dataset.whole_photographs("test"))
+    return get_task(card.task).evaluate(truths, found["it"], card.labels, PLAINLY)
 
 
 def _ask_in_a_fresh_process(uri, folder: Path, example):

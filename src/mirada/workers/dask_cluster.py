@@ -44,6 +44,7 @@ MODULES = (
     "formats.voc",
     "formats.writing",
     "formats.yolo",
+    "folders",
     "folders.geometry",
     "images",
     "inputs",
