@@ -16,6 +16,7 @@ from mirada.inference.card import Card
 from mirada.inference.tiling import Tile, plan_tiles
 from mirada.inference.variants import REFERENCE
 from mirada.tasks import get_task
+from mirada.tasks.pictures import scaled_canvas
 
 _PANEL, _PHOTOGRAPH = 400, 1400  # longer side of a drawn image in pixels
 
@@ -59,11 +60,13 @@ def choose_pictures(qualities: Sequence[tuple[float, float] | None], count: int)
     return {"best": best, "median": rest[start : start + count], "worst": worst}
 
 
-def draw_pictures(config: EvaluateConfig, card: Card, dataset: Dataset, measured: Measured) -> dict[str, list[Picture]]:
+def draw_pictures(
+    config: EvaluateConfig, card: Card, dataset: Dataset, measured: Measured, beside: str | None
+) -> dict[str, list[Picture]]:
     """Truth and predictions on the photographs that `choose_pictures` chose by float32's predictions.
 
-    On photographs that were looked at in tiles only float32 and the variant to show are drawn, large enough to zoom in, and
-    how the tiles lie.
+    On photographs that were looked at in tiles only float32 and the variant `beside` it are drawn, large enough to zoom in,
+    and how the tiles lie.
     """
     task, labels, truths = get_task(card.task), card.labels, measured.truths
     reference, predictions = measured.results[REFERENCE], measured.predictions
@@ -72,14 +75,13 @@ def draw_pictures(config: EvaluateConfig, card: Card, dataset: Dataset, measured
     wanted = {i for group in chosen.values() for i in group}
     photographs = enumerate(dataset.whole_photographs(config.split))
     images = {i: _pixels(photograph.image, card) for i, photograph in photographs if i in wanted}
-    figures = {name: result.figures for name, result in measured.results.items()}
     pictures: dict[str, list[Picture]] = {}
     for group, indices in chosen.items():
         pictures[group] = []
         for i in indices:
             tiled = measured.answers[REFERENCE][i].tiles > 0
             side = _PHOTOGRAPH if tiled else _PANEL
-            shown = {REFERENCE, _smaller(figures, task.main_metric)} if tiled else set(predictions)
+            shown = {REFERENCE, beside} if tiled else set(predictions)
             found = {name: row[i] for name, row in predictions.items() if name in shown}
             panels = {"truth": task.draw_truth(images[i], truths[i], labels, side)}
             for name, prediction in found.items():
@@ -91,12 +93,6 @@ def draw_pictures(config: EvaluateConfig, card: Card, dataset: Dataset, measured
             caption = task.caption(truths[i], found, labels, reference)
             pictures[group].append(Picture(truths[i].image_id, caption, panels, tiled))
     return pictures
-
-
-def _smaller(figures: Mapping[str, Mapping[str, float]], metric: str) -> str:
-    """The variant that is shown beside float32: what the ladder chose, else the better of int8 and qat."""
-    names = [name for name in ("best", "int8", "qat") if name in figures] or list(figures)
-    return names[0] if names[0] == "best" else max(names, key=lambda name: figures[name][metric])
 
 
 def _pixels(content: bytes, card: Card) -> np.ndarray:
@@ -112,10 +108,7 @@ def draw_tiles(image: np.ndarray, tiles: Sequence[Tile], side: int) -> Image.Ima
         tiles: of `plan_tiles`.
         side: of the picture's longer side in pixels.
     """
-    scale = side / max(image.shape[:2])
-    size = round(image.shape[1] * scale), round(image.shape[0] * scale)
-    pixels = image[..., 0] if image.shape[2] == 1 else image
-    canvas = Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    canvas, scale = scaled_canvas(image, side)
     draw = ImageDraw.Draw(canvas)
     for number, tile in enumerate(tiles):
         region, whole = tile.region, number == len(tiles) // 2

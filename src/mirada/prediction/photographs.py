@@ -12,6 +12,7 @@ from PIL import Image
 
 from mirada.data.images import open_image
 from mirada.errors import MiradaError
+from mirada.files import written_aside
 from mirada.inference.engine import Engine
 from mirada.inference.engine import Photograph as Pixels
 from mirada.inference.prediction import Decoding
@@ -105,13 +106,8 @@ def look_through(
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a JPEG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
+    with written_aside(path) as part:
         picture.save(part, "JPEG", quality=90)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(path)
 
 
 def _reason(error: MiradaError, photograph: Photograph) -> tuple[str, str]:

@@ -63,6 +63,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         figures = measure_cost(config, card, dataset, variants, progress)
     results, truths = measured.results, measured.truths
     figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
+    shown = variant_to_show(figures, task.main_metric)
     training = read_training(Path(config.model_dir))
     report = Report(
         task=task,
@@ -75,14 +76,14 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         results=results,
         bootstrap_samples=config.bootstrap_samples,
         notes=notes,
-        pictures=draw_pictures(config, card, dataset, measured),
+        pictures=draw_pictures(config, card, dataset, measured, shown),
         training=training,
         quantization=read_quantization(Path(config.variants_dir)),
         published=config.published,
         protocol=describe_protocol(config, LOADS, task, measured),
         provenance=describe_provenance(card, dataset, training),
         resampled=resampled(measured),
-        errors=find_errors(card, truths, measured.predictions, variant_to_show(figures, task.main_metric)),
+        errors=find_errors(card, truths, measured.predictions, shown),
     )
     output_dir = Path(config.output_dir)
     write_report(output_dir, report)

@@ -32,7 +32,7 @@ def draw_truth(image: np.ndarray, truth: Example, labels: Sequence[str], side: i
         labels: class names, written beside the boxes when there are several.
         side: of the picture's longer side in pixels.
     """
-    canvas, scale = _canvas(image, side)
+    canvas, scale = scaled_canvas(image, side)
     for box, label, ignore in zip(truth.boxes_xyxy * scale, truth.labels, truth.ignore, strict=True):
         colour = IGNORED if ignore else class_colour(int(label))
         text = labels[label] if len(labels) > 1 and not ignore else ""
@@ -57,7 +57,7 @@ def draw_detections(
         labels: class names, written beside the score when there are several.
         side: of the picture's longer side in pixels.
     """
-    canvas, scale = _canvas(image, side)
+    canvas, scale = scaled_canvas(image, side)
     pairs, left = match_image(truth, found)
     met = {j for _, j in pairs}
     for j in np.flatnonzero(~truth.ignore):
@@ -86,7 +86,7 @@ def draw_label(image: np.ndarray, text: str, right: bool | None, side: int) -> I
         right: whether a prediction is; None for the truth.
         side: of the picture's longer side in pixels.
     """
-    canvas, _ = _canvas(image, side)
+    canvas, _ = scaled_canvas(image, side)
     colour = MISSED if right is None else RIGHT if right else WRONG
     if right is not None:
         _draw_box(canvas, np.array([1, 1, canvas.width - 3, canvas.height - 3]), colour, dashed=not right, width=4)
@@ -107,7 +107,7 @@ def draw_location(
         right: whether the prediction is; None for the truth.
         side: of the picture's longer side in pixels.
     """
-    canvas, scale = _canvas(image, side)
+    canvas, scale = scaled_canvas(image, side)
     colour = MISSED if right is None else RIGHT if right else WRONG
     _draw_box(canvas, true_box * scale, MISSED, dashed=True)
     if box is not None:
@@ -142,7 +142,7 @@ def annotate(
         _draw_tag(picture, corners, colour, text, size)
 
 
-def _canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
+def scaled_canvas(image: np.ndarray, side: int) -> tuple[Image.Image, float]:
     """The image with its longer side scaled to `side` pixels, and the scale."""
     pixels = image[..., 0] if image.shape[2] == 1 else image
     scale = side / max(image.shape[:2])
