@@ -264,15 +264,17 @@ def test_a_card_of_another_task_is_refused(model, photos, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_full_disk_leaves_whole_what_was_written(model, photos, tmp_path):
+def test_a_full_disk_leaves_whole_what_was_written(model, photos, tmp_path, monkeypatch):
     out = tmp_path / "out"
     out.mkdir()
     (out / "predictions.json").write_text("{}")
-    (out / "predictions.json.part").symlink_to("/dev/full")
+    monkeypatch.setattr("mirada.files.secrets.token_hex", lambda count: "planted")
+    part = out / ".part-planted-predictions.json"
+    part.symlink_to("/dev/full")
     with pytest.raises(MiradaError, match=r"out can't be written, the disk is full: .* resume=true"):
         predict.run(make_config(model, photos, out))
     assert (out / "predictions.json").read_text() == "{}"
-    assert not (out / "predictions.json.part").exists()
+    assert not part.is_symlink()
     assert len(predict.run(make_config(model, photos, out, resume=True))) == 8
 
 

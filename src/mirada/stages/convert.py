@@ -15,7 +15,7 @@ from mirada.data import sources
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS, WRITERS
 from mirada.data.formats.auto import recognise
-from mirada.data.formats.writing import Written
+from mirada.data.formats.writing import LabelSet, Written, corners_of
 from mirada.data.objects import choose_classes
 from mirada.data.summary import say, write_rejected
 from mirada.errors import MiradaError
@@ -78,24 +78,30 @@ def _convert(config: ConvertConfig, raw_dir: Path, folder: Path) -> list[str]:
     books = count_objects(images, rejected)
     images, classes, changed = choose_classes(images, data, str(raw_dir), notes)
     writer = WRITERS[config.to]
-    written = [(image, _describe(image, name)) for image, name in zip(images, _names(images), strict=True)]
-    for image, label in written:
-        _copy(image, folder / writer.place(label))
-    writer.write([label for _, label in written], classes, folder)
+    labels = LabelSet(_describe(images), classes)
+    for image, written in zip(images, labels.images, strict=True):
+        _copy(image, folder / writer.place(written))
+    writer.store(labels, folder)
     write_rejected(rejected, folder / "rejected.csv")
     repairs = sum((Counter(image.repairs) for image in images), changed)
-    kept = sum(len(image.boxes) for image in images)
+    kept, lost = sum(len(image.boxes) for image in images), writer.losses(labels)
     return [
         *say(notes),
         f"{data.format} to {config.to}: {len(images)} images, {kept} of {books['found']} objects in {config.output_dir}; "
         f"{repairs.total()} repairs and losses"
         + (f" ({', '.join(f'{n} {code}' for code, n in sorted(repairs.items()))})" if repairs else "")
         + f", {len(rejected)} lines in rejected.csv",
+        *(f"{count} objects lose the {what}, which {config.to} can't hold" for what, count in lost.items()),
     ]
 
 
-def _describe(image: RawImage, name: str) -> Written:
-    return Written(name, image.width, image.height, image.boxes, split=image.split)
+def _describe(images: list[RawImage]) -> list[Written]:
+    """The images as they are written; where one box spans each of them, that is the label of the whole."""
+    whole = all([corners_of(box) for box in image.boxes] == [(0, 0, image.width, image.height)] for image in images)
+    return [
+        Written(name, image.width, image.height, image.boxes, split=image.split, whole=whole)
+        for image, name in zip(images, _names(images), strict=True)
+    ]
 
 
 def _names(images: list[RawImage]) -> list[str]:

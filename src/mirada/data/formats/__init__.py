@@ -13,13 +13,15 @@ from typing import Any
 
 from mirada.config import DataConfig
 from mirada.data.annotations import RawImage, Rejected, settle
-from mirada.data.formats import coco, csv_boxes, json_lines, label_studio, voc, yolo
-from mirada.data.formats.coco import list_coco
-from mirada.data.formats.csv_boxes import list_csv
-from mirada.data.formats.cvat import list_cvat
+from mirada.data.formats import coco, csv_boxes, cvat, folder, json_lines, label_studio, labelme, table, voc, yolo
+from mirada.data.formats.coco import gather_coco
+from mirada.data.formats.csv_boxes import gather_csv
+from mirada.data.formats.cvat import gather_cvat
 from mirada.data.formats.folder import list_class_folders
-from mirada.data.formats.label_studio import list_label_studio
-from mirada.data.formats.labelme import list_labelme
+from mirada.data.formats.gathering import Gather, Gathering
+from mirada.data.formats.json_lines import gather_json_lines
+from mirada.data.formats.label_studio import gather_label_studio
+from mirada.data.formats.labelme import gather_labelme
 from mirada.data.formats.labels import read_labelled
 from mirada.data.formats.table import list_table
 from mirada.data.formats.voc import list_voc, read_voc
@@ -43,13 +45,15 @@ class Format:
     expected: str
 
 
-def _naming(list_format: Callable[..., tuple[list[Any], list[Rejected]]], expected: str) -> Format:
+def _naming(gather: Gather, expected: str) -> Format:
     """A format whose files of labels name their images."""
-    return Format(
-        lambda raw_dir, data, notes: list_format(raw_dir, data.rename, data.split.names, notes),
-        lambda item, data: settle(item),
-        expected,
-    )
+
+    def list_items(raw_dir: Path, data: DataConfig, notes: list[str]) -> tuple[list[Any], list[Rejected]]:
+        gathering = Gathering(raw_dir, data.split.names, notes)
+        gather(gathering, data.rename)
+        return gathering.finish()
+
+    return Format(list_items, lambda item, data: settle(item), expected)
 
 
 FORMATS = {
@@ -58,16 +62,17 @@ FORMATS = {
         lambda item, data: read_voc(item, data.rename),
         "image with a VOC XML: put x.xml beside x.jpg",
     ),
-    "coco": _naming(list_coco, "image in a COCO JSON: export the instances with their images"),
+    "coco": _naming(gather_coco, "image in a COCO JSON: export the instances with their images"),
     "yolo": Format(
         lambda raw_dir, data, notes: list_yolo(raw_dir, data.classes, data.split.names, notes),
         lambda item, data: read_yolo(item, data.rename),
         "image with YOLO rows: put x.txt beside x.jpg, or into labels/ beside images/",
     ),
-    "cvat": _naming(list_cvat, "image in an XML of CVAT: export `CVAT for images 1.1` with the images"),
-    "label_studio": _naming(list_label_studio, "image in a task of Label Studio: put the export beside the images"),
-    "labelme": _naming(list_labelme, "image with a JSON of labelme: put x.json beside x.jpg"),
-    "csv": _naming(list_csv, "image in a table of boxes: name the columns filename, xmin, ymin, xmax, ymax, class"),
+    "cvat": _naming(gather_cvat, "image in an XML of CVAT: export `CVAT for images 1.1` with the images"),
+    "label_studio": _naming(gather_label_studio, "image in a task of Label Studio: put the export beside the images"),
+    "labelme": _naming(gather_labelme, "image with a JSON of labelme: put x.json beside x.jpg"),
+    "csv": _naming(gather_csv, "image in a table of boxes: name the columns filename, xmin, ymin, xmax, ymax, class"),
+    "jsonl": _naming(gather_json_lines, "image on a line of a .jsonl: name its file and its objects"),
     "folder": Format(
         lambda raw_dir, data, notes: list_class_folders(raw_dir, data.rename, data.split.names, notes),
         lambda item, data: read_labelled(item),
@@ -84,7 +89,11 @@ WRITERS: dict[str, Writer] = {
     "voc": voc.WRITER,
     "coco": coco.WRITER,
     "yolo": yolo.WRITER,
-    "csv": csv_boxes.WRITER,
+    "cvat": cvat.WRITER,
     "label_studio": label_studio.WRITER,
+    "labelme": labelme.WRITER,
+    "csv": csv_boxes.WRITER,
     "jsonl": json_lines.WRITER,
+    "folder": folder.WRITER,
+    "table": table.WRITER,
 }

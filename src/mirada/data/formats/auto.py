@@ -18,7 +18,7 @@ from mirada.errors import MiradaError
 
 _PEEK = 1 << 16
 # Of two formats that label as many images, the one that says more of them is taken.
-_ORDER = ("coco", "voc", "cvat", "label_studio", "labelme", "yolo", "csv")
+_ORDER = ("coco", "voc", "cvat", "label_studio", "labelme", "yolo", "csv", "jsonl")
 _SHARE = 0.2  # of the images that labels must name, where folders could be classes as well
 
 
@@ -58,7 +58,7 @@ def recognise(raw_dir: Path, data: DataConfig) -> tuple[str, list[str]]:
     if not ranked:
         raise MiradaError(
             f"{raw_dir} holds {len(images)} images and no labels that are known (VOC, COCO, YOLO, CVAT, Label Studio, "
-            "labelme, a CSV of boxes, a folder for each class): name the format by data=… or add the labels."
+            "labelme, a CSV of boxes, JSON lines, a folder for each class): name the format by data=… or add the labels."
         )
     best = ranked[0]
     return best, [f"labels such as {examples[best]}: data={best}", *_others(ranked[1:], examples)]
@@ -85,6 +85,9 @@ def _recognise_file(path: Path, stems: set[str]) -> tuple[str, int]:
         return _recognise_json(path)
     if suffix == ".txt" and not names_classes(path) and path.stem in stems and holds_rows(path):
         return ("yolo", 1) if count_rows(str(path)) or path.stat().st_size == 0 else ("", 0)
+    if suffix == ".jsonl":
+        found = _ends(path)[0].splitlines()
+        return ("jsonl", len(found)) if found and all(key in found[0] for key in (b'"file"', b'"objects"')) else ("", 0)
     if suffix in (".csv", ".tsv"):
         head = decode(_ends(path)[0])[0]
         return ("csv", max(1, len(head.splitlines()))) if has_box_columns(head) else ("", 0)
@@ -105,7 +108,9 @@ def _recognise_json(path: Path) -> tuple[str, int]:
     many = max(1, path.stat().st_size >> 9)  # a line of it takes a few hundred bytes
     if '"shapes"' in text and '"imagePath"' in text:
         return "labelme", 1
-    if re.match(r"\s*(\ufeff)?\s*\[", head) and re.search(r'labels"\s*:\s*\[|"original_width"|"completions"', text):
+    if re.match(r"\s*(\ufeff)?\s*\[", head) and re.search(
+        r'labels"\s*:\s*\[|"original_width"|"completions"|"result"', text
+    ):
         return "label_studio", many
     if re.match(r"\s*(\ufeff)?\s*\{", head) and re.search(r'"(images|annotations|categories)"\s*:\s*\[', text):
         return ("coco", many) if re.search(r'"(bbox|segmentation|file_name)"', text) else ("", 0)
