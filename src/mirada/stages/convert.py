@@ -8,19 +8,20 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mirada.config import ConvertConfig
 from mirada.data import sources
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS, WRITERS
 from mirada.data.formats.auto import recognise
-from mirada.data.formats.writing import LabelSet, Written, corners_of
+from mirada.data.formats.writing import LabelSet, Writer, Written, corners_of
 from mirada.data.objects import choose_classes
 from mirada.data.summary import say, write_rejected
 from mirada.errors import MiradaError
 
 _ORIENTATION = 0x0112
+_QUARTER_TURNS = 5  # from this value of it on; those before leave width and height as they are
 
 
 def run(config: ConvertConfig) -> None:
@@ -79,8 +80,8 @@ def _convert(config: ConvertConfig, raw_dir: Path, folder: Path) -> list[str]:
     images, classes, changed = choose_classes(images, data, str(raw_dir), notes)
     writer = WRITERS[config.to]
     labels = LabelSet(_describe(images), classes)
-    for image, written in zip(images, labels.images, strict=True):
-        _copy(image, folder / writer.place(written))
+    pairs = zip(images, labels.images, strict=True)
+    upright = sum(_copy(image, folder / writer.place(written), writer) for image, written in pairs)
     writer.store(labels, folder)
     write_rejected(rejected, folder / "rejected.csv")
     repairs = sum((Counter(image.repairs) for image in images), changed)
@@ -91,6 +92,7 @@ def _convert(config: ConvertConfig, raw_dir: Path, folder: Path) -> list[str]:
         f"{repairs.total()} repairs and losses"
         + (f" ({', '.join(f'{n} {code}' for code, n in sorted(repairs.items()))})" if repairs else "")
         + f", {len(rejected)} lines in rejected.csv",
+        *([f"{upright} images saved upright, which their EXIF entry turned"] if upright else []),
         *(f"{count} objects lose the {what}, which {config.to} can't hold" for what, count in lost.items()),
     ]
 
@@ -116,14 +118,28 @@ def _names(images: list[RawImage]) -> list[str]:
     ]
 
 
-def _copy(image: RawImage, target: Path) -> None:
-    """Copy an image; one whose EXIF orientation contradicts its boxes loses that orientation."""
+def _copy(image: RawImage, target: Path, writer: Writer) -> bool:
+    """Copy an image, and say whether its pixels were saved anew.
+
+    One whose EXIF orientation contradicts its boxes loses that orientation. One that it turns so that width and height stay
+    as they are is saved upright where boxes are in pixels: their readers could not tell which way they are meant.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if "exif_ignored" not in image.repairs:
+    ignored = "exif_ignored" in image.repairs
+    unclear = image.transpose and writer.keeps_boxes and not writer.relative
+    if not ignored and not unclear:
         shutil.copyfile(image.path, target)
-        return
+        return False
     with Image.open(image.path) as picture:
-        exif = picture.getexif()
-        exif[_ORIENTATION] = 1
-        keep = {"quality": "keep"} if picture.format == "JPEG" else {}
-        picture.save(target, picture.format, exif=exif, **keep)
+        if ignored:
+            exif = picture.getexif()
+            exif[_ORIENTATION] = 1
+            keep = {"quality": "keep"} if picture.format == "JPEG" else {}
+            picture.save(target, picture.format, exif=exif, **keep)
+            return False
+        if picture.getexif().get(_ORIENTATION, 1) < _QUARTER_TURNS or image.width == image.height:
+            upright = ImageOps.exif_transpose(picture)
+            upright.save(target, picture.format, exif=upright.getexif(), quality=95)
+            return True
+    shutil.copyfile(image.path, target)
+    return False

@@ -58,10 +58,42 @@ def test_cvat_tracks_with_outside_frames(tmp_path: Path) -> None:
     assert found.boxes("images/frame_000002.PNG") == [] and found.repairs("images/frame_000002.PNG") == [
         "outside_frame"
     ]
-    assert found.reasons == [
-        ("annotations.xml: frame 7", "labels_without_image", 1),
-        ("images/frame_000003.PNG", "image_without_labels", 0),
-    ]
+    assert found.boxes("images/frame_000003.PNG") == [] and found.repairs("images/frame_000003.PNG") == []
+    assert found.reasons == [("annotations.xml: frame 7", "labels_without_image", 1)]
+
+
+@pytest.mark.parametrize(
+    ("head", "background", "outside"),
+    [
+        ("<size>3</size>", [0, 2], [5]),
+        ("<start_frame>2</start_frame><stop_frame>5</stop_frame>", [2, 5], [0, 1]),
+        ("<start_frame>1</start_frame><size>2</size>", [2], [0, 5]),
+        ("<mode>interpolation</mode>", [0, 2, 5], []),
+    ],
+)
+@pytest.mark.parametrize("part", ["task", "job"])
+@pytest.mark.parametrize("shown", [True, False])
+def test_cvat_frames_without_objects(
+    tmp_path: Path, head: str, background: list[int], outside: list[int], part: str, shown: bool
+) -> None:
+    """Frames 0, 1, 2 and 5 are there, and only number 1 may show anything; an image that another file names is its own."""
+    box = '<track id="0" label="cat"><box frame="1" outside="0" xtl="10" ytl="20" xbr="30" ybr="40"/></track>'
+    mode = "" if "mode" in head else "<mode>interpolation</mode>"
+    about = f"<meta><{part}>{head}{mode}</{part}></meta>"
+    write(tmp_path, "video.xml", f"<annotations>{about}{box if shown else ''}</annotations>")
+    other = '<image id="0" name="other_4.png"><box label="dog" xtl="1" ytl="2" xbr="3" ybr="4"/></image>'
+    write(tmp_path, "images.xml", f"<annotations>{other}</annotations>")
+    draw(tmp_path, *(f"frame_{number:06d}.png" for number in (0, 1, 2, 5)), "other_4.png")
+    found = Reading(tmp_path, "cvat")
+    if shown:
+        outside = [number for number in outside if number != 1]
+    elif 1 not in outside:
+        background = [*background, 1]
+    assert {source for source in found.images if not found.boxes(source)} == {f"frame_{n:06d}.png" for n in background}
+    assert found.boxes("other_4.png") == [(1, 2, 3, 4, "dog")]
+    if shown:
+        assert found.boxes("frame_000001.png") == [CAT_BOX]
+    assert found.reasons == [(f"frame_{n:06d}.png", "image_without_labels", 0) for n in outside]
 
 
 REGION = {"x": 10, "y": 25, "width": 20, "height": 25, "rotation": 0}

@@ -3,18 +3,23 @@
 import csv
 import io
 import json
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mirada.config import LABEL_FORMATS
 from mirada.config.data import WRITABLE
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats import WRITERS
-from mirada.data.formats.writing import LabelSet, Written, name_outputs
+from mirada.data.formats.writing import LabelSet, Written, corners_of, name_outputs
 from mirada.data.records import Box
 from mirada.errors import MiradaError
+from tests.data.formats.drawing import Reading, draw
 
 CAT, DOG = Box(10, 20, 50, 60, "cat"), Box(0, 0, 200, 33.33612, "dog", True)
 PHOTO = Written("in/b c.jpg", 200, 100, (CAT, DOG))
@@ -202,3 +207,65 @@ def test_files_are_stored_whole(tmp_path: Path) -> None:
 def test_outputs_of_pictures_that_differ_by_the_suffix_alone_stay_apart():
     names = ["x/a.jpg", "x/a.png", "a.jpg", "x/A.tif", "bare"]
     assert list(name_outputs(names)) == ["x/a", "x/a.png", "a", "x/A.tif", "bare"]
+
+
+SIZES = {"a.jpg": (100, 80), "b c.v2.png": (37, 4999), "in/a.jpg": (7, 3), "ä.jpg": (100, 80)}
+names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).map(clean_label).filter(bool)
+# Ten-thousandths of a side; a box has one at least, which of the smallest side is three ten-thousandths of a pixel.
+sides = st.lists(st.integers(0, 10_000), min_size=2, max_size=2, unique=True).map(sorted)
+Share = tuple[list[int], list[int], bool, int]
+shares = st.tuples(sides, sides, st.booleans(), st.integers(0, 2))
+
+
+def place_of(share: Share) -> tuple[int, ...]:
+    return *share[0], *share[1]
+
+
+def box_of(share: Share, size: tuple[int, int], classes: list[str]) -> Box:
+    (x1, x2), (y1, y2), difficult, label = share
+    wide, high = size
+    corners = x1 * wide / 10_000, y1 * high / 10_000, x2 * wide / 10_000, y2 * high / 10_000
+    return Box(*corners, classes[label], difficult)  # type: ignore[misc, arg-type]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    for name, size in SIZES.items():
+        draw(folder, name, size=size)
+    return folder
+
+
+@pytest.mark.parametrize("model", ["trees int8", None])
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("folder", "table")])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    things=st.lists(st.lists(shares, max_size=3, unique_by=place_of), min_size=4, max_size=4),
+    classes=st.lists(names, min_size=3, max_size=3, unique=True),
+)
+def test_any_labels_are_read_as_they_were_written(
+    name: str, model: str | None, photographs: Path, things: list[list[object]], classes: list[str]
+) -> None:
+    """What a model found is laid over the photographs; labels of people have the layout of their format."""
+    images = []
+    for (file, size), shares_of in zip(SIZES.items(), things, strict=True):
+        boxes = tuple(box_of(share, size, classes) for share in shares_of)  # type: ignore[arg-type]
+        images.append(Written(file, *size, boxes, (0.5,) * len(boxes) if model else ()))
+    labels = LabelSet(images, classes, model)
+    with tempfile.TemporaryDirectory() as place:
+        for image in images:
+            at = Path(place) / (image.path if model else WRITERS[name].place(image))
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.symlink_to(photographs / image.path)
+        WRITERS[name].store(labels, Path(place))
+        found = Reading(Path(place), name)
+        assert found.reasons == []
+        read = {source.removeprefix("images/"): image for source, image in found.images.items()}
+    assert set(read) == set(SIZES)
+    for image in images:
+        mine = read[image.path]
+        assert [code for code in mine.repairs if "decoded" not in code] == []
+        assert [box.label for box in mine.boxes] == [box.label for box in image.boxes]
+        for box, wanted in zip(mine.boxes, image.boxes, strict=True):
+            assert corners_of(box) == pytest.approx(corners_of(wanted), rel=0, abs=1.01e-4)
+            assert box.difficult == (wanted.difficult and WRITERS[name].keeps_difficult)

@@ -255,4 +255,4 @@ def _region(image: Written, at: int, box: Box, score: float | None) -> dict[str,
     return region | flags | ({} if score is None else {"score": score})
 
 
-WRITER = Writer(lambda image: image.path, write_label_studio)
+WRITER = Writer(lambda image: image.path, write_label_studio, relative=True)

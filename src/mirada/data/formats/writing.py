@@ -89,12 +89,14 @@ class Writer:
         write: (labels) -> path below that folder and text of each file of labels.
         keeps_boxes: whether it says where objects are.
         keeps_difficult: whether it has a place for that flag.
+        relative: whether boxes are shares of the sides, and so of the image as displayed, whatever its EXIF entry says.
     """
 
     place: Callable[[Written], str]
     write: Callable[[LabelSet], Iterator[tuple[str, str]]]
     keeps_boxes: bool = True
     keeps_difficult: bool = True
+    relative: bool = False
 
     def store(self, labels: LabelSet, folder: Path) -> None:
         """Write all files of labels, each whole or not at all."""

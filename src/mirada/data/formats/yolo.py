@@ -294,4 +294,4 @@ def write_yolo(labels: LabelSet) -> Iterator[tuple[str, str]]:
     yield "data.yaml", head + yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
 
 
-WRITER = Writer(lambda image: f"images/{image.path}", write_yolo, keeps_difficult=False)
+WRITER = Writer(lambda image: f"images/{image.path}", write_yolo, keeps_difficult=False, relative=True)
