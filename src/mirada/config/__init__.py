@@ -18,6 +18,7 @@ from mirada.config.commands import COMMANDS
 from mirada.config.config_store import shared_store
 from mirada.config.data import (
     FORMATS,
+    LABEL_FORMATS,
     TASKS,
     ConvertConfig,
     DataConfig,
@@ -44,7 +45,7 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
-from mirada.config.predicting import LABEL_FORMATS, PredictConfig
+from mirada.config.predicting import PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (

@@ -194,7 +194,8 @@ class FetchConfig:
     force: bool = False
 
 
-WRITABLE = ("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv", "jsonl", "folder", "table")
+LABEL_FORMATS = ("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv", "jsonl", "folder", "table")
+"""Formats that labels can be written in."""
 
 
 @command("convert")
@@ -209,7 +210,7 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        one_of("to", self.to, WRITABLE)
+        one_of("to", self.to, LABEL_FORMATS)
         require(
             bool(self.raw_dir or self.data.path), "Nothing to convert: add data.path=<folder or archive>, or raw_dir=…."
         )

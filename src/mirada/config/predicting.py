@@ -8,8 +8,8 @@ from omegaconf import MISSING
 
 from mirada.config.checks import at_least, between, greater_than, one_of, require
 from mirada.config.commands import command
+from mirada.config.data import LABEL_FORMATS
 
-LABEL_FORMATS = ("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv", "jsonl", "folder", "table")
 RANKS = ("uncertainty",)
 
 

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirada.config import LABEL_FORMATS
-from mirada.config.data import WRITABLE
 from mirada.data.folders.texts import clean_label
 from mirada.data.formats import WRITERS
 from mirada.data.formats.writing import LabelSet, Written, corners_of, name_outputs
@@ -34,7 +33,7 @@ def texts(name: str, *images: Written, model: str | None = "trees int8", **more:
 
 
 def test_every_format_of_the_settings_has_a_writer() -> None:
-    assert set(WRITERS) == set(LABEL_FORMATS) == set(WRITABLE)
+    assert set(WRITERS) == set(LABEL_FORMATS)
 
 
 def test_coco() -> None:
@@ -210,7 +209,7 @@ def test_outputs_of_pictures_that_differ_by_the_suffix_alone_stay_apart():
 
 
 SIZES = {"a.jpg": (100, 80), "b c.v2.png": (37, 4999), "in/a.jpg": (7, 3), "ä.jpg": (100, 80)}
-names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).map(clean_label).filter(bool)
+names = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), min_size=1).map(clean_label).filter(bool)
 # Ten-thousandths of a side; a box has one at least, which of the smallest side is three ten-thousandths of a pixel.
 sides = st.lists(st.integers(0, 10_000), min_size=2, max_size=2, unique=True).map(sorted)
 Share = tuple[list[int], list[int], bool, int]
@@ -238,7 +237,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("model", ["trees int8", None])
 @pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("folder", "table")])
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     things=st.lists(st.lists(shares, max_size=3, unique_by=place_of), min_size=4, max_size=4),
     classes=st.lists(names, min_size=3, max_size=3, unique=True),
