@@ -105,6 +105,13 @@ def write_cvat(path: Path, name: str, things: list[Any], how: str) -> None:
     write(path, "all.xml", f"{text}{entry}</annotations>")
 
 
+def write_json_lines(path: Path, name: str, things: list[Any], how: str) -> None:
+    file = path / "all.jsonl"
+    objects = [{"label": n, "box": [a, b, c, d]} for n, a, b, c, d in things]
+    line = json.dumps({"file": ("x" if how == "wrong name" else "") + name, "objects": objects}) + "\n"
+    write(path, "all.jsonl", (file.read_text() if file.is_file() else "") + line * (1 + (how == "twice")))
+
+
 WRITERS: dict[str, tuple[Write, bool]] = {
     "voc": (write_voc, True),
     "yolo": (write_yolo, False),
@@ -113,6 +120,7 @@ WRITERS: dict[str, tuple[Write, bool]] = {
     "label_studio": (write_label_studio, True),
     "labelme": (write_labelme, False),
     "csv": (write_csv, True),
+    "jsonl": (write_json_lines, True),
 }
 
 

@@ -1,5 +1,6 @@
 """CVAT, Label Studio, labelme and tables of boxes as tools export them."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,31 @@ def test_label_studio_json_min(tmp_path: Path) -> None:
     assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
 
 
+def test_label_studio_predictions_count_where_nobody_was_to_annotate(tmp_path: Path) -> None:
+    """An import holds predictions alone; in an export they are beside annotations, also where these are missing yet."""
+    predicted = [{"model_version": "m", "score": 0.5, "result": [region()]}]
+    tasks = [
+        {"id": 1, "data": {"image": "a.jpg"}, "predictions": predicted},
+        {"id": 2, "data": {"image": "b.jpg"}, "predictions": [{"result": []}]},
+        {"id": 3, "data": {"image": "c.jpg"}, "annotations": [], "predictions": predicted},
+    ]
+    write(draw(tmp_path, "a.jpg", "b.jpg", "c.jpg"), "tasks.json", tasks)
+    found = Reading(tmp_path, "label_studio")
+    assert [found.boxes(name) for name in ("a.jpg", "b.jpg", "c.jpg")] == [[CAT_BOX], [], []]
+    assert found.notes == ["tasks.json: 2 tasks hold predictions alone, which are taken for labels"]
+
+
+def test_label_studio_choices_are_labels_where_a_file_has_no_shapes(tmp_path: Path) -> None:
+    choice = {"type": "choices", "original_width": 100, "original_height": 80, "value": {"choices": ["good"]}}
+    tasks = [{"id": n, "data": {"image": f"{n}.jpg"}, "annotations": [{"result": [choice]}]} for n in (1, 2)]
+    draw(tmp_path, "1.jpg", "2.jpg")
+    found = Reading(write(tmp_path, "tasks.json", tasks), "label_studio")
+    assert found.boxes("1.jpg") == found.boxes("2.jpg") == [(0, 0, 100, 80, "good")]
+    tasks[0]["annotations"] = [{"result": [choice, region()]}]  # now they tell of images with boxes
+    found = Reading(write(tmp_path, "tasks.json", tasks), "label_studio")
+    assert (found.boxes("1.jpg"), found.boxes("2.jpg")) == ([CAT_BOX], [])
+
+
 def test_labelme(tmp_path: Path) -> None:
     shapes: list[dict[str, Any]] = [
         {"label": "cat", "points": [[30, 40], [10, 20]], "shape_type": "rectangle"},
@@ -245,3 +271,34 @@ def test_a_number_that_is_none(tmp_path: Path) -> None:
     write(draw(tmp_path, "a.jpg"), "l.csv", f"image,class,x1,y1,x2,y2\na.jpg,cat,1,2,3,{math.inf}\na.jpg,cat,1,2,3,4\n")
     found = Reading(tmp_path, "csv")
     assert found.boxes("a.jpg") == [(1, 2, 3, 4, "cat")] and found.repairs("a.jpg") == ["box_unreadable"]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    box = {"label": "cat", "box": [10, 20, 30, 40]}
+    lines = [
+        {
+            "file": "x/a.jpg",
+            "width": 100,
+            "height": 80,
+            "split": "Valid",
+            "objects": [box | {"difficult": True}, box, 3],
+        },
+        {"file": "b.jpg", "width": 100, "height": 80, "objects": [{"label": "dog", "box": None}]},
+        {"file": "c.jpg", "objects": [box | {"label": " "}, {"label": "cat"}, box | {"box": [1, 2, "x", 4]}, box]},
+        {"file": "gone.jpg", "objects": [box]},
+        {"file": "d.jpg", "objects": []},
+        {"objects": [box]},
+    ]
+    text = "\r\n\r\n".join(map(json.dumps, lines)) + "\n{"
+    found = Reading(write(draw(tmp_path, *(f"{name}.jpg" for name in "abcd")), "a.jsonl", text), "jsonl")
+    assert found.boxes("a.jpg") == [CAT_BOX, CAT_BOX]
+    assert [one.difficult for one in found.images["a.jpg"].boxes] == [True, False]
+    assert found.repairs("a.jpg") == ["name_missing"] and found.splits["a.jpg"] == "val"
+    assert found.boxes("b.jpg") == [(0, 0, 100, 80, "dog")]
+    assert found.boxes("c.jpg") == [CAT_BOX] and found.boxes("d.jpg") == []
+    assert found.repairs("c.jpg") == ["box_unreadable", "box_unreadable", "name_missing"]
+    assert found.reasons == [
+        ("a.jsonl: gone.jpg", "labels_without_image", 1),
+        ("a.jsonl: line 11", "labels_unreadable", 0),
+        ("a.jsonl: line 12", "labels_unreadable", 0),
+    ]
