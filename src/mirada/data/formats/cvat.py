@@ -179,8 +179,8 @@ def _corners(shape: Element) -> Iterator[tuple[Corners | None, str]]:
 def write_cvat(labels: LabelSet) -> Iterator[tuple[str, str]]:
     """`annotations.xml` of `CVAT for images 1.1`: an image an element, also where it shows nothing.
 
-    The flag and the score are attributes, which the head declares where any object has one: a task that such a file is
-    uploaded to needs them among its labels' attributes.
+    The flag and the score are attributes, which the head declares where any object has one: a task that the file is uploaded
+    to keeps them where its labels have attributes of these names.
     """
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
