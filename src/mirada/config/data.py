@@ -141,7 +141,7 @@ class DataConfig:
     table: TableConfig = field(default_factory=TableConfig)
     depth_range: list[float] = field(
         default_factory=list
-    )  # values that become 0 and 255 in grey images of more than 8 bits; empty: percentiles of the training images
+    )  # values that become 0 and 255 in images of more than 8 bits; empty: percentiles of the training images
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

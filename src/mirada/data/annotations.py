@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from mirada.data.pixels.depth import is_deep, is_deep_colour
+from mirada.data.pixels.depth import is_cut_down, is_deep
 from mirada.data.pixels.opening import Unopenable, open_picture
 from mirada.data.records import Box
 
@@ -35,8 +35,8 @@ ADVICE = {
     "xml_not_voc": "the root of a VOC file is <annotation>: export the annotations as PASCAL VOC",
     "image_unreadable": "the file is no image that can be opened: export it again as JPEG or PNG",
     "image_needs_heic": "it is a HEIC photograph: install mirada[heic], or save it as JPEG or PNG",
-    "image_bands_unknown": "it is a TIFF of more bands than an image shows, or of deep ones in planes: save three as RGB, "
-    "or one as grey (`gdal_translate -b 3 -b 2 -b 1`)",
+    "image_bands_unknown": "Pillow opens no TIFF of such bands: save three of them as RGB, or one as grey of 16 bits "
+    "(`gdal_translate -ot UInt16 -b 3 -b 2 -b 1`)",
     "depth_unknown": "its pixels are floats, and no training image tells their range: set data.depth_range=[low,high]",
     "image_too_large": "the image has more pixels than is safe to decode: cut it into parts",
     "no_usable_box": "each of its objects lacks a name or lies outside the image: annotate the image again",
@@ -219,7 +219,7 @@ def read_header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
                 repairs = [] if _is_named_rightly(path, image) else ["extension_wrong"]
                 if is_deep(image):
                     repairs.append("depth_reduced")
-                elif is_deep_colour(image):
+                elif is_cut_down(image):
                     repairs.append("colour_depth_reduced")
                 # Not asked of a JPEG: what a telephone puts behind the photograph is no second picture of it.
                 if image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False):

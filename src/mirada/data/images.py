@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from mirada.data.pixels.depth import is_deep, is_inverted, to_8_bits
+from mirada.data.pixels.depth import Deep, is_deep, is_deep_grey, is_inverted, read_deep, to_8_bits
 from mirada.data.pixels.opening import UNREADABLE, open_picture
 from mirada.errors import MiradaError
 
@@ -30,7 +30,7 @@ def open_image(
 ) -> Image.Image:
     """Decode an image to RGB or grey.
 
-    Transparent pixels show white, as on the page of an annotation tool. A grey image of more than 8 bits is scaled by
+    Transparent pixels show white, as on the page of an annotation tool. An image of more than 8 bits is scaled by
     `depth_range` and never by its own values, so that equal pixels stay equal in every image; one of 8 bits is taken as it
     is. Of an animation it is the first frame.
 
@@ -52,11 +52,11 @@ def open_image(
             if reduce_to is not None and image.format in ("JPEG", "MPO"):
                 shrink = reduce_to / max(image.size)
                 image.draft(None, (int(np.ceil(image.width * shrink)), int(np.ceil(image.height * shrink))))
-            image.load()
-            inverted = is_inverted(image)
-            upright = ImageOps.exif_transpose(image) if transpose else image
-            if is_deep(upright):
-                upright = to_8_bits(upright, depth_range, name, inverted=inverted)
+            if is_deep_grey(image) or (depth_range is not None and is_deep(image)):
+                upright = to_8_bits(read_deep(source, transpose), depth_range, name)
+            else:
+                image.load()
+                upright = ImageOps.exif_transpose(image) if transpose else image
             return _to_mode(upright, "L" if channels == 1 else "RGB")
     except FileNotFoundError as error:
         raise MiradaError(f"{name} is missing: put it back or take it out of the data set.") from error
@@ -71,8 +71,8 @@ def to_mode(image: Image.Image, channels: int, depth_range: Sequence[float] | No
         MiradaError: its pixels can't be shown.
     """
     mode = "L" if channels == 1 else "RGB"
-    if is_deep(image):
-        image = to_8_bits(image, depth_range, inverted=is_inverted(image))
+    if is_deep_grey(image):
+        image = to_8_bits(Deep(np.asarray(image), inverted=is_inverted(image)), depth_range)
     return image if image.mode == mode and "transparency" not in image.info else _to_mode(image, mode)
 
 

@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mirada.config import TASKS, DataConfig, PreprocessConfig
 from mirada.data import images
 from mirada.data.annotations import RawImage, Rejected, reject
 from mirada.data.formats import FORMATS
 from mirada.data.objects import crops
-from mirada.data.pixels.depth import SAMPLED_IMAGES, DepthUnknown, choose_range, describe_range, sample_values
-from mirada.data.pixels.opening import UNREADABLE, open_picture
+from mirada.data.pixels.depth import (
+    SAMPLED_IMAGES,
+    DepthUnknown,
+    choose_range,
+    describe_range,
+    read_deep,
+    sample_values,
+)
+from mirada.data.pixels.opening import UNREADABLE
 from mirada.data.records import Example, frame, serialize
 from mirada.data.splits import by_area, order_key
 from mirada.data.tiles import Region, boxes_in, grid
@@ -187,7 +194,7 @@ def reject_undecoded(source: str, error: MiradaError) -> Rejected:
 def settle_depth(
     images: Sequence[RawImage], units: Sequence[Unit], data: DataConfig, map_in_workers: Callable[..., Iterable[Any]]
 ) -> tuple[tuple[float, float] | None, list[str]]:
-    """The range that grey images of more than 8 bits are scaled by, and a line that says so.
+    """The range that images of more than 8 bits are scaled by, and a line that says so.
 
     It is the one that was set, else that of what the training split shows, of at most SAMPLED_IMAGES records drawn by the
     split's seed. None where no image, or none of the training, is deep.
@@ -215,10 +222,8 @@ def sample_unit(unit: Unit, seed: int) -> np.ndarray:
     """Some values of what a record shows of a deep image; none where it can't be decoded."""
     region = unit.region
     try:
-        with open_picture(unit.image.path) as image:
-            upright = ImageOps.exif_transpose(image) if unit.image.transpose else image
-            part = upright.crop((region.x1, region.y1, region.x2, region.y2))
-            return sample_values(part, seed, unit.image_id)
+        deep = read_deep(unit.image.path, unit.image.transpose)
+        return sample_values(deep, (region.x1, region.y1, region.x2, region.y2), seed, unit.image_id)
     except (MiradaError, *UNREADABLE):
         return np.zeros(0)
 

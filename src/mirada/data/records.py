@@ -217,7 +217,7 @@ class Dataset:
 
     @property
     def depth_range(self) -> list[float] | None:
-        """The values of a grey image of more than 8 bits that became 0 and 255; None where there was none."""
+        """The values of a image of more than 8 bits that became 0 and 255; None where there was none."""
         return self.about.get("depth_range")
 
     def object_sizes(self, split: str = "train") -> list[float]:

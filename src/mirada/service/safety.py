@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 from mirada.config import LimitsConfig
 from mirada.data.images import image_size, pixels_to_decode
-from mirada.data.pixels.opening import Unopenable, is_heic
+from mirada.data.pixels.opening import Unopenable, is_heic, opens_heic
 from mirada.errors import MiradaError
 from mirada.service.problems import Refusal
 
@@ -30,7 +30,7 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
 )
-ACCEPTED = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC"
+ACCEPTED = f"JPEG, PNG, WebP, BMP, GIF, TIFF{', AVIF or HEIC' if opens_heic() else ' or AVIF'}"
 _ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
 _ARCHIVES = (*_ARCHIVE, b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"(\xb5/\xfd")
 _ENTRY = b"PK\x01\x02"  # begins each entry of a .zip's list
@@ -50,7 +50,7 @@ def sniff(data: bytes) -> str | None:
         return "WEBP"
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         return "AVIF"
-    if is_heic(data[:12]):
+    if is_heic(data[:12]) and opens_heic():
         return "HEIF"
     return next((name for magic, name in _MAGIC if data.startswith(magic)), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, TiffImagePlugin
@@ -45,28 +46,47 @@ def open_picture(source: Path | bytes) -> Image.Image:
         OSError, SyntaxError, ValueError, EOFError, struct.error: the file is absent, cut short or no image; and whatever
             else is in UNREADABLE.
     """
+    name = str(source) if isinstance(source, Path) else "the image"
     try:
-        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        if image.format == "TIFF" and _is_deep_in_planes(image):
+            image.close()
+            raise _bands_unknown(name, _describe_bands(source))
+        return image
     except FileNotFoundError:
         raise
     except UNREADABLE as error:
-        name = str(source) if isinstance(source, Path) else "the image"
         start = _start_of(source)
         if is_heic(start):
             _register_heic(name)
             return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         if start.startswith(_TIFF_MAGIC) and (bands := _describe_bands(source)):
-            raise Unopenable(
-                "image_bands_unknown",
-                f"{name} holds {bands}, which Pillow can't put together: save three of them as RGB, or one as grey "
-                "(`gdal_translate -b 3 -b 2 -b 1`).",
-            ) from error
+            raise _bands_unknown(name, bands) from error
         raise
+
+
+def _is_deep_in_planes(image: Image.Image) -> bool:
+    """Whether a TIFF is one of those that Pillow opens and reads wrongly: it takes each plane's bytes for pixels."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return bool(tags.get(_PLANAR, 1) == 2 and tags.get(_BANDS, 1) > 1 and max(tags.get(_BITS, (8,))) > 8)
+
+
+def _bands_unknown(name: str, bands: str) -> Unopenable:
+    return Unopenable(
+        "image_bands_unknown",
+        f"{name} is a TIFF of {bands}, which Pillow does not open: save three bands as RGB, or one as grey of 16 bits "
+        "(`gdal_translate -ot UInt16 -b 3 -b 2 -b 1`).",
+    )
 
 
 def is_heic(start: bytes) -> bool:
     """Whether a file's first 12 bytes are those of a HEIC photograph."""
     return start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS
+
+
+def opens_heic() -> bool:
+    """Whether pillow-heif is installed."""
+    return find_spec("pillow_heif") is not None
 
 
 def _start_of(source: Path | bytes) -> bytes:
