@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig, parse
 from mirada.data import records
 from mirada.data.images import decode
+from mirada.data.pixels.opening import opens_heic
 from mirada.data.records import Dataset
 from mirada.errors import MiradaError
 from mirada.inference import engine
@@ -131,6 +133,7 @@ def test_deep_images_are_scaled_by_the_range_of_the_training_images(
         for photograph in (path, data, Image.open(path)) if colour[0] == colour[2] else (path, data):
             assert (served(dataset, photograph) == pixels).all(), name
     assert (served(dataset, flat(1100)) == 128).all() and (served(dataset, flat(1100.5, "<f8")) == 128).all()
+    assert (served(dataset, flat(1100, "<i2")) == 128).all() and (served(dataset, flat(1100, "<i4")) == 128).all()
     said = capsys.readouterr().out
     assert "14 images of more than 8 bits: values 1001 to 1199 (0.5 to 99.5 % of what the training images hold)" in said
 
@@ -140,6 +143,15 @@ def test_a_range_that_is_set_is_taken(tmp_path: Path, served: Callable[..., np.n
     dataset = run(tmp_path, files, {"depth_range": [1000, 2000]}, channels=1)
     assert dataset.depth_range == [1000, 2000] and dataset.about["settings"]["depth_range"] == [1000, 2000]
     assert (stored(dataset, "a.png") == 128).all() and (served(dataset, files["test/cat/a.png"]) == 128).all()
+
+
+def test_a_range_comes_from_the_command_line() -> None:
+    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+        given = compose(
+            "preprocess", ["data=folder", "raw_dir=a", "output_dir=b", "data.path=c", "data.depth_range=[-100,21.5]"]
+        )
+        config = parse(given)
+    assert config.data.depth_range == [-100, 21.5]
 
 
 @pytest.mark.parametrize("given", [[1], [2, 1], [1, 1], [1, 2, 3]])
@@ -259,6 +271,15 @@ KINDS: dict[str, tuple[bytes, tuple[int, int, int], int, str | None]] = {  # byt
         None,
     ),
 }
+
+
+if opens_heic():
+    import pillow_heif
+
+    _photo = pillow_heif.from_pillow(Image.new("RGB", (SIDE, SIDE), (200, 60, 30)))
+    _content = io.BytesIO()
+    _photo.save(_content, quality=95)
+    KINDS["photo.heic"] = (_content.getvalue(), (200, 60, 30), 4, None)
 
 
 def test_every_kind_of_file_shows_its_colours(tmp_path: Path, served: Callable[..., np.ndarray]) -> None:

@@ -24,6 +24,7 @@ from mirada.data.formats import FORMATS
 from mirada.data.objects import crops
 from mirada.data.pixels.depth import (
     SAMPLED_IMAGES,
+    Deep,
     DepthUnknown,
     choose_range,
     describe_range,
@@ -213,6 +214,7 @@ def settle_depth(
         return (low, high), [describe_range((low, high), deep, by_hand=True)]
     found = [unit for unit in units if unit.split == "train" and "depth_reduced" in unit.image.repairs]
     sampled = sorted(found, key=lambda unit: order_key(seed, unit.image_id))[:SAMPLED_IMAGES]
+    sampled.sort(key=lambda unit: unit.image.source)  # parts of a photograph follow one another: it is decoded once
     samples = map_in_workers(partial(sample_unit, seed=seed), sampled, "sampling depths", attrgetter("image_id"))
     chosen = choose_range(samples)
     return chosen, [describe_range(chosen, deep, by_hand=False)]
@@ -222,10 +224,16 @@ def sample_unit(unit: Unit, seed: int) -> np.ndarray:
     """Some values of what a record shows of a deep image; none where it can't be decoded."""
     region = unit.region
     try:
-        deep = read_deep(unit.image.path, unit.image.transpose)
+        deep = _deep_photograph(unit.image.path, unit.image.transpose)
         return sample_values(deep, (region.x1, region.y1, region.x2, region.y2), seed, unit.image_id)
     except (MiradaError, *UNREADABLE):
         return np.zeros(0)
+
+
+@lru_cache(maxsize=1)
+def _deep_photograph(path: Path, transpose: bool) -> Deep:
+    """The decoded image, kept for its next part."""
+    return read_deep(path, transpose)
 
 
 def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirada.data.annotations import read_header
+from mirada.data.annotations import ADVICE, read_header
 from mirada.data.images import image_size, open_image
 from mirada.data.pixels import opening
 from mirada.errors import MiradaError
@@ -53,6 +53,7 @@ def test_heic_without_its_library_says_what_to_install(
     (tmp_path / "a.heic").write_bytes(heic())
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     assert read_header(tmp_path / "a.heic") == "image_needs_heic"
+    assert "install mirada[heic]" in ADVICE["image_needs_heic"]
     with pytest.raises(MiradaError, match=r"a\.heic is a HEIC photograph: install mirada\[heic\], or save it as JPEG"):
         open_image(tmp_path / "a.heic")
 

@@ -137,14 +137,24 @@ def to_8_bits(deep: Deep, depth_range: Sequence[float] | None, name: str = "the 
         raise DepthUnknown(
             f"{name} holds floating-point pixels of unknown range: set data.depth_range=[low,high], or save it with 8 bits."
         )
-    narrow = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), _ROWS):
-        rows = values[top : top + _ROWS]
-        narrow[top : top + _ROWS] = _upper_bits(rows) if depth_range is None else _scale(rows, *depth_range)
+    narrow = _narrow(values, depth_range)
     image = Image.fromarray(255 - narrow if deep.inverted else narrow)
     if deep.alpha is not None:
         image.putalpha(Image.fromarray(np.ascontiguousarray(deep.alpha)))
     return image
+
+
+def _narrow(values: np.ndarray, depth_range: Sequence[float] | None) -> np.ndarray:
+    """The values as uint8."""
+    if depth_range is not None and values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return _scale(np.arange(1 << 16), *depth_range).astype(np.uint8)[
+            values
+        ]  # three times as fast as each by itself
+    narrow = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _ROWS):
+        rows = values[top : top + _ROWS]
+        narrow[top : top + _ROWS] = _upper_bits(rows) if depth_range is None else _scale(rows, *depth_range)
+    return narrow
 
 
 def _upper_bits(values: np.ndarray) -> np.ndarray:
