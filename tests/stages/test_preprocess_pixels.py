@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig, parse
 from mirada.data import records
@@ -244,6 +244,7 @@ def ycck(*values: int) -> bytes:
     return data[: adobe + 11] + b"\x02" + data[adobe + 12 :]
 
 
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # no profile is applied
 KINDS: dict[str, tuple[bytes, tuple[int, int, int], int, str | None]] = {  # bytes, colour, tolerance, repair
     "rgba.png": (saved(transparent("RGBA"), "PNG"), (127, 127, 127), 0, None),
     "la.png": (saved(transparent("LA"), "PNG"), (127, 127, 127), 0, None),
@@ -253,6 +254,7 @@ KINDS: dict[str, tuple[bytes, tuple[int, int, int], int, str | None]] = {  # byt
     "bit.png": (saved(Image.new("1", (SIDE, SIDE), 1), "PNG"), (255, 255, 255), 0, None),
     "bit.tif": (saved(Image.new("1", (SIDE, SIDE), 0), "TIFF", compression="group4"), (0, 0, 0), 0, None),
     "grey.jpg": (saved(Image.new("L", (SIDE, SIDE), 90), "JPEG"), (90, 90, 90), 1, None),
+    "profile.png": (saved(Image.new("L", (SIDE, SIDE), 90), "PNG", icc_profile=SRGB), (90, 90, 90), 0, None),
     "cmyk.tif": (saved(ink(255, 0, 0, 0), "TIFF"), (0, 255, 255), 0, None),
     "cmyk.jpg": (saved(ink(0, 255, 255, 51), "JPEG", quality=95), (204, 0, 0), 3, None),  # a fifth of black
     "ycck.jpg": (ycck(0, 128, 128, 255), (255, 255, 255), 2, None),  # no ink

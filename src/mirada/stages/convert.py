@@ -8,8 +8,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
-
 from mirada.config import ConvertConfig
 from mirada.data import sources
 from mirada.data.annotations import RawImage, Rejected, count_objects
@@ -17,6 +15,7 @@ from mirada.data.formats import FORMATS, WRITERS
 from mirada.data.formats.auto import recognise
 from mirada.data.formats.writing import Written
 from mirada.data.objects import choose_classes
+from mirada.data.pixels.opening import open_picture
 from mirada.data.summary import say, write_rejected
 from mirada.errors import MiradaError
 
@@ -116,7 +115,7 @@ def _copy(image: RawImage, target: Path) -> None:
     if "exif_ignored" not in image.repairs:
         shutil.copyfile(image.path, target)
         return
-    with Image.open(image.path) as picture:
+    with open_picture(image.path) as picture:
         exif = picture.getexif()
         exif[_ORIENTATION] = 1
         keep = {"quality": "keep"} if picture.format == "JPEG" else {}
