@@ -139,6 +139,9 @@ class DataConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     table: TableConfig = field(default_factory=TableConfig)
+    depth_range: list[float] = field(
+        default_factory=list
+    )  # values that become 0 and 255 in images of more than 8 bits; empty: percentiles of the training images
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -149,6 +152,10 @@ class DataConfig:
         one_of("data.format", self.format, tuple(FORMATS))
         one_of("data.task", self.task, FORMATS["auto"] if self.format == "auto" else tuple(TASKS))
         one_of("data.several", self.several, ("reject", "largest", "crop"))
+        require(
+            not self.depth_range or (len(self.depth_range) == 2 and self.depth_range[0] < self.depth_range[1]),
+            f"data.depth_range must be [low,high] with low < high, or [], got {list(self.depth_range)}.",
+        )
         require(
             self.task in FORMATS[self.format],
             f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",

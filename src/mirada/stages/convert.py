@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from mirada.config import ConvertConfig
 from mirada.data import sources
@@ -17,6 +17,7 @@ from mirada.data.formats import FORMATS, WRITERS
 from mirada.data.formats.auto import recognise
 from mirada.data.formats.writing import LabelSet, Writer, Written, corners_of
 from mirada.data.objects import choose_classes
+from mirada.data.pixels.opening import open_picture
 from mirada.data.summary import say, write_rejected
 from mirada.errors import MiradaError
 
@@ -130,7 +131,7 @@ def _copy(image: RawImage, target: Path, writer: Writer) -> bool:
     if not ignored and not unclear:
         shutil.copyfile(image.path, target)
         return False
-    with Image.open(image.path) as picture:
+    with open_picture(image.path) as picture:
         if ignored:
             exif = picture.getexif()
             exif[_ORIENTATION] = 1
