@@ -92,8 +92,22 @@ def _prepare(config: TrainConfig, dataset: Dataset, cluster: Cluster | None) -> 
     naive = _time_naive(config, dataset, devices, card)
     trainer, resumed = _trainer(config, dataset, devices, card, output_dir)
     if config.resume:
-        print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
+        print(_tell_resumed(trainer) if resumed else "nothing to resume: starting at epoch 1")
     return trainer, naive
+
+
+def _tell_resumed(trainer: Trainer) -> str:
+    """After which epoch, and what another number of epochs means for the learning rate."""
+    epochs, begun, told = trainer.config.epochs, trainer.begun_epochs, f"resuming after epoch {trainer.state.epoch}"
+    if epochs == begun:
+        return told
+    told += f", to epochs={epochs} where {begun} were planned"
+    if trainer.config.schedule == "constant" or trainer.state.epoch in (0, epochs):
+        return told
+    return (
+        f"{told}: from here the learning rate follows the cosine of {epochs} epochs, "
+        "so the result is not that of so many in one go"
+    )
 
 
 def _tell_result(trainer: Trainer, seconds: float) -> None:
