@@ -17,6 +17,7 @@ from rich.progress import Progress, TaskID
 
 from mirada import tracking
 from mirada.config import TASKS, PreprocessConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data import records
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS
@@ -76,6 +77,8 @@ def run(config: PreprocessConfig) -> None:
     """
     raw_dir = _raw_folder(config)
     config, notes = _settle_format(config, raw_dir)
+    if told := tell_idle(config, Facts(config.data.task)):
+        print(told, flush=True)
     digest, known_by = _look_over(raw_dir)
     key = job_key("preprocess", config, {"raw": digest})
     if sweep_job.finished_job(config, key, needs="dataset.json"):

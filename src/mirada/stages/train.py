@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mirada import tracking
 from mirada.config import TrainConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.files import written_aside
@@ -51,6 +52,8 @@ def run(config: TrainConfig) -> float:
     cluster = read_cluster()
     dataset = open_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
     check_training(config, dataset, cluster)
+    if told := tell_idle(config, _facts(dataset, cluster)):
+        print(told, flush=True)
     task = get_task(dataset.task)
     if config.learning_rate is None:
         config = replace(config, learning_rate=task.learning_rate)
@@ -72,6 +75,12 @@ def run(config: TrainConfig) -> float:
         record_results(mlflow_run, trainer, seconds)
     _tell_result(trainer, seconds)
     return trainer.state.best_metric
+
+
+def _facts(dataset: Dataset, cluster: Cluster | None) -> Facts:
+    validated = dataset.splits["val"]["images"] > 0
+    workers = cluster.workers if cluster else 1
+    return Facts(dataset.task, len(dataset.classes), dataset.channels, validated, workers)
 
 
 def _take_over(finished: FinishedRun, main_metric: str) -> float:
