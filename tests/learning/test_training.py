@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mirada.config import InputConfig, ModelConfig
+from mirada.config import TASKS, AugmentConfig, InputConfig, ModelConfig, TrainConfig
+from mirada.config.idle import Facts, idle_settings
 from mirada.errors import MiradaError
 from mirada.inference.card import load_card
 from mirada.inference.litert import Model, float_operators
@@ -251,3 +252,38 @@ def test_a_network_of_another_task_is_refused(train_config):
     config = replace(train_config, model=ModelConfig(name="study3", backbone="study3", weights=None))
     with pytest.raises(MiradaError, match="model=study3 is a network for classification, .* is made for detection"):
         train.run(config)
+
+
+_LABELS = {"augment.name", "input.name", "model.name"}  # they say which file of conf/ was chosen
+_SWEEPS = {"force"}  # read in a sweep
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "network"), [(task, "tiny") for task in TASKS] + [("localization", "study1")])
+def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, network, train_config, tmp_path, monkeypatch):
+    """By noting which fields are read, save those that `asdict` and the like read all together."""
+    read, sections = set(), {"": TrainConfig, "model.": ModelConfig, "augment.": AugmentConfig, "input.": InputConfig}
+    for prefix, schema in sections.items():
+        names = {entry.name for entry in fields(schema)}
+
+        def note(self, name, prefix=prefix, names=names):
+            file = sys._getframe(1).f_code.co_filename
+            if name in names and not file.endswith(("dataclasses.py", "copy.py", "idle.py", "<string>")):
+                read.add(prefix + name)
+            return object.__getattribute__(self, name)
+
+        monkeypatch.setattr(schema, "__getattribute__", note)
+    dataset = write_dataset(tmp_path / task, task=task)
+    plain = replace(train_config, data_dir=str(dataset.folder), deterministic=False, epochs=1, peer_wait_s=9.0)
+    unlike = replace(
+        plain, model=ModelConfig("x", network, None, width=24, head_depth=3, dropout=0.1, pool_after=[1, 2, 3, 4, 5]),
+        threshold_recall=0.7,
+    )  # fmt: skip
+    read.clear()
+    train.run(unlike)
+    unread = {prefix + entry.name for prefix, schema in sections.items() for entry in fields(schema)} - read
+    told = {key for key, _ in idle_settings(unlike, Facts(task))}
+    assert unread - _LABELS - _SWEEPS <= told
+    assert not told & (
+        read - {"model.frozen_blocks", "freeze_epochs", "backbone_lr_scale", "sync_batch_norm", "peer_wait_s"}
+    )

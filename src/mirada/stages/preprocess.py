@@ -27,7 +27,7 @@ from mirada.data.objects import choose_classes, merge_copies, single_out
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
-from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.data.splits import assign, check_classes, check_judged, check_sizes, leaks, order_key
 from mirada.data.stored_data import Target, disk_errors, open_target
 from mirada.data.summary import describe_origin, say, summarise, write_rejected
 from mirada.errors import MiradaError
@@ -186,6 +186,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         stored = _make_records(work, units, classes, spool)
         check_sizes({split: len(places) for split, places in spool.places.items()}, config.data.split)
         check_classes(classes, {split: stored[split]["per_class"] for split in records.SPLITS})
+        work.notes += check_judged(classes, stored)
         for split in records.SPLITS:
             places = spool.places.get(split, [])
             if split == "train":  # shards hold a mixture: tiles of one photograph don't follow each other
