@@ -45,6 +45,7 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
+from mirada.config.params import register_params
 from mirada.config.predicting import PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
@@ -143,6 +144,7 @@ def _experiment_schema() -> DictConfig:
 
 def register() -> None:
     """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
+    register_params()
     store = shared_store()
     store.store(name="experiment_schema", node=_experiment_schema())
     callbacks = {

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from mirada.config import PredictConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data.annotations import read_header
 from mirada.data.formats.writing import LabelSet, name_outputs
 from mirada.data.records import sha256_of
@@ -56,6 +57,8 @@ def run(config: PredictConfig) -> dict[str, Finding]:
     name = choose_variant(list(variants), config.variant)
     viewing = Viewing(config.view, config.tile, config.overlap, tuple(config.scales))
     _check_task(config, card, viewing)
+    if told := tell_idle(config, Facts(card.task, tiles=tile_side(card, viewing) > 0, footage=_is_footage(config))):
+        print(told, flush=True)
     engine = Engine(variants[name], card, viewing, threads=config.threads)
     here = _Run(config, card, name, engine, variants[name])
     with here.writing():

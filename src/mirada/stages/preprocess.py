@@ -17,6 +17,7 @@ from rich.progress import Progress, TaskID
 
 from mirada import tracking
 from mirada.config import TASKS, PreprocessConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data import records
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS
@@ -36,7 +37,7 @@ from mirada.data.objects import choose_classes, merge_copies, single_out
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
-from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.data.splits import assign, check_classes, check_judged, check_sizes, leaks, order_key
 from mirada.data.stored_data import Target, disk_errors, open_target
 from mirada.data.summary import describe_origin, say, summarise, write_rejected
 from mirada.errors import MiradaError
@@ -86,6 +87,8 @@ def run(config: PreprocessConfig) -> None:
     """
     raw_dir = _raw_folder(config)
     config, notes = _settle_format(config, raw_dir)
+    if told := tell_idle(config, Facts(config.data.task)):
+        print(told, flush=True)
     digest, known_by = _look_over(raw_dir)
     key = job_key("preprocess", config, {"raw": digest})
     if sweep_job.finished_job(config, key, needs="dataset.json"):
@@ -196,6 +199,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         stored = _make_records(work, units, settings, spool)
         check_sizes({split: len(places) for split, places in spool.places.items()}, config.data.split)
         check_classes(classes, {split: stored[split]["per_class"] for split in records.SPLITS})
+        work.notes += check_judged(classes, stored)
         for split in records.SPLITS:
             places = spool.places.get(split, [])
             if split == "train":  # shards hold a mixture: tiles of one photograph don't follow each other

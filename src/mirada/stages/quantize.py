@@ -19,6 +19,7 @@ from rich.table import Table
 
 from mirada import tracking
 from mirada.config import TUNED, QuantizeConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
@@ -70,6 +71,8 @@ def run(config: QuantizeConfig) -> None:
     card = load_card(config.model_dir)
     dataset = open_dataset(config.data_dir)
     _check(config, card, dataset)
+    if told := tell_idle(config, Facts(card.task)):
+        print(told, flush=True)
     if card.run_id:
         tracking.check(config.tracking)
     output_dir = _empty(Path(config.output_dir))
