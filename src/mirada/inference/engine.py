@@ -31,6 +31,7 @@ from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
+from mirada.inference.maps import Outputs
 from mirada.inference.merging import suppress_wide
 from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, decode_outputs
 from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
@@ -200,13 +201,13 @@ class Engine:
         found = found[~seen_better(found.boxes_xyxy, tile, *size)]
         return found, seconds, time.perf_counter() - begun
 
-    def _infer(self, model: Model, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
+    def _infer(self, model: Model, pixels: np.ndarray) -> tuple[Outputs, float]:
         model.set_image(pixels)
         with self._gate:
             begun = time.perf_counter()
             model.invoke()
             seconds = time.perf_counter() - begun
-        return model.read(), seconds
+        return model.read_codes(), seconds
 
     def _run(
         self,
