@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_BLOCKS = (64, 256)  # boxes that suppression compares at a time, at first and at most
+_HEAD = 64  # boxes of which suppression settles at a time who stays, before these beat all others
 _NO_AREA = 1e-30  # square pixels, in the place of 0: two boxes without area are not to be divided by nothing
 
 
@@ -80,21 +80,20 @@ def suppress(
         Indices of the boxes kept, best score first; equal scores keep their order.
     """
     order = np.argsort(-scores, kind="stable")
-    columns, labels = overlap_columns(boxes_xyxy[order]), labels[order]
+    columns, labels, places = overlap_columns(boxes_xyxy[order]), labels[order], np.arange(len(order))
     several = bool(len(labels)) and bool((labels != labels[0]).any())
     kept: list[int] = []
 
-    def rivals(better: np.ndarray | list[int], worse: np.ndarray) -> np.ndarray:
-        overlaps = overlap_more(columns[:, better, None], columns[:, worse], max_iou)
-        return overlaps & (labels[better][:, None] == labels[worse]) if several else overlaps
+    def rivals(better: list[int] | slice, worse: slice) -> np.ndarray:
+        overlap = overlap_more(columns[:, better, None], columns[:, None, worse], max_iou)
+        return overlap & (labels[better, None] == labels[worse]) if several else overlap
 
-    start, size = 0, _BLOCKS[0]
-    while start < len(order) and len(kept) < max_boxes:
-        block = np.arange(start, min(start + size, len(order)))
-        if kept:  # what the better ones leave is few, so the blocks may grow
-            block = block[~rivals(kept, block).any(axis=0)]
-        kept += block[_greedy(rivals(block, block))].tolist()
-        start, size = start + size, min(2 * size, _BLOCKS[1])
+    head, tail = slice(_HEAD), slice(_HEAD, None)
+    while len(places) and len(kept) < max_boxes:
+        best = _greedy(rivals(head, head))
+        kept += places[best].tolist()
+        free = _HEAD + np.flatnonzero(~rivals(best, tail).any(axis=0))
+        columns, labels, places = columns.take(free, axis=1), labels[free], places[free]
     return order[kept[:max_boxes]]
 
 
