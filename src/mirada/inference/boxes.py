@@ -92,6 +92,8 @@ def suppress(
     while len(places) and len(kept) < max_boxes:
         best = _greedy(rivals(head, head))
         kept += places[best].tolist()
+        if len(kept) >= max_boxes or len(places) <= _HEAD:
+            break
         free = _HEAD + np.flatnonzero(~rivals(best, tail).any(axis=0))
         columns, labels, places = columns.take(free, axis=1), labels[free], places[free]
     return order[kept[:max_boxes]]
