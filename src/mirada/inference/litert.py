@@ -121,7 +121,8 @@ class Model:
         """Put (S, S, C) uint8 pixels where the next inference reads them."""
         if self._input["dtype"] == np.float32:
             image = pixels_to_input(image, self.card)
-        self._interpreter.set_tensor(self._input["index"], image[None])
+        # Written straight into the tensor, `set_tensor` copies twice; a view that is kept would forbid `invoke`.
+        self._interpreter.tensor(self._input["index"])()[0] = image
 
     def invoke(self) -> None:
         """Run the image set last; other threads go on meanwhile."""

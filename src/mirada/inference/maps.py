@@ -7,16 +7,15 @@ results are those of the function on the dequantized map, to the last digit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Quantized:
+class Quantized(NamedTuple):
     """A quantized output: its values are (codes - zero_point) * scale.
 
     Attributes:
