@@ -1,32 +1,48 @@
-"""What an inference costs with LiteRT, and what comes before and after it.
+"""What an inference costs with LiteRT, and what the engine adds to it.
 
     python benchmarks/inference.py --models models --data data/processed
 
-Every variant at one and at two threads, in turns. Around int8 at one thread: decoding a photograph's JPEG; scaling the
-decoded pixels and handing them over (before); reading and decoding the outputs with non-maximum suppression (after). Uses
-the models that `make run` has left, and the test images; where there are none, a network of the same size with weights of
-chance, which takes as long, but finds a box in every cell: the worst case of what comes after. Takes about a minute on two
-cores, a minute more without models.
+Every variant at one and at two threads, in turns. Then the engine with int8: a photograph in tiles at one and at two threads
+beside as many inferences of bare LiteRT, and a JPEG of 640x480 looked at as a whole beside the bare decoder. Uses the models
+that `make run` has left, and a test photograph; where there are none, a network of the same size with weights of chance,
+which takes as long, but finds a box in every cell: the worst case of what comes after. Takes about a minute and a half on
+two cores, a minute more without models.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import Figure, Panel, Spread, figure, machine, make_parser, positive, report, spread, start, take_turns
+from figures import (
+    Figure,
+    Panel,
+    Spread,
+    figure,
+    machine,
+    make_parser,
+    positive,
+    ratio,
+    report,
+    spread,
+    start,
+    take_turns,
+)
 from photographs import draw, encode
 from PIL import Image
 
 VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
-PHOTOGRAPH = (2000, 1500)
+PHOTOGRAPH = (1000, 750)  # at most, in tiles
+JPEG = (640, 480)  # as a whole
+REPEATS = 30  # photographs looked at as a whole in a round
+Timings = Mapping[str, float]  # milliseconds by what took them
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -38,31 +54,38 @@ class Subject:
         card: of the model.
         variants: name -> file.
         images: pixels as the network takes them.
+        photograph: what is looked at in tiles, and made the JPEG of.
         trained: whether the weights are trained ones.
     """
 
     card: Any
     variants: dict[str, Path]
     images: list[np.ndarray]
+    photograph: Image.Image
     trained: bool
 
 
 def find_subject(models: Path, data_dir: Path, folder: Path, images: int, input_size: int) -> Subject:
     """The models and test images of a run, or stand-ins in `folder`."""
-    from mirada.data.images import decode
+    from mirada.data.images import decode, open_image
     from mirada.data.records import load_dataset
     from mirada.inference.card import load_card
 
     variants = {name: models / "quantize" / f"{name}.tflite" for name in VARIANTS}
     variants = {name: path for name, path in variants.items() if path.is_file()}
+    photograph = Image.fromarray(np.clip(draw(*PHOTOGRAPH, 0), 0, 255).astype(np.uint8))
     if {"float32", "int8"} <= variants.keys() and (models / "train/model.json").is_file():
         card = load_card(models / "train")
         if (data_dir / "dataset.json").is_file():
-            examples = list(load_dataset(data_dir).examples("test"))[:images]
-            return Subject(card, variants, [decode(example.image, card.channels) for example in examples], True)
-        return Subject(card, variants, draw_images(images, card.input_size), True)
+            dataset = load_dataset(data_dir)
+            pixels = [decode(example.image, card.channels) for example in islice(dataset.examples("test"), images)]
+            if "test" in dataset.photographs:
+                photograph = open_image(next(iter(dataset.whole_photographs("test"))).image, True)
+                photograph = photograph.crop((0, 0, *np.minimum(photograph.size, PHOTOGRAPH).tolist()))
+            return Subject(card, variants, pixels, photograph, True)
+        return Subject(card, variants, draw_images(images, card.input_size), photograph, True)
     pixels = draw_images(images, input_size)
-    return Subject(*make_untrained(folder, pixels, input_size), pixels, False)
+    return Subject(*make_untrained(folder, pixels, input_size), pixels, photograph, False)
 
 
 def draw_images(count: int, side: int) -> list[np.ndarray]:
@@ -106,63 +129,76 @@ def latencies(subject: Subject, runs: int, threads: int) -> dict[str, list[float
     return {name: times.tolist() for name, times in found.items()}
 
 
-def surroundings(subject: Subject) -> dict[str, Callable[[int], float]]:
-    """What happens around an inference of int8; each way gives milliseconds an image."""
+def engine_ways(subject: Subject) -> dict[str, Callable[[int], Timings]]:
+    """The engine with int8 and what it is measured by; of a round the milliseconds by what took them."""
     from simplejpeg import decode_jpeg
 
-    from mirada.data.images import encode as encode_input
-    from mirada.data.images import fit_image, load_input, open_image
-    from mirada.inference.litert import Model
-    from mirada.tasks import get_task
+    from mirada.inference.engine import Engine
+    from mirada.inference.tiling import Viewing
 
-    card, task = subject.card, get_task(subject.card.task)
-    model = Model(subject.variants["int8"], card)
-    photograph = encode(Image.fromarray(np.clip(draw(*PHOTOGRAPH, 0), 0, 255).astype(np.uint8)))
-    decoded = open_image(photograph, channels=card.channels, reduce_to=card.input_size)
-    square = encode_input(subject.images[0], "jpeg")
-    outputs = [model.predict(image) for image in subject.images]
+    card, path = subject.card, subject.variants["int8"]
+    jpeg = encode(subject.photograph.resize(JPEG))
+    whole = Engine(path, card, Viewing("whole"))
+    half = {"min_width": card.input_size, "min_height": card.input_size * JPEG[1] // JPEG[0], "min_factor": 2}
 
-    def each(work: Callable[[Any], object], items: Sequence[Any]) -> Callable[[int], float]:
-        def way(number: int) -> float:
+    def look_at_whole(number: int) -> Timings:
+        rows = [whole.predict(jpeg).timings_ms for _ in range(REPEATS)]
+        return {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+
+    def decode_alone(number: int) -> Timings:
+        times = []
+        for _ in range(REPEATS):
             start = time.perf_counter()
-            for item in items:
-                work(item)
-            return 1000 * (time.perf_counter() - start) / len(items)
+            decode_jpeg(jpeg, **half)
+            times.append(1000 * (time.perf_counter() - start))
+        return {"total": float(np.median(times))}
 
-        return way
-
-    def prepare(image: Image.Image) -> None:
-        pixels, _ = fit_image(image, card.input_size, card.fit, enhance=card.enhance, full_size=PHOTOGRAPH)
-        model.set_image(pixels)
-
-    size, options = card.input_size, {"channels": card.channels, "enhance": card.enhance}
-    times = len(outputs)
+    ways: dict[str, Callable[[int], Timings]] = {"JPEG, whole": look_at_whole, "JPEG, decoder alone": decode_alone}
+    if card.task != "detection":
+        return ways
+    viewing = Viewing("tiles", tile=card.tile_size or card.input_size // 2)
+    one, two = Engine(path, card, viewing, threads=1), Engine(path, card, viewing, threads=2)
+    tiles = one.predict(subject.photograph).tiles
     return {
-        "inference": each(lambda image: (model.set_image(image), model.time_inference(1)), subject.images),
-        "before: scale and hand over": each(prepare, [decoded] * times),
-        "before, where the image has the input's size": each(model.set_image, subject.images),
-        "after: read the outputs": each(lambda _: model.read(), subject.images),
-        "after: decode them": each(lambda found: task.decode(found, card), outputs),
-        "JPEG of the input's size": each(lambda data: Image.open(io.BytesIO(data)).load(), [square] * times),
-        f"JPEG of {PHOTOGRAPH[0]}x{PHOTOGRAPH[1]}, as the service reads it": each(
-            lambda data: load_input(data, size, card.fit, **options), [photograph] * 8
-        ),
-        f"JPEG of {PHOTOGRAPH[0]}x{PHOTOGRAPH[1]}, decoded by simplejpeg": each(decode_jpeg, [photograph] * 8),
+        "tiles, 1 thread": lambda number: one.predict(subject.photograph).timings_ms,
+        "tiles, LiteRT alone": lambda number: {"total": float(one.model.time_inference(tiles).sum())},
+        "tiles, 2 threads": lambda number: two.predict(subject.photograph).timings_ms,
+        **ways,
     }
 
 
-def judge(around: dict[str, list[float]], one: dict[str, list[float]], two: dict[str, list[float]]) -> list[Figure]:
+def judge(engine: dict[str, list[Timings]], one: dict[str, list[float]], two: dict[str, list[float]]) -> list[Figure]:
     """The figures."""
-    inference, before, handed, read, decode, *_ = around.values()
-    share = spread([100 * (b + r + d) / i for i, b, r, d in zip(inference, before, read, decode, strict=True)])
-    least = spread([100 * (b + r + d) / i for i, b, r, d in zip(inference, handed, read, decode, strict=True)])
-    after = spread([100 * (r + d) / i for i, r, d in zip(inference, read, decode, strict=True)])
-    none: dict[str, Any] = {"lower": True, "limit": 0.0, "limit_is": "nothing around it"}
-    figures = [
-        figure("int8: before and after an inference, to it", share, "%", goal=15.0, **none),
-        figure("the same, image of the input's size", least, "%", goal=15.0, **none),
-        figure("int8: after an inference, to it", after, "%", **none),
-    ]
+
+    def totals(way: str) -> list[float]:
+        return [row["total"] for row in engine[way]]
+
+    def around(way: str) -> Spread:
+        """All that is not inference, in percent of it."""
+        return spread([100 * (row["total"] / row["inference"] - 1) for row in engine[way]])
+
+    figures = []
+    if "tiles, 1 thread" in engine:
+        single, alone = totals("tiles, 1 thread"), totals("tiles, LiteRT alone")
+        figures = [
+            figure("the engine, 1 thread, to tiles x LiteRT", ratio(single, alone), "x", goal=1.15, lower=True,
+                   limit=1.0, limit_is="nothing but inference"),
+            figure("the engine, 2 threads to 1", ratio(single, totals("tiles, 2 threads")), "x", goal=1.7, limit=2.0,
+                   limit_is="as many threads"),
+            figure("in tiles: before and after inference, to it", around("tiles, 1 thread"), "%", goal=15.0, lower=True,
+                   limit=0.0, limit_is="nothing around it"),
+        ]  # fmt: skip
+    whole, decoder = engine["JPEG, whole"], totals("JPEG, decoder alone")
+    floor = spread([100 * d / row["inference"] for row, d in zip(whole, decoder, strict=True)])
+    ours = [100 * (row["total"] - d) / row["inference"] - 100 for row, d in zip(whole, decoder, strict=True)]
+    after = spread([100 * row["merge"] / row["inference"] for row in whole])
+    name = f"a JPEG of {JPEG[0]}x{JPEG[1]} as a whole"
+    figures += [
+        figure(f"{name}: before and after inference, to it", around("JPEG, whole"), "%", goal=15.0, lower=True,
+               limit=floor.median, limit_is="libjpeg-turbo alone, at half size"),
+        figure(f"{name}: the same without the bare decoder", spread(ours), "%", goal=15.0, lower=True),
+        figure(f"{name}: outputs to detections, to inference", after, "%", lower=True),
+    ]  # fmt: skip
     for name, times in one.items():
         figures.append(figure(f"{name}, 1 thread, to float32", median_ratio(one["float32"], times), "x"))
     for name, times in two.items():
@@ -172,6 +208,23 @@ def judge(around: dict[str, list[float]], one: dict[str, list[float]], two: dict
             )
         )
     return figures
+
+
+def parts(engine: dict[str, list[Timings]]) -> dict[str, list[float]]:
+    """Way and part -> milliseconds of each round."""
+    names = {
+        "total": "",
+        "prepare": ": cut and scale",
+        "decode": ": decode",
+        "inference": ": inference",
+        "merge": ": after",
+    }
+    return {
+        f"{way}{name}": values
+        for way, rows in engine.items()
+        for part, name in names.items()
+        if any(values := [row.get(part, 0.0) for row in rows])
+    }
 
 
 def median_ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
@@ -192,14 +245,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mirada-benchmark-") as folder:
         subject = find_subject(arguments.models, arguments.data, Path(folder), arguments.images, arguments.input_size)
         print("trained models" if subject.trained else "no trained models: a network of chance, a box in every cell")
-        around = take_turns(surroundings(subject), arguments.rounds, warmup=1)
+        engine = take_turns(engine_ways(subject), arguments.rounds, warmup=1)
         one, two = latencies(subject, arguments.runs, 1), latencies(subject, arguments.runs, 2)
     panels = [
         Panel("an inference at 1 thread", "ms", one),
         Panel("an inference at 2 threads", "ms", two),
-        Panel("around an inference of int8 at 1 thread", "ms", around),
+        Panel("the engine with int8", "ms", parts(engine)),
     ]
-    report("inference", judge(around, one, two), panels, shown(arguments, subject), computer, started)
+    report("inference", judge(engine, one, two), panels, shown(arguments, subject), computer, started)
 
 
 def shown(arguments: argparse.Namespace, subject: Subject) -> argparse.Namespace:

@@ -76,6 +76,15 @@ def rows_of(content: dict[str, Any]) -> Found:
     return [(row["label"], row["score"], row["box"]) for row in content["detections"]]
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_several_threads_give_what_one_gives(folder: Path, wanted: Found, threads: int) -> None:
+    model = mirada.load(folder / "model", VARIANT, threads=threads)
+    for _ in range(2):  # the second time by models that are open already
+        found = model.predict(folder / "photo.png").prediction
+        rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True)
+        assert [(LABELS[label], score, box) for label, score, box in rows] == wanted
+
+
 def ask_over_http(folder: Path, service: LiveService) -> dict[str, Any]:
     answer = httpx.post(
         f"{service.url}/v1/predict?min_score=0", files={"image": (folder / "photo.png").read_bytes()}, timeout=30

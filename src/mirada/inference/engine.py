@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
+from mirada.inference.maps import Outputs
 from mirada.inference.merging import suppress_wide
 from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, decode_outputs
 from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
@@ -41,6 +44,10 @@ Photograph = Path | str | bytes | Image.Image | np.ndarray
 numbers, as a thermal camera gives them."""
 
 Job = tuple[Tile, np.ndarray, Placement]
+Seen = tuple[Tile, Placement, Outputs, float]  # and the seconds of inference
+TOGETHER = (
+    16  # tiles whose outputs are decoded in a row: right after an inference the processor's caches hold no such code
+)
 CANDIDATES = 300  # best cells of a tile that reach suppression; a whole photograph keeps more
 EVERYTHING = Decoding(max_detections=None)
 TILE_DETECTIONS = 40  # of one tile that reach merging: its zone has no room for more
@@ -165,15 +172,13 @@ class Engine:
         cutter = TileCutter(image, card.input_size, card.enhance)
         spent = {"decode": time.perf_counter() - started, "prepare": 0.0, "inference": 0.0, "merge": 0.0}
         parts: list[Detections] = []
-
-        def take(part: tuple[Detections, float, float]) -> None:
-            parts.append(part[0])
-            spent["inference"] += part[1]
-            spent["merge"] += part[2]
-
         within = replace(decoding, max_detections=TILE_DETECTIONS, candidates=CANDIDATES)
-        jobs = self._cut_tiles(cutter, tiles, spent)
-        self._run(lambda model, job: self._look(model, job, size, within), jobs, take)
+        seen = self._see(self._cut_tiles(cutter, tiles, spent))
+        while group := list(islice(seen, TOGETHER)):
+            begun = time.perf_counter()
+            parts += [self._find(tile, placement, outputs, size, within) for tile, placement, outputs, _ in group]
+            spent["merge"] += time.perf_counter() - begun
+            spent["inference"] += sum(seconds for *_, seconds in group)
         merging = time.perf_counter()
         every = Detections(
             np.concatenate([part.boxes_xyxy for part in parts]),
@@ -193,55 +198,49 @@ class Engine:
             spent["prepare"] += time.perf_counter() - begun
             yield tile, pixels, placement
 
-    def _look(self, model: Model, job: Job, size: tuple[int, int], within: Decoding) -> tuple[Detections, float, float]:
-        """What is found in a tile, and the seconds of inference and of decoding."""
-        tile, pixels, placement = job
-        outputs, seconds = self._infer(model, pixels)
-        begun = time.perf_counter()
+    def _find(
+        self, tile: Tile, placement: Placement, outputs: Outputs, size: tuple[int, int], within: Decoding
+    ) -> Detections:
+        """What a tile's outputs tell, in pixels of the photograph."""
         within = replace(within, zone=own_zone(tile, *size, self.card.input_size))
         found = in_photograph(decode_outputs(outputs, self.card, within), placement, size)
         assert isinstance(found, Detections)
-        found = found[~seen_better(found.boxes_xyxy, tile, *size)]
-        return found, seconds, time.perf_counter() - begun
+        return found[~seen_better(found.boxes_xyxy, tile, *size)]
 
-    def _infer(self, model: Model, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
+    def _infer(self, model: Model, pixels: np.ndarray) -> tuple[Outputs, float]:
         model.set_image(pixels)
         with self._gate:
             begun = time.perf_counter()
             model.invoke()
             seconds = time.perf_counter() - begun
-        return model.read(), seconds
+        return model.read_codes(), seconds
 
-    def _run(
-        self,
-        look: Callable[[Model, Job], tuple[Detections, float, float]],
-        jobs: Iterator[Job],
-        take: Callable[[tuple[Detections, float, float]], None],
-    ) -> None:
-        """Work through the jobs with as many models as there are threads; what waits is bounded."""
+    def _see(self, jobs: Iterator[Job]) -> Iterator[Seen]:
+        """Run the jobs through as many models as there are threads, in their order; what waits is bounded."""
         if self.threads == 1:
-            for job in jobs:
-                take(look(self.model, job))
+            for tile, pixels, placement in jobs:
+                yield tile, placement, *self._infer(self.model, pixels)
             return
         while self._opened < self.threads:
             self._models.put(Model(self.path, self.card))
             self._opened += 1
 
-        def one(job: Job) -> tuple[Detections, float, float]:
+        def one(job: Job) -> Seen:
+            tile, pixels, placement = job
             model = self._models.get()
             try:
-                return look(model, job)
+                return tile, placement, *self._infer(model, pixels)
             finally:
                 self._models.put(model)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            waiting: list[Future[tuple[Detections, float, float]]] = []
+            waiting: deque[Future[Seen]] = deque()
             for job in jobs:
                 waiting.append(pool.submit(one, job))
                 if len(waiting) > 2 * self.threads:
-                    take(waiting.pop(0).result())
-            for future in waiting:
-                take(future.result())
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
 
 def open_engine(

@@ -21,6 +21,7 @@ from mirada.data.images import decode
 from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
+from mirada.inference.maps import Output, Quantized, to_floats
 from mirada.inference.prediction import STANDARD, Decoding, Prediction, decode_outputs
 from mirada.quiet import quiet_libraries
 
@@ -112,13 +113,16 @@ class Model:
 
     def find(self, image: np.ndarray, decoding: Decoding = STANDARD) -> Prediction:
         """Run one image, (S, S, C) uint8 pixels, and decode what comes out."""
-        return decode_outputs(self.predict(image), self.card, decoding)
+        self.set_image(image)
+        self.invoke()
+        return decode_outputs(self.read_codes(), self.card, decoding)
 
     def set_image(self, image: np.ndarray) -> None:
         """Put (S, S, C) uint8 pixels where the next inference reads them."""
         if self._input["dtype"] == np.float32:
             image = pixels_to_input(image, self.card)
-        self._interpreter.set_tensor(self._input["index"], image[None])
+        # Written straight into the tensor, `set_tensor` copies twice; a view that is kept would forbid `invoke`.
+        self._interpreter.tensor(self._input["index"])()[0] = image
 
     def invoke(self) -> None:
         """Run the image set last; other threads go on meanwhile."""
@@ -126,14 +130,15 @@ class Model:
 
     def read(self) -> dict[str, np.ndarray]:
         """The outputs of the last inference, as `predict` gives them."""
+        return {name: to_floats(output) for name, output in self.read_codes().items()}
+
+    def read_codes(self) -> dict[str, Output]:
+        """The outputs of the last inference; those that are quantized stay so."""
         return {name: self._read(details) for name, details in self._outputs.items()}
 
-    def _read(self, details: dict[str, Any]) -> np.ndarray:
-        value = self._interpreter.get_tensor(details["index"])
-        if value.dtype == np.float32:
-            return value
-        scale, zero_point = details["quantization"]
-        return (value.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    def _read(self, details: dict[str, Any]) -> Output:
+        value: np.ndarray = self._interpreter.get_tensor(details["index"])
+        return value if value.dtype == np.float32 else Quantized(value, *details["quantization"])
 
     def time_inference(self, runs: int, warmup: int = 0) -> np.ndarray:
         """(runs,) milliseconds of each inference alone on the image set last, after `warmup` untimed ones."""

@@ -11,7 +11,7 @@ What the parts of `card.outputs` are, S being the input's side in pixels and K t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Protocol
@@ -20,6 +20,7 @@ import numpy as np
 
 from mirada.errors import MiradaError
 from mirada.inference.boxes import clip_boxes, suppress
+from mirada.inference.maps import Outputs, at_cells, flatten, to_floats
 
 CANDIDATES = 1000  # best cells that reach non-maximum suppression
 
@@ -121,11 +122,11 @@ Prediction = Detections | Classification | Localization
 """What a model says of one image, by its task."""
 
 
-def decode_outputs(outputs: Mapping[str, np.ndarray], card: Contract, decoding: Decoding = STANDARD) -> Prediction:
+def decode_outputs(outputs: Outputs, card: Contract, decoding: Decoding = STANDARD) -> Prediction:
     """One image's prediction, as the card's task has it.
 
     Args:
-        outputs: output name -> (1, ...) float array, the names of `card.outputs`.
+        outputs: output name -> (1, ...) floats or codes, the names of `card.outputs`.
         card: the model's card.
         decoding: of detections.
     """
@@ -144,14 +145,14 @@ def check_outputs(card: Contract) -> None:
         raise ValueError("labels, strides or outputs do not fit")
 
 
-def decode_classification(outputs: Mapping[str, np.ndarray], card: Contract) -> Classification:
+def decode_classification(outputs: Outputs, card: Contract) -> Classification:
     """Softmax over one image's logits; of two labels the second is chosen from `card.threshold` on, of more the likeliest.
 
     Args:
-        outputs: output name -> float array, the names of `card.outputs`.
+        outputs: output name -> floats or codes, the names of `card.outputs`.
         card: the model's card.
     """
-    return Classification(*_choose(outputs[card.outputs["classes"][0]], card))
+    return Classification(*_choose(to_floats(outputs[card.outputs["classes"][0]]), card))
 
 
 def _choose(logits: np.ndarray, card: Contract) -> tuple[np.ndarray, int]:
@@ -164,7 +165,7 @@ def _choose(logits: np.ndarray, card: Contract) -> tuple[np.ndarray, int]:
     return probabilities, int(np.argmax(probabilities))
 
 
-def decode_localization(outputs: Mapping[str, np.ndarray], card: Contract) -> Localization:
+def decode_localization(outputs: Outputs, card: Contract) -> Localization:
     """The class as in `decode_classification`, and the box.
 
     Where they come as maps, logits and box are the means of all cells' own, weighted with the softmax of their scores, and
@@ -172,54 +173,58 @@ def decode_localization(outputs: Mapping[str, np.ndarray], card: Contract) -> Lo
     or outside.
     """
     if "box" in card.outputs:
-        box = outputs[card.outputs["box"][0]].reshape(4).astype(np.float32)
-        return Localization(*_choose(outputs[card.outputs["classes"][0]], card), box, card.input_size)
-    scores = _flat(outputs, card.outputs["scores"])[:, 0].astype(np.float64)
+        box = to_floats(outputs[card.outputs["box"][0]]).reshape(4).astype(np.float32)
+        return Localization(*_choose(to_floats(outputs[card.outputs["classes"][0]]), card), box, card.input_size)
+    scores = flatten(outputs, card.outputs["scores"])[:, 0].astype(np.float64)
     weights = np.exp(scores - scores.max())
     weights /= weights.sum()
     centres, strides = _cells(card.input_size, tuple(card.strides))
-    reach = np.logaddexp(0, _flat(outputs, card.outputs["distances"])) * strides[:, None]
+    reach = _softplus(flatten(outputs, card.outputs["distances"])) * strides[:, None]
     boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
     box = clip_boxes((weights @ boxes).astype(np.float32), card.input_size, card.input_size)
-    logits = weights @ _flat(outputs, card.outputs["classes"])
+    logits = weights @ flatten(outputs, card.outputs["classes"])
     return Localization(*_choose(logits, card), box, card.input_size)
 
 
-def decode_detections(outputs: Mapping[str, np.ndarray], card: Contract, decoding: Decoding = STANDARD) -> Detections:
+def decode_detections(outputs: Outputs, card: Contract, decoding: Decoding = STANDARD) -> Detections:
     """Decode one image's output maps.
 
     A cell's score is sigmoid(objectness) times the probability of its likeliest class, which is its only label. Its box
     reaches softplus(distance) * stride to the left, top, right and bottom of the cell's centre.
 
     Args:
-        outputs: output name -> (1, H, W, C) float array, the names of `card.outputs`.
+        outputs: output name -> (1, H, W, C) floats or codes, the names of `card.outputs`.
         card: the model's card.
         decoding: what is kept.
     """
-    objectness = _flat(outputs, card.outputs["objectness"])[:, 0]
-    candidates = _cells_in(decoding.zone, card.input_size, tuple(card.strides))
-    scores = _sigmoid(objectness[candidates])
+    cells = _cells_in(decoding.zone, card.input_size, tuple(card.strides))
+    scores = at_cells(outputs, card.outputs["objectness"], cells, _sigmoid)[:, 0]
     # The class probability is at most 1: where even objectness is below the floor, the score is too.
-    passed = scores >= decoding.score_floor
-    candidates, scores = candidates[passed], scores[passed]
-    labels = np.zeros(len(candidates), np.int64)
+    cells, scores = _above(decoding.score_floor, scores, cells, scores)
+    labels = np.zeros(len(cells), np.int64)
     if "classes" in card.outputs:
-        logits = _flat(outputs, card.outputs["classes"])[candidates]
+        logits = at_cells(outputs, card.outputs["classes"], cells, _same)
         labels = np.argmax(logits, axis=1)
         scores = scores / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)  # times softmax's maximum
-        passed = scores >= decoding.score_floor
-        candidates, scores, labels = candidates[passed], scores[passed], labels[passed]
-    if len(candidates) > decoding.candidates:
+        cells, scores, labels = _above(decoding.score_floor, scores, cells, scores, labels)
+    if len(cells) > decoding.candidates:
         best = np.sort(np.argpartition(-scores, decoding.candidates)[: decoding.candidates])
-        candidates, scores, labels = candidates[best], scores[best], labels[best]
+        cells, scores, labels = cells[best], scores[best], labels[best]
     centres, strides = _cells(card.input_size, tuple(card.strides))
-    distances = _flat(outputs, card.outputs["distances"])[candidates]
-    reach = np.logaddexp(0, distances) * strides[candidates, None]
-    centre = centres[candidates]
-    boxes = np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], axis=1)
-    boxes = clip_boxes(boxes.astype(np.float32), card.input_size, card.input_size)
+    reach = at_cells(outputs, card.outputs["distances"], cells, _softplus) * strides[cells, None]
+    centre = centres.take(cells, axis=0)
+    boxes = np.empty(reach.shape, np.float32)
+    np.subtract(centre, reach[:, :2], out=boxes[:, :2], casting="same_kind")
+    np.add(centre, reach[:, 2:], out=boxes[:, 2:], casting="same_kind")
+    boxes = clip_boxes(boxes, card.input_size, card.input_size)
     kept = suppress(boxes, scores, labels, decoding.nms_iou, decoding.max_detections or len(boxes))
     return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept].astype(np.int64))
+
+
+def _above(floor: float, scores: np.ndarray, *rows: np.ndarray) -> list[np.ndarray]:
+    """The entries of each of `rows` whose score is at least `floor`; often these are all."""
+    passed = scores >= floor
+    return list(rows) if passed.all() else [row[passed] for row in rows]
 
 
 def _fits_detection(card: Contract) -> bool:
@@ -246,7 +251,7 @@ class _OfTask:
     """What a task makes of outputs: whether a card's fit, and what they say."""
 
     fits: Callable[[Contract], bool]
-    decode: Callable[[Mapping[str, np.ndarray], Contract, Decoding], Prediction]
+    decode: Callable[[Outputs, Contract, Decoding], Prediction]
 
 
 _TASKS = {
@@ -256,18 +261,21 @@ _TASKS = {
 }
 
 
-def _flat(outputs: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:
-    """The maps of all levels as (cells, channels), level by level, row by row."""
-    return np.concatenate([outputs[name].reshape(-1, outputs[name].shape[-1]) for name in names])
-
-
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)  # no overflow at either end
 
 
+def _softplus(values: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, values)
+
+
+def _same(values: np.ndarray) -> np.ndarray:
+    return values
+
+
 @lru_cache(maxsize=64)
 def _cells_in(zone: tuple[float, float, float, float] | None, input_size: int, strides: tuple[int, ...]) -> np.ndarray:
-    """Indices of the cells whose centre lies in a zone of the input, in the order of `_flat`."""
+    """Indices of the cells whose centre lies in a zone of the input, in the order of `flatten`."""
     centres, _ = _cells(input_size, strides)
     if zone is None:
         return np.arange(len(centres))
@@ -278,7 +286,7 @@ def _cells_in(zone: tuple[float, float, float, float] | None, input_size: int, s
 
 @cache
 def _cells(input_size: int, strides: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (cells, 2) in pixels and strides (cells,), in the order of `_flat`."""
+    """Centres (cells, 2) in pixels and strides (cells,), in the order of `flatten`."""
     centres, steps = [], []
     for stride in strides:
         side = input_size // stride
