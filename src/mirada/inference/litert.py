@@ -121,6 +121,8 @@ class Model:
         """Put (S, S, C) uint8 pixels where the next inference reads them."""
         if self._input["dtype"] == np.float32:
             image = pixels_to_input(image, self.card)
+        if image.shape != tuple(self._input["shape"][1:]):
+            raise ValueError(f"the network takes {tuple(self._input['shape'][1:])} pixels, not {image.shape}")
         # Written straight into the tensor, `set_tensor` copies twice; a view that is kept would forbid `invoke`.
         self._interpreter.tensor(self._input["index"])()[0] = image
 
