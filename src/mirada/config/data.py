@@ -45,27 +45,44 @@ class SourceConfig:
             )
 
 
+SPLIT_KINDS = ("auto", "folder", "list", "ratio", "group", "stratified", "area")
+
+
 @dataclass
 class SplitConfig:
     """How images are shared out between train, val and test."""
 
-    kind: str = "auto"  # auto | folder | list | ratio | area
+    kind: str = "auto"  # auto | folder | list | ratio | group | stratified | area
     val: float = 0.1  # share of the images (of the area, for kind=area)
     test: float = 0.2
     seed: int = 0
     merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
-    group: str | None = None  # ratio: images in whose names this regular expression finds the same stay together
+    group: str | None = (
+        None  # auto: alike images stay together | a regular expression: those in whose names it finds the same
+    )
+    kfold: int = 0  # so many folds of all that is not test, one of which is val; 0: val is a share
+    fold: int = 0  # kfold: which one is val, from 0
     names: dict[str, str] = field(
         default_factory=dict
     )  # name of a folder or list -> train, val, test, or none (a class)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
+        one_of("data.split.kind", self.kind, SPLIT_KINDS)
         for name, split in self.names.items():
             one_of(f"data.split.names.{name}", split, ("train", "val", "test", "none"))
         between("data.split.val", self.val, 0.0, 0.5)
         between("data.split.test", self.test, 0.0, 0.5)
+        if self.kind == "group":
+            self.group = self.group or "auto"
+        if self.kind == "area":
+            instead = "which data.split.kind=area cuts into parts: use data.split.kind=ratio."
+            require(self.group != "auto", f"data.split.group=auto keeps photographs together, {instead}")
+            require(self.kfold == 0, f"data.split.kfold={self.kfold} shares out photographs, {instead}")
+        require(self.kfold == 0 or 2 <= self.kfold <= 100, f"data.split.kfold must be 0 or 2 to 100, got {self.kfold}.")
+        if self.kfold:
+            between("data.split.fold", self.fold, 0, self.kfold - 1)
+        require(self.fold == 0 or self.kfold > 0, f"data.split.fold={self.fold} needs folds: add data.split.kfold=5.")
         try:
             re.compile(self.group or "")
         except re.error as error:

@@ -22,7 +22,7 @@ from mirada.data.annotations import RawImage, Rejected
 from mirada.data.formats import FORMATS
 from mirada.data.objects import crops
 from mirada.data.records import Example, frame, serialize
-from mirada.data.splits import by_area
+from mirada.data.splits.areas import by_area
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
 

@@ -29,6 +29,9 @@ from mirada.storage import cache_dir, is_url
 from mirada.workers.executors import WorkerExecutor
 
 MODULES = (
+    "alike",
+    "alike.hashes",
+    "alike.reading",
     "annotations",
     "formats",
     "formats.coco",
@@ -56,10 +59,11 @@ MODULES = (
     "photographs",
     "records",
     "splits",
+    "splits.areas",
     "folders.texts",
     "tiles",
 )  # of mirada.data
-LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes
+LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes, or its split
 CONNECT_S = 5.0
 WORKERLESS_S = 30.0  # a cluster may be so long without a worker: a nanny starts a dead one again in a few seconds
 _NAMED = 4  # files of a chunk that a message lists

@@ -23,6 +23,7 @@ NEAR, ALIKE = 12, 0.85
 NEAR_WINDOW, FITS = 14, 0.77
 SAME_SCENE = 0.5  # alike by so much are frames that follow one another, and few others
 FITTED_AT_MOST = 5000  # crops that are looked for, those with the nearest hashes: 20 seconds
+CROPS_AT_MOST = 20_000  # photographs among which crops are worth the wait: that grows with the square of their number
 _RIVALS = 3  # photographs that are tried for a crop
 _CHUNK = 2048
 
