@@ -23,6 +23,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "stages/test_evaluate_single.py": "test_evaluate.py's other half: one object an image",
     "stages/test_preprocess_interrupted.py": "test_preprocess.py's other half: what is stopped in the middle",
     "stages/test_preprocess_formats.py": "test_preprocess.py's other half: what formats and layouts make of a folder",
+    "stages/test_preprocess_splits.py": "test_preprocess.py's other half: alike images, and folds",
     "stages/test_experiment_sweep.py": "test_experiment.py's other half: in real processes",
     "stages/test_predict_video.py": "test_predict.py's other half: videos, cameras and streams",
 }
