@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mirada.config import DataConfig, PreprocessConfig, SplitConfig
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TableConfig
+from mirada.data.records import SPLITS, load_dataset
 from mirada.errors import MiradaError
 from mirada.stages import preprocess
 from tests.data.alike.photographs import photograph
@@ -81,3 +82,26 @@ def test_more_folds_than_a_class_has_images_are_refused_with_the_class(raw: Path
     with pytest.raises(MiradaError, match=r"^data\.split\.kfold=12 is more than the 11 images of class 'cat'"):
         run(raw, "many", kfold=12)
     assert not (raw.parent / "many").exists()
+
+
+def test_a_column_of_the_table_says_what_stays_together(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    rows = []
+    for number in range(24):
+        photograph(number, (64, 64)).save(tmp_path / "raw" / f"{number}.png")
+        rows.append(f"{number}.png {'sick' if number % 2 else 'well'} patient{number // 4}")
+    (tmp_path / "raw" / "labels.txt").write_text("\n".join([*rows, "0.png well"]))
+    split = SplitConfig(val=0.2, test=0.4)
+    table = TableConfig(file="labels.txt", group_column=2)
+    data = DataConfig(name="pets", task="classification", format="table", table=table, split=split)
+    preprocess.run(
+        PreprocessConfig(data=data, raw_dir=str(tmp_path / "raw"), output_dir=str(tmp_path / "out"), workers=1)
+    )
+    dataset = load_dataset(tmp_path / "out")
+    of_patient = {int(one.source.split(".")[0]) // 4: name for name in SPLITS for one in dataset.examples(name)}
+    for name in SPLITS:
+        assert {of_patient[int(one.source.split(".")[0]) // 4] for one in dataset.examples(name)} == {name}
+    assert sizes(vars(dataset)) == {"train": 12, "val": 4, "test": 8}
+    assert (tmp_path / "out" / "rejected.csv").read_text().count("row_too_short") == 1
+    with pytest.raises(MiradaError, match=r"^data\.split\.group=auto and data\.table\.group_column=2 both say"):
+        DataConfig(task="classification", format="table", table=table, split=SplitConfig(group="auto"))

@@ -117,6 +117,7 @@ class TableConfig:
     header: bool = False
     image_column: int = 0  # counted from 0; holds the image's path below the table's folder
     label_column: int = 1  # a label, or a number where `threshold` is set
+    group_column: int | None = None  # images with the same words in it, a patient say, are never parted by the split
     threshold: float | None = (
         None  # numbers from here on are of the second class of data.classes, lower ones of the first
     )
@@ -125,6 +126,7 @@ class TableConfig:
         """Refuse values out of range."""
         at_least("data.table.image_column", self.image_column, 0)
         at_least("data.table.label_column", self.label_column, 0)
+        at_least("data.table.group_column", self.group_column or 0, 0)
 
 
 TASKS = {"detection": "objects", "localization": "object", "classification": "label"}
@@ -177,6 +179,11 @@ class DataConfig:
         require(
             self.split.kind != "area" or self.tile.size > 0,
             "data.split.kind=area cuts photographs into tiles: set data.tile.size, or use data.split.kind=ratio.",
+        )
+        require(
+            self.split.group is None or self.table.group_column is None,
+            f"data.split.group={self.split.group} and data.table.group_column={self.table.group_column} both say what stays "
+            "together: leave one.",
         )
         if self.format == "table":
             require(bool(self.table.file), "data.table.file must name the table below the raw folder.")

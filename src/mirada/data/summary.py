@@ -45,6 +45,8 @@ def describe_origin(
     settings |= {key: getattr(config.data, key) for key in ("format", "several", "rename", "classes")}
     if config.data.format == "table":
         settings["table"] = asdict(config.data.table)
+        if config.data.table.group_column is None:
+            del settings["table"]["group_column"]
     split = asdict(config.data.split)
     if not config.data.split.kfold:
         del split["kfold"], split["fold"]

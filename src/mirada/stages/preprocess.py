@@ -266,7 +266,9 @@ def _split(
     labels = {image.source: [box.label for box in image.boxes] for image in images}
     marks = {image.source: image.split for image in images}
     groups = _find_alike(work, images) if config.group == "auto" else []
-    assigned = assign(marks, labels, config, {image: group.images[0] for group in groups for image in group.images})
+    of_group = {image: group.images[0] for group in groups for image in group.images}
+    of_group |= {image.source: f"group {image.group}" for image in images if image.group}
+    assigned = assign(marks, labels, config, of_group)
     splits = assigned.splits
     copies = leaks(digests, splits)
     work.rejected.update(list_left_out(assigned, copies))

@@ -30,15 +30,15 @@ class Assignment:
     folds: dict[str, int] = field(default_factory=dict)
 
 
-def assign(marks: Marks, images: Labelled, config: SplitConfig, alike: Mapping[str, str] | None = None) -> Assignment:
+def assign(marks: Marks, images: Labelled, config: SplitConfig, groups: Mapping[str, str] | None = None) -> Assignment:
     """Split whole images as `data.split` says: 'ratio' by shares alone, the others follow marks where there are any.
 
     Args:
         marks: image -> the split its folder or list says, None where none does.
         images: image -> labels of its objects.
         config: of the split. With `kfold` what is not test is parted into folds, one of which is val.
-        alike: with `group=auto`, image -> its group of alike ones. Of a group that marks have in several splits only the
-            images of that which decides most stay: test before val before train.
+        groups: image -> its group, for those that have one. With `group=auto`, where they are of alike images, of a group
+            that marks have in several splits only the images of that which decides most stay: test before val before train.
 
     Raises:
         MiradaError: no image is marked where marks are all there is, or none for train; a group's pattern that is found
@@ -46,12 +46,12 @@ def assign(marks: Marks, images: Labelled, config: SplitConfig, alike: Mapping[s
     """
     if config.merge_val or config.kfold:
         marks = {image: "train" if split == "val" else split for image, split in marks.items()}
-    keys = _keys(images, config, alike)
+    keys = _keys(images, config, groups or {})
     if config.kind in ("folder", "list") or (config.kind != "ratio" and any(marks.values())):
         splits = by_mark(marks, images, config, keys)
     else:
         splits = dict(by_share(images, _shares(config), config, keys))
-    apart = hold_apart(splits, alike) if alike else {}
+    apart = hold_apart(splits, groups) if groups and config.group == "auto" else {}
     if not config.kfold:
         return Assignment(splits, apart)
     pool = {image: images[image] for image, split in splits.items() if split == "train" and image not in apart}
@@ -134,13 +134,13 @@ def _shares(config: SplitConfig) -> dict[str, float]:
     return {"test": config.test} if config.kfold else {"test": config.test, "val": config.val}
 
 
-def _keys(images: Labelled, config: SplitConfig, alike: Mapping[str, str] | None) -> dict[str, str]:
+def _keys(images: Labelled, config: SplitConfig, groups: Mapping[str, str]) -> dict[str, str]:
     """Image -> its group; by itself where it has none.
 
     A pattern is looked for in the file's name. The group is what it matches, or of that the part that `(?P<group>…)` names.
     """
     if config.group == "auto" or not config.group:
-        return {image: (alike or {}).get(image, image) for image in images}
+        return {image: groups.get(image, image) for image in images}
     pattern = re.compile(config.group)
     found = {image: pattern.search(image.rpartition("/")[2]) for image in images}
     if not any(found.values()):
