@@ -25,7 +25,7 @@ SAME_SCENE = 0.5  # alike by so much are frames that follow one another, and few
 FITTED_AT_MOST = 5000  # crops that are looked for, those with the nearest hashes: 20 seconds
 CROPS_AT_MOST = 20_000  # photographs among which crops are worth the wait: that grows with the square of their number
 _RIVALS = 3  # photographs that are tried for a crop
-_CHUNK = 2048
+_CHUNK = 512  # pairs whose details are compared at once
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class _Photographs:
         self.small = np.frombuffer(b"".join(one.small for one in self.hashes), np.uint8).reshape(count, SIDE, SIDE)
         # Half precision is enough to compare by, and half the memory.
         self.details = np.empty((count, SIDE, SIDE), np.float16)
-        for start in range(0, count, _CHUNK):
-            self.details[start : start + _CHUNK] = details(self.small[start : start + _CHUNK])
+        for start in range(0, count, 128):
+            self.details[start : start + 128] = details(self.small[start : start + 128])
 
     def likeness(self, pairs: np.ndarray, orientation: int) -> np.ndarray:
         """Of the details of the first of each of (N, 2) pairs, turned, and those of the second."""
@@ -99,8 +99,8 @@ class _Photographs:
 def alike(hashes: Mapping[str, Hashes], *, by_name: bool = True, by_crop: bool = True, threads: int = 2) -> list[Group]:
     """Group the photographs that show the same thing.
 
-    Every hash is compared with every other, 10,000 in half a minute with crops and in three seconds without; the details of
-    those that are near decide.
+    Every hash is compared with every other, and the details of those that are near decide: of 10,000 photographs in 50 s of
+    processor time with crops, in 7 s without.
 
     Args:
         hashes: name, a path with '/', -> what `hashes_of` kept.
