@@ -136,7 +136,12 @@ def test_no_group_is_in_two_splits_and_the_seed_decides(
     labels = {name: ["x"] for name in marks}
     alike = {name: f"group{groups[number]}" for number, name in enumerate(list(marks)[:20])}
     config = SplitConfig(kind=kind, group="auto", seed=seed)
-    found = assign(marks, labels, config, alike)
+    try:
+        found = assign(marks, labels, config, alike)
+    except MiradaError as error:
+        assert "leaves nothing to train with" in str(error)
+        assert all(name in alike for name, mark in marks.items() if mark == "train")
+        return
     assert found == assign(dict(reversed(marks.items())), labels, config, alike)
     assert found.splits.keys() == marks.keys()
     places: dict[str, set[str]] = {}
@@ -163,3 +168,9 @@ def test_no_group_is_in_two_splits_and_the_seed_decides(
 def test_keys_that_do_not_go_together_are_refused(keys: dict[str, object], message: str) -> None:
     with pytest.raises(MiradaError, match=f"^{message}"):
         SplitConfig(**keys)  # type: ignore[arg-type]
+
+
+def test_a_train_split_that_is_all_alike_to_test_is_refused() -> None:
+    marks = {"a_1": "train", "a_2": "test"}
+    with pytest.raises(MiradaError, match=r"^data\.split\.group=auto leaves nothing to train with"):
+        assign(marks, dict.fromkeys(marks, ["x"]), SplitConfig(val=0.0, group="auto"), dict.fromkeys(marks, "a"))

@@ -42,7 +42,7 @@ def assign(marks: Marks, images: Labelled, config: SplitConfig, groups: Mapping[
 
     Raises:
         MiradaError: no image is marked where marks are all there is, or none for train; a group's pattern that is found
-            in no name; more folds than images of a class.
+            in no name; more folds than images of a class; nothing left to train with.
     """
     if config.merge_val or config.kfold:
         marks = {image: "train" if split == "val" else split for image, split in marks.items()}
@@ -52,6 +52,11 @@ def assign(marks: Marks, images: Labelled, config: SplitConfig, groups: Mapping[
     else:
         splits = dict(by_share(images, _shares(config), config, keys))
     apart = hold_apart(splits, groups) if groups and config.group == "auto" else {}
+    if apart and not any(split == "train" and image not in apart for image, split in splits.items()):
+        raise MiradaError(
+            "data.split.group=auto leaves nothing to train with, every image of train is alike to one of val or test: use "
+            "data.split.kind=ratio, which parts them anew, or unset data.split.group."
+        )
     if not config.kfold:
         return Assignment(splits, apart)
     pool = {image: images[image] for image, split in splits.items() if split == "train" and image not in apart}
