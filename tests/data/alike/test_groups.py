@@ -130,3 +130,14 @@ def test_the_chest_x_rays_hold_32_copies_none_across_the_split() -> None:
     assert [tie.reason for tie in ties] == ["copy"] * 32
     splits = [{name.split("train/")[0] == name for name in (tie.first, tie.second)} for tie in ties]
     assert all(len(sides) == 1 for sides in splits)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(60, 0), (40, 40), (-50, 30)])
+def test_views_of_one_thing_that_are_shifted_overlap(dx: int, dy: int) -> None:
+    scene = photograph(0, (600, 600))
+    views = {"a.jpg": scene.crop((100, 100, 500, 500)), "b.jpg": scene.crop((100 + dx, 100 + dy, 500 + dx, 500 + dy))}
+    (found,) = group(views)
+    (tie,) = found.ties
+    assert (found.images, tie.reason) == (("a.jpg", "b.jpg"), "overlap")
+    shift = [int(share) for share in re.findall(r"-?\d+", tie.detail)]
+    assert all(abs(share - 100 * true / 400) <= 3 for share, true in zip(shift, (dx, dy), strict=True))

@@ -9,9 +9,10 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from mirada.data.alike import names as names_of
-from mirada.data.alike.hashes import ORIENTATIONS, SIDE, Hashes, turned
+from mirada.data.alike.hashes import OPPOSITE, ORIENTATIONS, SIDE, WINDOWS, Hashes, turned
 from mirada.data.alike.likeness import Fit, brightness_differs, details, fit_crop
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ T = TypeVar("T")
 # down to 80 % change 14 bits at most, and nearly all fit by 0.77. Of 17 million pairs of different X-rays none is alike by
 # more than 0.83, of which two are perhaps of one person, and one fits by 0.77.
 NEAR, ALIKE = 12, 0.85
-NEAR_WINDOW, FITS = 14, 0.77
+NEAR_WINDOW, FITS, OVERLAPS = 14, 0.77, 0.85
 SAME_SCENE = 0.5  # alike by so much are frames that follow one another, and few others
 FITTED_AT_MOST = 5000  # crops that are looked for, those with the nearest hashes: 20 seconds
 CROPS_AT_MOST = 20_000  # photographs among which crops are worth the wait: that grows with the square of their number
@@ -35,9 +36,9 @@ class Tie:
     Attributes:
         first, second: their names.
         reason: `copy` (the same pixels), `coded_anew`, `resized`, `brightness`, `turned`, `crop` (the second of the first),
-            `original` (two versions of one) or `scene`.
+            `overlap` (the second is a shifted view), `original` (two versions of one) or `scene`.
         likeness: of their details, 0 to 1; 1 where names tell.
-        detail: in words, which flip or crop it is; it may be empty.
+        detail: in words, which flip, crop or shift it is; it may be empty.
     """
 
     first: str
@@ -100,12 +101,12 @@ def alike(hashes: Mapping[str, Hashes], *, by_name: bool = True, by_crop: bool =
     """Group the photographs that show the same thing.
 
     Every hash is compared with every other, and the details of those that are near decide: of 10,000 photographs in 50 s of
-    processor time with crops, in 7 s without.
+    processor time with crops and shifted views, in 7 s without.
 
     Args:
         hashes: name, a path with '/', -> what `hashes_of` kept.
         by_name: join what names tell to be of one original or one scene, too.
-        by_crop: look for crops, too.
+        by_crop: look for crops and shifted views, too.
         threads: that compare.
 
     Returns:
@@ -121,6 +122,7 @@ def alike(hashes: Mapping[str, Hashes], *, by_name: bool = True, by_crop: bool =
             _join_whole(photographs, joined, pool)
             if by_crop:
                 _join_crops(photographs, joined, pool)
+                _join_overlaps(photographs, joined, pool)
         if by_name:
             _join_named(photographs, joined, names_of.scenes(photographs.names), "scene")
             _join_neighbours(photographs, joined)
@@ -233,6 +235,45 @@ def _near_windows(photographs: _Photographs, start: int) -> list[tuple[int, int,
                     seen.add(int(whole[at]))
                     best.append((int(bits[at]), int(whole[at]), crop, orientation, int(window[at])))
         found += sorted(best)[:_RIVALS]
+    return found
+
+
+def _join_overlaps(photographs: _Photographs, joined: _Joined, pool: ThreadPoolExecutor) -> None:
+    """Join views of one thing of which each shows a border that the other lacks."""
+    blocks = _by_blocks(pool, partial(_near_overlaps, photographs), len(photographs.names), 32)
+    near = sorted(candidate for found in blocks for candidate in found)
+    for start in range(0, min(len(near), FITTED_AT_MOST), 64):
+        batch = [one for one in near[start : start + 64] if joined.label[one[1]] != joined.label[one[2]]]
+        fits = pool.map(lambda one: _fit_part(photographs, *one[1:]), batch)
+        for (_, first, second, pair), fit in zip(batch, fits, strict=True):
+            if fit.likeness > OVERLAPS:
+                x1, y1, _, _ = WINDOWS[OPPOSITE[pair][1]]
+                shift = round(100 * (fit.corners[0] - x1)), round(100 * (fit.corners[1] - y1))
+                detail = f"shifted by {shift[0]} % of the width, {shift[1]} % of the height"
+                names = photographs.names[first], photographs.names[second]
+                joined.join(first, second, Tie(*names, "overlap", round(min(fit.likeness, 1.0), 3), detail))
+
+
+def _fit_part(photographs: _Photographs, first: int, second: int, pair: int) -> Fit:
+    """Look in the first photograph for the part of the second that both may show."""
+    here, there = OPPOSITE[pair]
+    part = Image.fromarray(photographs.small[second]).resize(
+        (SIDE, SIDE), Image.Resampling.BICUBIC, box=tuple(SIDE * corner for corner in WINDOWS[there])
+    )
+    return fit_crop(photographs.small[first], np.asarray(part), here)
+
+
+def _near_overlaps(photographs: _Photographs, start: int) -> list[tuple[int, int, int, int]]:
+    """(bits that differ, first, second, pair of windows): for each first of a block the nearest few of those after it."""
+    found = []
+    here, there = np.array(OPPOSITE).T
+    for first in range(start, min(start + 32, len(photographs.names))):
+        distance = np.bitwise_count(photographs.windows[first + 1 :][:, there] ^ photographs.windows[first, here])
+        best = distance.min(axis=1, initial=64)
+        for later in np.argsort(best, kind="stable")[:_RIVALS]:
+            if best[later] <= NEAR_WINDOW:
+                pair = int(distance[later].argmin())
+                found.append((int(best[later]), first, first + 1 + int(later), pair))
     return found
 
 

@@ -36,6 +36,9 @@ _KEPT = ((0.95, 2), (0.9, 3), (0.85, 3), (0.8, 3), (0.75, 4), (0.7, 4))
 _STARTS = tuple((kept, tuple(np.linspace(0, 1 - kept, places).tolist())) for kept, places in _KEPT)
 WINDOWS = tuple((x, y, x + kept, y + kept) for kept, starts in _STARTS for y in starts for x in starts)
 """The windows: x1, y1, x2, y2 as shares of the sides."""
+_FIRST_OF_NINE = (4, 13, 22)  # of the three sizes that have three places along each side
+OPPOSITE = tuple((first + at, first + 8 - at) for first in _FIRST_OF_NINE for at in range(9) if at != 4)
+"""Pairs of windows: what a view shows in the first, one that is shifted by as much as they are shows in the second."""
 
 
 @dataclass(frozen=True, slots=True)
