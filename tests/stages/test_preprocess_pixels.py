@@ -89,7 +89,7 @@ class Eyes:
     def invoke(self) -> None:
         pass
 
-    def read(self) -> dict[str, np.ndarray]:
+    def read_codes(self) -> dict[str, np.ndarray]:
         return {"classes": np.zeros((1, 2), np.float32)}
 
 

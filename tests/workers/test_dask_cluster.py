@@ -287,7 +287,8 @@ def test_the_same_bytes_with_a_worker_killed_in_the_middle(tmp_path: Path) -> No
 
 def test_the_code_that_is_compared_is_what_workers_import() -> None:
     listing = (
-        "import sys, mirada.data.photographs; print(*(name for name in sys.modules if name.startswith('mirada.')))"
+        "import sys, mirada.data.alike.reading, mirada.data.photographs; "
+        "print(*(name for name in sys.modules if name.startswith('mirada.')))"
     )
     found = subprocess.run([sys.executable, "-c", listing], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     imported = {name.removeprefix("mirada.") for name in found.stdout.split()}

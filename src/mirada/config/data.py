@@ -45,27 +45,44 @@ class SourceConfig:
             )
 
 
+SPLIT_KINDS = ("auto", "folder", "list", "ratio", "group", "stratified", "area")
+
+
 @dataclass
 class SplitConfig:
     """How images are shared out between train, val and test."""
 
-    kind: str = "auto"  # auto | folder | list | ratio | area
+    kind: str = "auto"  # auto | folder | list | ratio | group | stratified | area
     val: float = 0.1  # share of the images (of the area, for kind=area)
     test: float = 0.2
     seed: int = 0
     merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
-    group: str | None = None  # ratio: images in whose names this regular expression finds the same stay together
+    group: str | None = (
+        None  # auto: alike images stay together | a regular expression: those in whose names it finds the same
+    )
+    kfold: int = 0  # so many folds of all that is not test, one of which is val; 0: val is a share
+    fold: int = 0  # kfold: which one is val, from 0
     names: dict[str, str] = field(
         default_factory=dict
     )  # name of a folder or list -> train, val, test, or none (a class)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        one_of("data.split.kind", self.kind, ("auto", "folder", "list", "ratio", "area"))
+        one_of("data.split.kind", self.kind, SPLIT_KINDS)
         for name, split in self.names.items():
             one_of(f"data.split.names.{name}", split, ("train", "val", "test", "none"))
         between("data.split.val", self.val, 0.0, 0.5)
         between("data.split.test", self.test, 0.0, 0.5)
+        if self.kind == "group":
+            self.group = self.group or "auto"
+        if self.kind == "area":
+            instead = "which data.split.kind=area cuts into parts: use data.split.kind=ratio."
+            require(self.group != "auto", f"data.split.group=auto keeps photographs together, {instead}")
+            require(self.kfold == 0, f"data.split.kfold={self.kfold} shares out photographs, {instead}")
+        require(self.kfold == 0 or 2 <= self.kfold <= 100, f"data.split.kfold must be 0 or 2 to 100, got {self.kfold}.")
+        if self.kfold:
+            between("data.split.fold", self.fold, 0, self.kfold - 1)
+        require(self.fold == 0 or self.kfold > 0, f"data.split.fold={self.fold} needs folds: add data.split.kfold=5.")
         try:
             re.compile(self.group or "")
         except re.error as error:
@@ -100,6 +117,7 @@ class TableConfig:
     header: bool = False
     image_column: int = 0  # counted from 0; holds the image's path below the table's folder
     label_column: int = 1  # a label, or a number where `threshold` is set
+    group_column: int | None = None  # images with the same words in it, a patient say, are never parted by the split
     threshold: float | None = (
         None  # numbers from here on are of the second class of data.classes, lower ones of the first
     )
@@ -108,6 +126,7 @@ class TableConfig:
         """Refuse values out of range."""
         at_least("data.table.image_column", self.image_column, 0)
         at_least("data.table.label_column", self.label_column, 0)
+        at_least("data.table.group_column", self.group_column or 0, 0)
 
 
 TASKS = {"detection": "objects", "localization": "object", "classification": "label"}
@@ -167,6 +186,11 @@ class DataConfig:
         require(
             self.split.kind != "area" or self.tile.size > 0,
             "data.split.kind=area cuts photographs into tiles: set data.tile.size, or use data.split.kind=ratio.",
+        )
+        require(
+            self.split.group is None or self.table.group_column is None,
+            f"data.split.group={self.split.group} and data.table.group_column={self.table.group_column} both say what stays "
+            "together: leave one.",
         )
         if self.format == "table":
             require(bool(self.table.file), "data.table.file must name the table below the raw folder.")

@@ -82,6 +82,7 @@ class RawImage:
         transpose: apply the EXIF orientation when decoding.
         boxes: inside the image, each with an area.
         repairs: what was mended, a reason code for each occurrence.
+        group: images of one group are never parted by a split; empty where the annotations tell of none.
     """
 
     path: Path
@@ -92,6 +93,7 @@ class RawImage:
     transpose: bool
     boxes: tuple[Box, ...]
     repairs: tuple[str, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)

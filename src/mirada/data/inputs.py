@@ -33,7 +33,8 @@ from mirada.data.pixels.depth import (
 )
 from mirada.data.pixels.opening import UNREADABLE
 from mirada.data.records import Example, frame, serialize
-from mirada.data.splits import by_area, order_key
+from mirada.data.splits.areas import by_area
+from mirada.data.splits.shares import order_key
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
 
@@ -111,6 +112,14 @@ class Record:
     framed: bytes
     per_class: Mapping[str, int]
     ignored: int
+
+    def count_into(self, counts: dict[str, Any]) -> None:
+        """Add it to what `dataset.json` counts of its split."""
+        counts["images"] += 1
+        counts["ignored"] += self.ignored
+        for label, number in self.per_class.items():
+            counts["boxes"] += number
+            counts["per_class"][label] += number
 
 
 def read_image(item: Any, data: DataConfig) -> tuple[RawImage | Rejected, str]:

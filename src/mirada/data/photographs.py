@@ -15,7 +15,7 @@ from mirada.data.images import encode, open_image
 from mirada.data.inputs import Record, Settings, Unit, plan, reject_undecoded
 from mirada.data.pixels.opening import open_picture
 from mirada.data.records import Example, frame, serialize
-from mirada.data.splits import by_area
+from mirada.data.splits.areas import by_area
 from mirada.data.tiles import Region, boxes_in
 from mirada.errors import MiradaError
 

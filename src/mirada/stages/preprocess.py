@@ -19,11 +19,12 @@ from mirada import tracking
 from mirada.config import TASKS, PreprocessConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data import records
+from mirada.data.alike.groups import CROPS_AT_MOST, Group, alike
+from mirada.data.alike.reading import read_hashes
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS
 from mirada.data.formats.auto import recognise
 from mirada.data.inputs import (
-    Record,
     Settings,
     Unit,
     count_boxes,
@@ -37,9 +38,11 @@ from mirada.data.objects import choose_classes, merge_copies, single_out
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
-from mirada.data.splits import assign, check_classes, check_judged, check_sizes, leaks, order_key
+from mirada.data.splits.assignment import assign
+from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks, list_left_out
+from mirada.data.splits.shares import order_key
 from mirada.data.stored_data import Target, disk_errors, open_target
-from mirada.data.summary import describe_origin, say, summarise, write_rejected
+from mirada.data.summary import describe_origin, describe_split, main_reason, say, say_split, summarise, write_rejected
 from mirada.errors import MiradaError
 from mirada.storage import is_url
 from mirada.sweeps import job as sweep_job
@@ -187,7 +190,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
     images, classes, left_out = choose_classes(images, config.data, config.raw_dir, work.notes)
     images = _single_out(work, images, digests)
     repaired = Counter(code for image in images for code in image.repairs) + left_out
-    images, splits = _split(work, images, digests)
+    images, splits, described = _split(work, images, digests)
     units = plan(images, splits, config.data)
     per_class = count_boxes(units, config.data.tile.min_visible)
     check_sizes(Counter(unit.split for unit in units), config.data.split)
@@ -218,7 +221,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         fit=config.fit,
         splits=stored,
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
-        about=describe_origin(config, raw_dir, repaired, work.rejected, depth_range) | {"objects": books},
+        about=describe_origin(config, raw_dir, repaired, work.rejected, depth_range) | {"objects": books} | described,
         enhance=config.enhance,
         photographs=photographs,
     )
@@ -242,14 +245,8 @@ def _read(work: _Work, raw_dir: Path) -> tuple[list[RawImage], dict[str, str]]:
             digests[found.source] = digest
     if not images:
         what, _, remedy = FORMATS[data.format].expected.partition(": ")
-        raise MiradaError(f"{raw_dir} holds no usable {what}{_why(work.rejected)}: {remedy}.")
+        raise MiradaError(f"{raw_dir} holds no usable {what}{main_reason(work.rejected)}: {remedy}.")
     return images, digests
-
-
-def _why(rejected: set[Rejected]) -> str:
-    """The reason for which most files were left out, in the middle of a sentence."""
-    why = Counter((item.reason, item.advice) for item in rejected).most_common(1)
-    return f", {len(rejected)} files were rejected, most as {why[0][0][0]} ({why[0][0][1]})" if why else ""
 
 
 def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) -> list[RawImage]:
@@ -262,30 +259,43 @@ def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) ->
         fit, disagreeing = merge_copies(fit, digests)
         work.rejected.update(disagreeing)
     if not fit:
-        raise MiradaError(f"{work.config.raw_dir} holds no image fit for data.task={data.task}{_why(work.rejected)}.")
+        raise MiradaError(
+            f"{work.config.raw_dir} holds no image fit for data.task={data.task}{main_reason(work.rejected)}."
+        )
     return fit
 
 
-def _split(work: _Work, images: list[RawImage], digests: dict[str, str]) -> tuple[list[RawImage], dict[str, str]]:
-    """The images that take part, and the split of each; none is needed where photographs are split by area."""
+def _split(
+    work: _Work, images: list[RawImage], digests: dict[str, str]
+) -> tuple[list[RawImage], dict[str, str], dict[str, Any]]:
+    """The images that take part, the split of each, and what `dataset.json` says of that.
+
+    No split of whole images is needed where photographs are split by area.
+    """
     config = work.config.data.split
     if config.kind == "area":
-        return images, {}
+        return images, {}, {}
     labels = {image.source: [box.label for box in image.boxes] for image in images}
     marks = {image.source: image.split for image in images}
-    if config.merge_val:
-        marks = {source: "train" if mark == "val" else mark for source, mark in marks.items()}
-    splits = assign(marks, labels, config)
+    groups = _find_alike(work, images) if config.group == "auto" else []
+    of_group = {image: group.images[0] for group in groups for image in group.images}
+    of_group |= {image.source: f"group {image.group}" for image in images if image.group}
+    assigned = assign(marks, labels, config, of_group)
+    splits = assigned.splits
     copies = leaks(digests, splits)
-    for source, split in splits.items():
-        if split is None:
-            advice = "other images lie below train/, val/ or test/: move it there, or use data.split.kind=ratio"
-            work.rejected.add(Rejected(source, "in_no_split", advice))
-        elif source in copies:
-            advice = f"its bytes are those of {copies[source]} in {splits[copies[source]]}: remove one of them"
-            work.rejected.add(Rejected(source, f"copy_in_{split}", advice))
-    kept = {source: split for source, split in splits.items() if split and source not in copies}
-    return [image for image in images if image.source in kept], kept
+    work.rejected.update(list_left_out(assigned, copies))
+    left_out = copies.keys() | assigned.apart.keys()
+    kept = {source: split for source, split in splits.items() if split and source not in left_out}
+    described = describe_split(assigned, kept, copies, groups)
+    work.notes[:0] = say_split(described)
+    return [image for image in images if image.source in kept], kept, {"split": described} if described else {}
+
+
+def _find_alike(work: _Work, images: list[RawImage]) -> list[Group]:
+    """Groups of images that show the same thing."""
+    found = work.map(read_hashes, images, "looking for alike images", attrgetter("source"))
+    hashes = {image.source: one for image, one in zip(images, found, strict=True) if one is not None}
+    return alike(hashes, by_crop=len(hashes) <= CROPS_AT_MOST, threads=work.config.workers)
 
 
 def _make_records(work: _Work, units: list[Unit], settings: Settings, spool: Spool) -> dict[str, dict[str, Any]]:
@@ -298,7 +308,7 @@ def _make_records(work: _Work, units: list[Unit], settings: Settings, spool: Spo
         if isinstance(made, Rejected):
             work.rejected.add(made)
             continue
-        _count(made, stored[made.split])
+        made.count_into(stored[made.split])
         spool.add(made.split, made.image_id, made.framed)
     return stored
 
@@ -319,14 +329,6 @@ def _keep_photographs(
         shards = write_shards(spool, f"photographs-{split}", places, folder, work.config.shard_images)
         kept[split] = {"images": len(places), "shards": shards}
     return kept
-
-
-def _count(made: Record, counts: dict[str, Any]) -> None:
-    counts["images"] += 1
-    counts["ignored"] += made.ignored
-    for label, number in made.per_class.items():
-        counts["boxes"] += number
-        counts["per_class"][label] += number
 
 
 def _timing(dataset: records.Dataset, meter: UsageMeter, workers: int) -> dict[str, Any]:

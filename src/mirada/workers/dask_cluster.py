@@ -29,6 +29,9 @@ from mirada.storage import cache_dir, is_url
 from mirada.workers.executors import WorkerExecutor
 
 MODULES = (
+    "alike",
+    "alike.hashes",
+    "alike.reading",
     "annotations",
     "formats",
     "formats.coco",
@@ -59,10 +62,17 @@ MODULES = (
     "pixels.opening",
     "records",
     "splits",
+    "splits.areas",
+    "splits.shares",
     "folders.texts",
     "tiles",
 )  # of mirada.data
-LIBRARIES = ("numpy", "pillow", "pillow-heif", "protobuf")  # these and the modules above shape a record's bytes
+LIBRARIES = (
+    "numpy",
+    "pillow",
+    "pillow-heif",
+    "protobuf",
+)  # these and the modules above shape a record's bytes, or its split
 CONNECT_S = 5.0
 WORKERLESS_S = 30.0  # a cluster may be so long without a worker: a nanny starts a dead one again in a few seconds
 _NAMED = 4  # files of a chunk that a message lists

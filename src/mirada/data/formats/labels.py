@@ -27,13 +27,14 @@ ADVICE = COMMON_ADVICE | {
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image and the label of all of it; `source` is its path below the raw folder."""
+    """An image and the label of all of it; `source` is its path below the raw folder, `group` as of `RawImage`."""
 
     path: Path
     source: str
     split: str | None
     label: str
     repairs: tuple[str, ...] = ()
+    group: str = ""
 
 
 def reject(file: str, reason: str, objects: int = 1) -> Rejected:
@@ -66,4 +67,5 @@ def read_labelled(item: LabelledImage) -> RawImage | Rejected:
         width, height = height, width
     box = Box(0.0, 0.0, float(width), float(height), item.label)
     repairs += item.repairs
-    return RawImage(item.path, item.source, item.split, width, height, orientation > 1, (box,), tuple(repairs))
+    place = (item.path, item.source, item.split, width, height, orientation > 1)
+    return RawImage(*place, (box,), tuple(repairs), item.group)

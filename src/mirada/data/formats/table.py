@@ -51,6 +51,7 @@ def list_table(
     stems = {str(PurePosixPath(source).with_suffix("")): source for source in sorted(files, reverse=True)}
     folder = path.parent.relative_to(raw_dir)
     labels: dict[str, list[str]] = {}
+    groups: dict[str, str] = {}
     rejected = list_strangers(every)
     for number, cells in _rows(path, table):
         row = f"{path.relative_to(raw_dir).as_posix()}: row {number}"
@@ -68,6 +69,8 @@ def list_table(
             continue
         label = clean_label(rename.get(label, label))
         labels.setdefault(source, []).append(rename.get(label, label))
+        if table.group_column is not None:
+            groups.setdefault(source, cells[table.group_column].strip())
     labelled = []
     splits = folder_splits({PurePosixPath(source).parts[:-1] for source in files}, names or {})
     for source, file in files.items():
@@ -77,7 +80,7 @@ def list_table(
             continue
         split = splits[PurePosixPath(source).parts[:-1]]
         repairs = ("row_repeated",) * (len(given) - 1)
-        labelled.append(LabelledImage(file, source, split, given[0], repairs))
+        labelled.append(LabelledImage(file, source, split, given[0], repairs, groups.get(source, "")))
     return sorted(labelled, key=lambda image: image.source), sorted(rejected, key=lambda item: (item.file, item.reason))
 
 
@@ -93,7 +96,7 @@ def _rows(path: Path, table: TableConfig) -> Iterator[tuple[int, list[str]]]:
 
 def _label(cells: Sequence[str], table: TableConfig, classes: Sequence[str]) -> str | Rejected:
     """The label that a row gives, or why it gives none."""
-    if len(cells) <= max(table.image_column, table.label_column):
+    if len(cells) <= max(table.image_column, table.label_column, table.group_column or 0):
         return reject("", "row_too_short")
     label = cells[table.label_column].strip()
     if not label:

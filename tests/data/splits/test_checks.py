@@ -1,0 +1,43 @@
+import pytest
+
+from mirada.config import SplitConfig
+from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks
+from mirada.errors import MiradaError
+
+
+def test_a_copy_leaves_the_side_that_decides_less() -> None:
+    digests = {"a": "1", "b": "1", "c": "2", "d": "2", "e": "3", "f": "3", "g": "3"}
+    split = {"a": "train", "b": "test", "c": "val", "d": "train", "e": "train", "f": "train", "g": None}
+    assert leaks(digests, split) == {"a": "b", "d": "c"}
+
+
+def test_classes_that_cannot_be_learnt_are_named() -> None:
+    check_classes(["cat"], {"train": {"cat": 1}, "test": {}})
+    with pytest.raises(MiradaError, match="^Class 'newt' is in test but not in train"):
+        check_classes(["cat", "newt"], {"train": {"cat": 1}, "val": {}, "test": {"newt": 1}})
+    with pytest.raises(MiradaError, match="^Class 'newt' is empty"):
+        check_classes(["newt"], {"train": {}, "test": {}})
+
+
+def test_a_split_that_was_asked_for_and_is_empty_is_named() -> None:
+    with pytest.raises(MiradaError, match=r"data\.split\.val=0\.1 gives no image to val"):
+        check_sizes({"train": 3, "test": 1}, SplitConfig(val=0.1, test=0.2))
+    with pytest.raises(MiradaError, match="No image is left for train"):
+        check_sizes({"test": 1}, SplitConfig())
+    check_sizes({"train": 3}, SplitConfig(val=0.0, test=0.0))
+
+
+def test_a_split_to_judge_by_must_show_something() -> None:
+    def stored(**per_class: int) -> dict[str, dict[str, object]]:
+        empty = {"images": 0, "per_class": {}}
+        return {"train": empty, "val": empty, "test": {"images": 2, "per_class": per_class}}
+
+    assert check_judged(["a", "b"], stored(a=1, b=2)) == []
+    assert check_judged(["a", "b"], stored(a=1, b=0)) == [
+        "test shows nothing of b: its figures don't tell how these are found"
+    ]
+    assert check_judged(["a", "b", "c", "d", "e"], stored(c=1))[0].startswith(
+        "test shows nothing of a, b, d and 1 more"
+    )
+    with pytest.raises(MiradaError, match="^The 2 images of test show no object of the classes"):
+        check_judged(["a"], stored(a=0))
