@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mirada.config import DataConfig, PreprocessConfig, SplitConfig, parse
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig, parse
 from mirada.data import records
 from mirada.errors import MiradaError
 from mirada.stages import preprocess
 from tests.data.formats.drawing import draw, write
+from tests.data.formats.tfrecord.records import detection, picture
 
 ROOT = Path(__file__).parents[2]
 ROW = "{} 0.5 0.5 0.5 0.5\n"
@@ -123,3 +125,23 @@ def test_a_coco_of_crowds_keeps_its_books(tmp_path: Path) -> None:
     assert dataset.about["objects"] == {"found": 11, "read": {"x": 10}, "lost": {}, "rejected": 1}
     assert dataset.about["repaired"] == {"crowd_flag_ignored": 10}
     assert json.loads((tmp_path / "out/dataset.json").read_text())["about"]["rejected"] == 1
+
+
+@pytest.mark.parametrize("tile", [0, 64])
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_inside_records_become_a_data_set(tmp_path: Path, tile: int, packed: bool) -> None:
+    for split, count in (("train", 6), ("val", 2), ("test", 2)):
+        images = [picture(len(split) * 20 + number, "PNG") for number in range(count)]
+        content = b"".join(
+            detection(f"{n}.png", image, [(0.1, 0.25, 0.3, 0.5)], class__text=[b"cat"])
+            for n, image in enumerate(images)
+        )
+        path = tmp_path / "raw" / f"{split}.tfrecord"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.compress(content) if packed else content)
+    dataset = run(tmp_path, format="auto", task="auto", tile=TileConfig(size=tile))
+    assert dataset.about["objects"] == {"found": 10, "read": {"cat": 10}, "lost": {}, "rejected": 0}
+    assert [dataset.photographs[split]["images"] for split in ("val", "test")] == [2, 2]
+    first, second = dataset.whole_photographs("test")
+    assert (first.image, second.image) == (picture(80, "PNG"), picture(81, "PNG"))
+    assert first.source == "test.tfrecord/000000-0.png" and first.boxes_xyxy.tolist() == [[10, 20, 30, 40]]

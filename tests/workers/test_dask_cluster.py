@@ -291,5 +291,7 @@ def test_the_code_that_is_compared_is_what_workers_import() -> None:
     )
     found = subprocess.run([sys.executable, "-c", listing], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     imported = {name.removeprefix("mirada.") for name in found.stdout.split()}
-    without_a_say = {"data", "errors", "storage"} | {name for name in imported if name.partition(".")[0] == "config"}
+    without_a_say = {"data", "errors", "files", "storage"} | {
+        name for name in imported if name.partition(".")[0] == "config"
+    }
     assert imported - without_a_say == {f"data.{name}" for name in dask_cluster.MODULES}

@@ -115,7 +115,7 @@ TASKS = {"detection": "objects", "localization": "object", "classification": "la
 
 _OF_LABELS = tuple(task for task, shown in TASKS.items() if shown == "label")
 FORMATS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv"), tuple(TASKS)),
+    **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "tfrecord", "csv"), tuple(TASKS)),
     "auto": (*TASKS, "auto"),
     **dict.fromkeys(("folder", "table"), _OF_LABELS),
 }

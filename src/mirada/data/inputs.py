@@ -25,6 +25,7 @@ from mirada.data.records import Example, frame, serialize
 from mirada.data.splits import by_area
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
+from mirada.files import read_part
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def read_image(item: Any, data: DataConfig) -> tuple[RawImage | Rejected, str]:
     found = FORMATS[data.format].read(item, data)
     if isinstance(found, Rejected):
         return found, ""
-    return found, hashlib.sha256(found.path.read_bytes()).hexdigest()
+    return found, hashlib.sha256(found.read()).hexdigest()
 
 
 def plan(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataConfig) -> list[Unit]:
@@ -177,14 +178,14 @@ def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement
     full_size = (image.width, image.height)
     size, fit, channels, enhance = settings.input_size, settings.fit, settings.channels, settings.enhance
     return images.load_input(
-        image.path, size, fit, channels=channels, enhance=enhance, transpose=image.transpose, full_size=full_size
+        image.content, size, fit, channels=channels, enhance=enhance, transpose=image.transpose, full_size=full_size
     )
 
 
 def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
     """A part of an image as the network's input. All tiles are zoomed alike; a short one is padded."""
     region = unit.region
-    photograph = _photograph(unit.image.path, unit.image.transpose, settings.channels)
+    photograph = _photograph(unit.image.path, unit.image.part, unit.image.transpose, settings.channels)
     part = photograph.crop((region.x1, region.y1, region.x2, region.y2))
     zoom = settings.input_size / settings.tile_size if unit.part == "tile" else None
     array, placement = images.fit_image(part, settings.input_size, settings.fit, enhance=settings.enhance, zoom=zoom)
@@ -192,6 +193,6 @@ def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]
 
 
 @lru_cache(maxsize=1)
-def _photograph(path: Path, transpose: bool, channels: int) -> Image.Image:
+def _photograph(path: Path, part: tuple[int, int] | None, transpose: bool, channels: int) -> Image.Image:
     """The decoded image, kept for its next part."""
-    return images.open_image(path, transpose, channels=channels)
+    return images.open_image(path if part is None else read_part(path, *part), transpose, channels=channels)

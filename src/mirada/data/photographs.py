@@ -5,6 +5,7 @@ A user gives a model a photograph, not a tile of it or the network's square, so 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -69,11 +70,11 @@ def make_photograph(unit: Unit, settings: Settings) -> Record | Rejected:
 def _bytes_of(unit: Unit) -> bytes:
     image, region = unit.image, unit.region
     if unit.part == "whole" and (image.transpose or _is_upright(unit)):
-        return image.path.read_bytes()
-    part = open_image(image.path, image.transpose).crop((region.x1, region.y1, region.x2, region.y2))
+        return image.read()
+    part = open_image(image.content, image.transpose).crop((region.x1, region.y1, region.x2, region.y2))
     return encode(np.asarray(part), "png")
 
 
 def _is_upright(unit: Unit) -> bool:
-    with Image.open(unit.image.path) as opened:
+    with Image.open(io.BytesIO(unit.image.read())) as opened:
         return opened.getexif().get(0x0112, 1) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import io
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -100,13 +100,13 @@ def _describe(image: RawImage, name: str) -> Written:
 
 def _names(images: list[RawImage]) -> list[str]:
     """A file name for each image: its own, or its path where another of the split has the same."""
-    stems = Counter((image.split, image.path.stem.casefold()) for image in images)
+    names = [Path(image.name) for image in images]
+    stems = Counter((image.split, name.stem.casefold()) for image, name in zip(images, names, strict=True))
     return [
-        image.path.name
-        if stems[image.split, image.path.stem.casefold()] == 1
-        else image.source.replace("/", "__").removesuffix(image.path.suffix)
-        + f"_{image.path.suffix[1:]}{image.path.suffix}"
-        for image in images
+        name.name
+        if stems[image.split, name.stem.casefold()] == 1
+        else image.source.replace("/", "__").removesuffix(name.suffix) + f"_{name.suffix[1:]}{name.suffix}"
+        for image, name in zip(images, names, strict=True)
     ]
 
 
@@ -114,9 +114,9 @@ def _copy(image: RawImage, target: Path) -> None:
     """Copy an image; one whose EXIF orientation contradicts its boxes loses that orientation."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if "exif_ignored" not in image.repairs:
-        shutil.copyfile(image.path, target)
+        target.write_bytes(image.read())
         return
-    with Image.open(image.path) as picture:
+    with Image.open(io.BytesIO(image.read())) as picture:
         exif = picture.getexif()
         exif[_ORIENTATION] = 1
         keep = {"quality": "keep"} if picture.format == "JPEG" else {}

@@ -41,6 +41,8 @@ MODULES = (
     "formats.labelme",
     "formats.labels",
     "formats.table",
+    "formats.tfrecord",
+    "formats.tfrecord.framing",
     "formats.voc",
     "formats.writing",
     "formats.yolo",

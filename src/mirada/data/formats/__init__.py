@@ -22,6 +22,7 @@ from mirada.data.formats.label_studio import list_label_studio
 from mirada.data.formats.labelme import list_labelme
 from mirada.data.formats.labels import read_labelled
 from mirada.data.formats.table import list_table
+from mirada.data.formats.tfrecord import list_tfrecords, read_tfrecord
 from mirada.data.formats.voc import list_voc, read_voc
 from mirada.data.formats.writing import Writer
 from mirada.data.formats.yolo import list_yolo, read_yolo
@@ -68,6 +69,11 @@ FORMATS = {
     "label_studio": _naming(list_label_studio, "image in a task of Label Studio: put the export beside the images"),
     "labelme": _naming(list_labelme, "image with a JSON of labelme: put x.json beside x.jpg"),
     "csv": _naming(list_csv, "image in a table of boxes: name the columns filename, xmin, ymin, xmax, ymax, class"),
+    "tfrecord": Format(
+        lambda raw_dir, data, notes: list_tfrecords(raw_dir, data.split.names, notes),
+        lambda item, data: read_tfrecord(item, data.rename),
+        "image in a TFRecord file of the Object Detection API: give the files with their label_map.pbtxt",
+    ),
     "folder": Format(
         lambda raw_dir, data, notes: list_class_folders(raw_dir, data.rename, data.split.names, notes),
         lambda item, data: read_labelled(item),

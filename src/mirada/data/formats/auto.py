@@ -13,12 +13,13 @@ from mirada.config import DataConfig
 from mirada.data.folders.layout import class_folders, is_image, visible_files
 from mirada.data.folders.texts import decode
 from mirada.data.formats.csv_boxes import has_box_columns
+from mirada.data.formats.tfrecord import holds_objects, names_records
 from mirada.data.formats.yolo import count_rows, holds_rows, names_classes
 from mirada.errors import MiradaError
 
 _PEEK = 1 << 16
 # Of two formats that label as many images, the one that says more of them is taken.
-_ORDER = ("coco", "voc", "cvat", "label_studio", "labelme", "yolo", "csv")
+_ORDER = ("coco", "voc", "cvat", "label_studio", "labelme", "tfrecord", "yolo", "csv")
 _SHARE = 0.2  # of the images that labels must name, where folders could be classes as well
 
 
@@ -46,7 +47,7 @@ def recognise(raw_dir: Path, data: DataConfig) -> tuple[str, list[str]]:
             examples.setdefault(name, "/".join((*parts, path.name)))
     ranked = sorted(
         (name for name in counts if counts[name]),
-        key=lambda name: (-min(counts[name], len(images)), _ORDER.index(name)),
+        key=lambda name: (-min(counts[name], len(images) or counts[name]), _ORDER.index(name)),
     )
     classes = _classes(images, data)
     if len(classes) > 1 and (not ranked or counts[ranked[0]] < _SHARE * len(images)):
@@ -58,7 +59,7 @@ def recognise(raw_dir: Path, data: DataConfig) -> tuple[str, list[str]]:
     if not ranked:
         raise MiradaError(
             f"{raw_dir} holds {len(images)} images and no labels that are known (VOC, COCO, YOLO, CVAT, Label Studio, "
-            "labelme, a CSV of boxes, a folder for each class): name the format by data=… or add the labels."
+            "labelme, TFRecord, a CSV of boxes, a folder for each class): name the format by data=… or add the labels."
         )
     best = ranked[0]
     return best, [f"labels such as {examples[best]}: data={best}", *_others(ranked[1:], examples)]
@@ -79,6 +80,8 @@ def _classes(images: list[tuple[tuple[str, ...], Path]], data: DataConfig) -> se
 def _recognise_file(path: Path, stems: set[str]) -> tuple[str, int]:
     """The format of one file, '' for none, and how many images it may name."""
     suffix = path.suffix.lower()
+    if names_records(path.name):
+        return ("tfrecord", max(1, path.stat().st_size >> 18)) if holds_objects(path) else ("", 0)
     if suffix == ".xml":
         return _recognise_xml(path)
     if suffix == ".json" and path.name != "SOURCE.json":
