@@ -136,6 +136,9 @@ class DataConfig:
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
     merge_labels: bool = True  # labels that differ in case alone are one: Dog and dog
+    rotated: str = (
+        "enclose"  # a rotated box: enclose (the box around it) | upright (turned to the nearest upright position)
+    )
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     table: TableConfig = field(default_factory=TableConfig)
@@ -148,6 +151,7 @@ class DataConfig:
         )
         one_of("data.format", self.format, tuple(FORMATS))
         one_of("data.task", self.task, FORMATS["auto"] if self.format == "auto" else tuple(TASKS))
+        one_of("data.rotated", self.rotated, ("enclose", "upright"))
         one_of("data.several", self.several, ("reject", "largest", "crop"))
         require(
             self.task in FORMATS[self.format],

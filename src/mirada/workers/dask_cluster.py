@@ -53,6 +53,7 @@ MODULES = (
     "folders.layout",
     "folders.lists",
     "folders.markup",
+    "folders.masks",
     "objects",
     "folders.pairing",
     "photographs",

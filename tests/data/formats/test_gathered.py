@@ -1,10 +1,13 @@
 """CVAT, Label Studio, labelme and tables of boxes as tools export them."""
 
+import base64
+import io
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.data.formats.drawing import Reading, draw, write
 
@@ -123,11 +126,53 @@ def test_label_studio_shapes_and_losses(tmp_path: Path) -> None:
     assert found.reasons == [("export.json: task 3: http://host/gone.jpg", "labels_without_image", 1)]
 
 
+def test_label_studio_masks(tmp_path: Path) -> None:
+    painted = Image.new("RGBA", (100, 80))
+    painted.paste((255, 0, 0, 255), (10, 20, 30, 40))
+    buffer = io.BytesIO()
+    painted.save(buffer, "PNG")
+    # Of 100 x 80 pixels the last one: 31,996 values of 0, then 4 of 255; 8 bits a value, lengths of 1, 1, 3 and 16 bits.
+    bits = (
+        f"{32_000:032b}{7:05b}{0:04b}{0:04b}{2:04b}{15:04b}"
+        + f"1{3:02b}{31_995:016b}{0:08b}"
+        + f"1{2:02b}{3:03b}{255:08b}"
+    )
+    bits += "0" * (-len(bits) % 8)
+    rle = [int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)]
+    result = [
+        region("brushlabels", format="rle", rle=rle),
+        region("bitmasklabels", imageDataURL="data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()),
+        region("brushlabels", format="rle", rle=rle[:-2]),
+        region("vectorlabels", vertices=[{"x": 1, "y": 2}]),
+        region("videorectangle", sequence=[{"frame": 1}]),
+    ]
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": result}]}
+    write(draw(tmp_path, "a.jpg"), "export.json", [task])
+    found = Reading(tmp_path, "label_studio")
+    assert found.boxes("a.jpg") == [(99, 79, 100, 80, "cat"), CAT_BOX]
+    losses = ["box_unreadable", "mask_enclosed", "mask_enclosed", "mask_unreadable", "shape_without_area"]
+    assert found.repairs("a.jpg") == losses
+
+
+def test_label_studio_tells_of_one_shape_in_parts(tmp_path: Path) -> None:
+    parts = [{"rectangle": []}, {"labels": ["cat"]}, {"text": ["seen twice"]}]
+    result = [{"id": "x", "value": REGION | part, "original_width": 100, "original_height": 80} for part in parts]
+    other = [{"id": "y", "value": REGION | {"y": 50, "labels": ["dog"]}, "original_width": 100, "original_height": 80}]
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": result + other}]}
+    write(draw(tmp_path, "a.jpg"), "export.json", [task])
+    found = Reading(tmp_path, "label_studio")
+    assert found.boxes("a.jpg") == [CAT_BOX, (10, 40, 30, 60, "dog")] and found.repairs("a.jpg") == []
+
+
 def test_label_studio_json_min(tmp_path: Path) -> None:
     label = REGION | {"rectanglelabels": ["cat"], "original_width": 100, "original_height": 80}
     task = {"photo": "/data/upload/1/0a1b2c3d-a.jpg", "my boxes": [label], "id": 1, "annotator": 1, "tags": [{"a": 1}]}
     write(draw(tmp_path, "a.jpg"), "min.json", [task])
     assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
+
+
+# A PNG of 4 x 2 pixels of one bit: 0110 and 0010.
+MASK = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAACAQAAAABX00DOAAAADElEQVR4nGNIYFAAAAFEAIFCw9Q5AAAAAElFTkSuQmCC"
 
 
 def test_labelme(tmp_path: Path) -> None:
@@ -136,6 +181,8 @@ def test_labelme(tmp_path: Path) -> None:
         {"label": "cat", "points": [[1, 2], [9, 3], [5, 30]], "shape_type": "polygon"},
         {"label": "cat", "points": [[50, 40], [53, 44]], "shape_type": "circle"},
         {"label": "cat", "points": [[50, 40]], "shape_type": "point"},
+        {"label": "cat", "points": [[60, 50], [63, 51]], "shape_type": "mask", "mask": MASK},
+        {"label": "cat", "points": [[60, 50], [63, 51]], "shape_type": "mask", "mask": "?"},
         {"label": "cat", "points": [["x", 40], [1, 2]], "shape_type": "rectangle"},
         {"label": "", "points": [[30, 40], [10, 20]], "shape_type": "rectangle"},
     ]
@@ -150,9 +197,11 @@ def test_labelme(tmp_path: Path) -> None:
     write(tmp_path, "json/other.json", content | {"shapes": [], "imagePath": "..\\b.jpg"})
     write(tmp_path, "json/broken.json", "{")
     found = Reading(tmp_path, "labelme")
-    assert found.boxes("a.jpg") == [CAT_BOX, (1, 2, 9, 30, "cat"), (45, 35, 55, 45, "cat")]
+    assert found.boxes("a.jpg") == [CAT_BOX, (1, 2, 9, 30, "cat"), (45, 35, 55, 45, "cat"), (61, 50, 63, 52, "cat")]
     assert found.repairs("a.jpg") == [
         "box_unreadable",
+        "mask_enclosed",
+        "mask_unreadable",
         "name_missing",
         "polygon_enclosed",
         "polygon_enclosed",

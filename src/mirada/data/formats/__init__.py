@@ -44,10 +44,14 @@ class Format:
     expected: str
 
 
-def _naming(list_format: Callable[..., tuple[list[Any], list[Rejected]]], expected: str) -> Format:
-    """A format whose files of labels name their images."""
+def _naming(
+    list_format: Callable[..., tuple[list[Any], list[Rejected]]], expected: str, *, turns: bool = False
+) -> Format:
+    """A format whose files of labels name their images; `turns` if boxes of it may be rotated."""
     return Format(
-        lambda raw_dir, data, notes: list_format(raw_dir, data.rename, data.split.names, notes),
+        lambda raw_dir, data, notes: list_format(
+            raw_dir, data.rename, data.split.names, notes, **({"rotated": data.rotated} if turns else {})
+        ),
         lambda item, data: settle(item),
         expected,
     )
@@ -56,18 +60,20 @@ def _naming(list_format: Callable[..., tuple[list[Any], list[Rejected]]], expect
 FORMATS = {
     "voc": Format(
         lambda raw_dir, data, notes: list_voc(raw_dir, data.split.names, notes),
-        lambda item, data: read_voc(item, data.rename),
+        lambda item, data: read_voc(item, data.rename, data.rotated),
         "image with a VOC XML: put x.xml beside x.jpg",
     ),
     "coco": _naming(list_coco, "image in a COCO JSON: export the instances with their images"),
     "yolo": Format(
         lambda raw_dir, data, notes: list_yolo(raw_dir, data.classes, data.split.names, notes),
-        lambda item, data: read_yolo(item, data.rename),
+        lambda item, data: read_yolo(item, data.rename, data.rotated),
         "image with YOLO rows: put x.txt beside x.jpg, or into labels/ beside images/",
     ),
-    "cvat": _naming(list_cvat, "image in an XML of CVAT: export `CVAT for images 1.1` with the images"),
-    "label_studio": _naming(list_label_studio, "image in a task of Label Studio: put the export beside the images"),
-    "labelme": _naming(list_labelme, "image with a JSON of labelme: put x.json beside x.jpg"),
+    "cvat": _naming(list_cvat, "image in an XML of CVAT: export `CVAT for images 1.1` with the images", turns=True),
+    "label_studio": _naming(
+        list_label_studio, "image in a task of Label Studio: put the export beside the images", turns=True
+    ),
+    "labelme": _naming(list_labelme, "image with a JSON of labelme: put x.json beside x.jpg", turns=True),
     "csv": _naming(list_csv, "image in a table of boxes: name the columns filename, xmin, ymin, xmax, ymax, class"),
     "tfrecord": Format(
         lambda raw_dir, data, notes: list_tfrecords(raw_dir, data.split.names, notes),

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from mirada.data.annotations import Labelling, Rejected, reject
-from mirada.data.folders.geometry import Corners, enclose, enclose_rotated, enclose_runs
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_rotated, enclose_runs
 from mirada.data.folders.markup import BrokenXml, parse_xml
 from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
@@ -23,7 +23,11 @@ _SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid", "polyline", "points", 
 
 
 def list_cvat(
-    raw_dir: Path, rename: Mapping[str, str], names: Mapping[str, str] | None = None, notes: list[str] | None = None
+    raw_dir: Path,
+    rename: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    notes: list[str] | None = None,
+    rotated: str = "enclose",
 ) -> tuple[list[Labelling], list[Rejected]]:
     """Gather the shapes of every image, or of every frame whose image the raw folder holds.
 
@@ -32,6 +36,7 @@ def list_cvat(
         rename: label in the file -> label to use.
         names: of `data.split.names`.
         notes: receives what was taken for what.
+        rotated: of `data.rotated`.
 
     Returns:
         What is said of each image, sorted by source, and what can't be used, sorted by file.
@@ -48,24 +53,24 @@ def list_cvat(
             continue
         gathering.notes += [f"{source}: {code}" for code in mended]
         for image in root.findall("image"):
-            _add_image(gathering, source, image, rename)
-        _add_tracks(gathering, source, root, rename)
+            _add_image(gathering, source, image, rename, rotated)
+        _add_tracks(gathering, source, root, rename, rotated)
     return gathering.finish()
 
 
-def _add_image(gathering: Gathering, source: str, image: Element, rename: Mapping[str, str]) -> None:
+def _add_image(gathering: Gathering, source: str, image: Element, rename: Mapping[str, str], rotated: str) -> None:
     boxes: list[Box] = []
     repairs: list[str] = []
     for shape in image:
         if shape.tag in _SHAPES:
-            _add_shape(shape, shape.get("label"), rename, boxes, repairs)
+            _add_shape(shape, shape.get("label"), rename, boxes, repairs, rotated)
     said = Labelling("", "", None, tuple(boxes), _size(image), repairs=tuple(repairs))
     subset = image.get("subset") or ""
     split = {"train": "train", "val": "val", "validation": "val", "test": "test"}.get(subset.lower())
     gathering.add(source, image.get("name") or "", said, split=split, row=f"image {image.get('id')}")
 
 
-def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str]) -> None:
+def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str], rotated: str) -> None:
     """Frame by frame: what its tracks show there."""
     frames: dict[int, tuple[list[Box], list[str]]] = {}
     for track in root.findall("track"):
@@ -80,7 +85,7 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
             if shape.get("outside") == "1":
                 repairs.append("outside_frame")
             else:
-                _add_shape(shape, track.get("label"), rename, boxes, repairs)
+                _add_shape(shape, track.get("label"), rename, boxes, repairs, rotated)
     if not frames:
         return
     numbered = _numbered(gathering)
@@ -118,14 +123,19 @@ def _text_size(element: Element | None) -> tuple[int, int]:
 
 
 def _add_shape(
-    shape: Element, label: str | None, rename: Mapping[str, str], boxes: list[Box], repairs: list[str]
+    shape: Element,
+    label: str | None,
+    rename: Mapping[str, str],
+    boxes: list[Box],
+    repairs: list[str],
+    rotated: str,
 ) -> None:
     """Take the box of one shape, or count why not."""
     label = clean_label(label or "")
     if shape.tag in ("polyline", "points", "tag", "skeleton"):
         repairs.append("shape_without_area")
         return
-    corners, code = next(_corners(shape))
+    corners, code = next(_corners(shape, rotated))
     if not label or corners is None:
         repairs.append("box_unreadable" if label else "name_missing")
         return
@@ -133,7 +143,7 @@ def _add_shape(
     add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
 
 
-def _corners(shape: Element) -> Iterator[tuple[Corners | None, str]]:
+def _corners(shape: Element, rotated: str) -> Iterator[tuple[Corners | None, str]]:
     try:
         angle = math.radians(float(shape.get("rotation") or 0))
         if shape.tag == "box":
@@ -141,20 +151,18 @@ def _corners(shape: Element) -> Iterator[tuple[Corners | None, str]]:
             if not all(map(math.isfinite, (x1, y1, x2, y2))):
                 yield None, ""
             elif angle:
-                corners = enclose_rotated((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, angle)
-                yield corners, "rotated_box_enclosed"
+                corners = enclose_rotated((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, angle, rotated)
+                yield corners, ROTATED[rotated]
             yield (x1, y1, x2, y2), ""
         elif shape.tag == "ellipse":
             x, y, rx, ry = (float(shape.get(key) or "") for key in ("cx", "cy", "rx", "ry"))
-            half_x = math.hypot(rx * math.cos(angle), ry * math.sin(angle))
-            half_y = math.hypot(rx * math.sin(angle), ry * math.cos(angle))
-            yield (x - half_x, y - half_y, x + half_x, y + half_y), "polygon_enclosed"
+            yield enclose_ellipse(x, y, rx, ry, angle), "polygon_enclosed"
         elif shape.tag == "mask":
             left, top, width, height = (int(shape.get(key) or "") for key in ("left", "top", "width", "height"))
             runs = [int(run) for run in (shape.get("rle") or "").split(",")]
-            inside = enclose_runs(runs, width, height)  # row by row: turned
+            inside = enclose_runs(runs, height, width, by_rows=True)
             yield (
-                (left + inside[1], top + inside[0], left + inside[3], top + inside[2]) if inside else None,
+                (left + inside[0], top + inside[1], left + inside[2], top + inside[3]) if inside else None,
                 "mask_enclosed",
             )
         elif shape.tag == "cuboid":

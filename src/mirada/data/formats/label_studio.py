@@ -15,13 +15,15 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mirada.data.annotations import Labelling, Rejected, reject
-from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_quad, in_shares
 from mirada.data.folders.layout import is_image
+from mirada.data.folders.masks import enclose_brush, enclose_picture
 from mirada.data.folders.texts import clean_label, read_json
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import Writer, Written, in_split, write_file
 from mirada.data.records import Box
 
+_SHAPES = ("points", "vertices", "rle", "imageDataURL", "sequence")
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the name of an uploaded file
 
 
@@ -36,7 +38,11 @@ def is_label_studio(content: Any) -> bool:
 
 
 def list_label_studio(
-    raw_dir: Path, rename: Mapping[str, str], names: Mapping[str, str] | None = None, notes: list[str] | None = None
+    raw_dir: Path,
+    rename: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    notes: list[str] | None = None,
+    rotated: str = "enclose",
 ) -> tuple[list[Labelling], list[Rejected]]:
     """Gather the regions of every task.
 
@@ -45,6 +51,7 @@ def list_label_studio(
         rename: label in the file -> label to use.
         names: of `data.split.names`.
         notes: receives what was taken for what.
+        rotated: of `data.rotated`.
 
     Returns:
         What is said of each image, sorted by source, and what can't be used, sorted by file.
@@ -59,15 +66,16 @@ def list_label_studio(
         for number, task in enumerate(content):
             row = f"task {task.get('id', number) if isinstance(task, dict) else number}"
             if isinstance(task, dict):
-                _add_task(gathering, source, task, row, split, rename)
+                said = _read_task(task, rename, rotated)
+                image = _image_of(task)
+                gathering.add(source, _reference(gathering, source, image), said, split=split, row=f"{row}: {image}")
             else:
                 gathering.rejected.append(reject(f"{source}: {row}", "labels_unreadable"))
     return gathering.finish()
 
 
-def _add_task(
-    gathering: Gathering, source: str, task: Mapping[str, Any], row: str, split: str | None, rename: Mapping[str, str]
-) -> None:
+def _read_task(task: Mapping[str, Any], rename: Mapping[str, str], rotated: str) -> Labelling:
+    """What a task says of its image."""
     boxes: list[Box] = []
     repairs: list[str] = []
     regions, more = _regions(task)
@@ -75,11 +83,13 @@ def _add_task(
     size = (0, 0)
     for region in regions:
         size = _size(region) or size
-        _add_region(region, rename, boxes, repairs)
-    said = Labelling("", "", None, tuple(boxes), size, relative=True, repairs=tuple(repairs))
-    gathering.add(
-        source, _reference(gathering, source, _image_of(task)), said, split=split, row=f"{row}: {_image_of(task)}"
-    )
+        label, corners, code = _read_region(region, rotated)
+        if corners is None or not label:
+            repairs.append("name_missing" if corners else code)
+            continue
+        repairs += [code] if code else []
+        add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
+    return Labelling("", "", None, tuple(boxes), size, relative=True, repairs=tuple(repairs))
 
 
 def _image_of(task: Mapping[str, Any]) -> str:
@@ -114,8 +124,8 @@ def _regions(task: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], int]:
     """The regions of a task's first annotation that wasn't cancelled, and how many objects the others hold."""
     annotations = task.get("annotations", task.get("completions"))
     if isinstance(annotations, list):
-        results: list[list[Mapping[str, Any]]] = [
-            [region for region in _list_of(annotation, "result") if isinstance(region, dict) and _is_shape(region)]
+        results = [
+            _shapes(_list_of(annotation, "result"))
             for annotation in annotations
             if isinstance(annotation, dict) and not annotation.get("was_cancelled")
         ]
@@ -131,10 +141,30 @@ def _list_of(content: Mapping[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _is_shape(region: Mapping[str, Any]) -> bool:
-    """Regions of text, choices and relations are no objects; a label of its own belongs to the shape before."""
-    value = region.get("value")
-    return isinstance(value, dict) and ({"x", "y"} <= value.keys() or "points" in value or "rle" in value)
+def _shapes(result: list[Any]) -> list[Mapping[str, Any]]:
+    """The regions that are shapes; what is told of one in several parts, shape, labels and text of one id, is one."""
+    shapes: list[dict[str, Any]] = []
+    by_id: dict[str, dict[str, Any]] = {}
+    for region in result:
+        value = region.get("value") if isinstance(region, dict) else None
+        if not isinstance(value, dict) or not _is_shape(value):
+            continue  # text, choices and relations are no objects
+        known = by_id.get(region["id"]) if isinstance(region.get("id"), str) else None
+        if known is not None and _place(known["value"]) == _place(value):
+            known["value"] = value | known["value"]
+            continue
+        shapes.append({**region, "value": value})
+        if isinstance(region.get("id"), str):
+            by_id[region["id"]] = shapes[-1]
+    return list(shapes)
+
+
+def _is_shape(value: Mapping[str, Any]) -> bool:
+    return {"x", "y"} <= value.keys() or not value.keys().isdisjoint(_SHAPES)
+
+
+def _place(value: Mapping[str, Any]) -> list[Any]:
+    return [value.get(key) for key in ("x", "y", *_SHAPES)]
 
 
 def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -148,56 +178,54 @@ def _labels(value: Mapping[str, Any]) -> Iterator[str]:
             yield from (clean_label(str(label)) for label in content)
 
 
-def _add_region(region: Mapping[str, Any], rename: Mapping[str, str], boxes: list[Box], repairs: list[str]) -> None:
-    """Take the box of one region, or count why not."""
+def _read_region(region: Mapping[str, Any], rotated: str) -> tuple[str, Corners | None, str]:
+    """Label and corners, as shares of the sides, of a region; and a code where that is worth a remark."""
     inner = region.get("value")
     value: Mapping[str, Any] = inner if isinstance(inner, dict) else region
-    label = next(_labels(value), "")
-    if "rle" in value:
-        repairs.append("mask_unreadable")
-        return
-    size = _size(region) or (100, 100)
-    corners, code = _corners(value, size)
-    if corners is None:
-        repairs.append(code)
-    elif not label:
-        repairs.append("name_missing")
-    else:
-        repairs += [code] if code else []
-        add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
+    corners, code = _corners(value, _size(region), rotated)
+    return next(_labels(value), ""), corners, code
 
 
-def _corners(value: Mapping[str, Any], size: tuple[int, int]) -> tuple[Corners | None, str]:
-    """The corners as shares of the sides, and a code where that is worth a remark."""
+def _corners(value: Mapping[str, Any], known: tuple[int, int] | None, rotated: str) -> tuple[Corners | None, str]:
+    if "rle" in value or "imageDataURL" in value:
+        return _around_mask(value, known)
+    width, height = size = known or (100, 100)
     try:
         if isinstance(value.get("points"), list):
-            points = [(float(x) / 100, float(y) / 100) for x, y in value["points"]]
-            corners = enclose(points)
+            corners = enclose([(float(x) / 100, float(y) / 100) for x, y in value["points"]])
             return corners, "polygon_enclosed" if corners else "box_unreadable"
         x, y = float(value["x"]) / 100, float(value["y"]) / 100
+        angle = math.radians(float(value.get("rotation") or 0))
         if "radiusX" in value:
             rx, ry = float(value["radiusX"]) / 100, float(value["radiusY"]) / 100
-            return (x - rx, y - ry, x + rx, y + ry), "polygon_enclosed"
+            corners = enclose_ellipse(x * width, y * height, rx * width, ry * height, angle)
+            return in_shares(corners, size), "polygon_enclosed"
         if "width" not in value or "height" not in value or "keypointlabels" in value:
             return None, "shape_without_area"
-        width, height = float(value["width"]) / 100, float(value["height"]) / 100
-        angle = math.radians(float(value.get("rotation") or 0))
-    except (TypeError, ValueError, KeyError):
-        return None, "box_unreadable"
-    if not all(map(math.isfinite, (x, y, width, height, angle))):
+        sides = float(value["width"]) / 100, float(value["height"]) / 100
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None, "shape_without_area" if "vertices" in value else "box_unreadable"
+    if not all(map(math.isfinite, (x, y, *sides, angle))):
         return None, "box_unreadable"
     if not angle:
-        return (x, y, x + width, y + height), ""
+        return (x, y, x + sides[0], y + sides[1]), ""
     # Turned about its upper left corner, in pixels: shares of two different sides don't turn.
-    wide, high = width * size[0], height * size[1]
+    left, top, wide, high = x * width, y * height, sides[0] * width, sides[1] * height
     cos, sin = math.cos(angle), math.sin(angle)
-    offsets = [
-        (0.0, 0.0),
-        (wide * cos, wide * sin),
-        (-high * sin, high * cos),
-        (wide * cos - high * sin, wide * sin + high * cos),
-    ]
-    return enclose([(x + dx / size[0], y + dy / size[1]) for dx, dy in offsets]), "rotated_box_enclosed"
+    across, down = (wide * cos, wide * sin), (-high * sin, high * cos)
+    offsets = [(0.0, 0.0), across, (across[0] + down[0], across[1] + down[1]), down]
+    return in_shares(enclose_quad([(left + dx, top + dy) for dx, dy in offsets], rotated), size), ROTATED[rotated]
+
+
+def _around_mask(value: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[Corners | None, str]:
+    """The box around what a brush painted, or around a picture of the mask, both as large as the image."""
+    corners = None
+    if size and min(size) > 0:
+        if isinstance(value.get("rle"), list):
+            corners = enclose_brush(value["rle"], *size)
+        elif isinstance(value.get("imageDataURL"), str):
+            corners = enclose_picture(value["imageDataURL"])
+    return (in_shares(corners, size), "mask_enclosed") if corners and size else (None, "mask_unreadable")
 
 
 def write_label_studio(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
