@@ -126,6 +126,12 @@ def test_label_studio_shapes_and_losses(tmp_path: Path) -> None:
     assert found.reasons == [("export.json: task 3: http://host/gone.jpg", "labels_without_image", 1)]
 
 
+def test_label_studio_by_the_file_that_was_uploaded(tmp_path: Path) -> None:
+    task = {"data": {"image": "/image2"}, "file_upload": "e97d4735-a.jpg", "annotations": [{"result": [region()]}]}
+    write(draw(tmp_path, "a.jpg"), "export.json", [task])
+    assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
+
+
 def test_label_studio_masks(tmp_path: Path) -> None:
     painted = Image.new("RGBA", (100, 80))
     painted.paste((255, 0, 0, 255), (10, 20, 30, 40))
@@ -227,6 +233,16 @@ def test_tables_of_boxes(tmp_path: Path, table: str, encoding: str) -> None:
     found = Reading(tmp_path, "csv")
     assert found.boxes("images/a.jpg") == [CAT_BOX] and found.boxes("images/b.jpg") == []
     assert found.reasons == []
+
+
+def test_a_table_of_shares_as_open_images_has_it(tmp_path: Path) -> None:
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf\n"
+    rows = "a,xclick,cat,1,0.1,0.3,0.25,0.5,0,0,0\na,xclick,cat,1,0.5,1.0,0.5,1.0,0,0,1\n"
+    write(draw(tmp_path, "images/a.jpg"), "boxes.csv", header + rows)
+    found = Reading(tmp_path, "csv")
+    assert found.boxes("images/a.jpg") == [CAT_BOX, (50, 40, 100, 80, "cat")]
+    assert [box.difficult for box in found.images["images/a.jpg"].boxes] == [False, True]
+    assert found.notes[-1] == "boxes.csv: its numbers are taken for shares of the images' sides"
 
 
 def test_a_table_tells_its_losses_and_splits(tmp_path: Path) -> None:

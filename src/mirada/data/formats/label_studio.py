@@ -33,7 +33,7 @@ def is_label_studio(content: Any) -> bool:
         isinstance(content, list)
         and bool(content)
         and all(isinstance(task, dict) for task in content[:20])
-        and any(_image_of(task) for task in content[:20])
+        and any(_images_of(task) for task in content[:20])
     )
 
 
@@ -67,8 +67,8 @@ def list_label_studio(
             row = f"task {task.get('id', number) if isinstance(task, dict) else number}"
             if isinstance(task, dict):
                 said = _read_task(task, rename, rotated)
-                image = _image_of(task)
-                gathering.add(source, _reference(gathering, source, image), said, split=split, row=f"{row}: {image}")
+                row = f"{row}: {next(iter(_images_of(task)), '')}"
+                gathering.add(source, _reference(gathering, source, task), said, split=split, row=row)
             else:
                 gathering.rejected.append(reject(f"{source}: {row}", "labels_unreadable"))
     return gathering.finish()
@@ -92,14 +92,14 @@ def _read_task(task: Mapping[str, Any], rename: Mapping[str, str], rotated: str)
     return Labelling("", "", None, tuple(boxes), size, relative=True, repairs=tuple(repairs))
 
 
-def _image_of(task: Mapping[str, Any]) -> str:
-    """The path or URL of a task's image, under whatever key."""
+def _images_of(task: Mapping[str, Any]) -> list[str]:
+    """The paths or URLs that may be a task's image, under whatever keys, the likeliest first."""
     inner = task.get("data")
     data: Mapping[str, Any] = inner if isinstance(inner, dict) else task
     texts = [value for value in data.values() if isinstance(value, str)]
     named = [text for text in texts if is_image(_path_of(text))]
-    likely = [str(data[key]) for key in ("image", "img", "url", "file_upload") if isinstance(data.get(key), str)]
-    return next(iter(named or likely), "")
+    likely = [data.get(key) for key in ("image", "img", "url")] + [task.get("file_upload")]
+    return named + [text for text in likely if isinstance(text, str) and text and text not in named]
 
 
 def _path_of(text: str) -> str:
@@ -111,13 +111,13 @@ def _path_of(text: str) -> str:
     return asked[0] if asked else unquote(parts.path)
 
 
-def _reference(gathering: Gathering, source: str, text: str) -> str:
-    """What to look for: the name as it is, else without the mark of an upload."""
-    path = _path_of(text)
-    if gathering.index.find(path, tuple(source.split("/")[:-1])):
-        return path
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{_UPLOAD.sub('', name)}"
+def _reference(gathering: Gathering, source: str, task: Mapping[str, Any]) -> str:
+    """What to look for: the first name that meets an image as it is, or without the mark of an upload."""
+    paths = [_path_of(text) for text in _images_of(task)]
+    bare = ["".join((*path.rpartition("/")[:2], _UPLOAD.sub("", path.rpartition("/")[2]))) for path in paths]
+    names = [name for pair in zip(paths, bare, strict=True) for name in pair]
+    near = tuple(source.split("/")[:-1])
+    return next((name for name in names if gathering.index.find(name, near)), next(iter(bare), ""))
 
 
 def _regions(task: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], int]:

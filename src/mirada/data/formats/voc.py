@@ -126,7 +126,7 @@ def read_voc(pair: VocPair, rename: Mapping[str, str], rotated: str = "enclose")
     header = read_header(image)
     if not isinstance(header, str):
         name = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-        wrong = ["filename_wrong"] if name and name != image.name else []
+        wrong = ["filename_wrong"] if name and name not in (image.name, image.stem) else []
         header = header[0], header[1], [*header[2], *mended, *wrong]
     boxes, dropped = _boxes(root, rename, rotated)
     labelling = Labelling(
