@@ -231,7 +231,8 @@ def test_command_writes_the_declared_outputs(stage: str) -> None:
 CONF_FILES = sorted(path for path in (PROJECT / "conf").rglob("*.yaml") if path.parts[-3] != "hydra")
 
 
-OWN_DATA = ("animals", "auto", "coco", "csv", "cvat", "folder", "label_studio", "labelme", "tfrecord", "voc", "yolo")
+OWN_DATA = ("animals", "auto", "coco", "createml", "csv", "cvat", "dota", "folder", "keras", "label_studio", "labelme")
+OWN_DATA += ("tfrecord", "via", "voc", "yolo")
 
 
 @pytest.mark.parametrize("path", CONF_FILES, ids=lambda path: path.stem)

@@ -107,6 +107,23 @@ def test_a_split_folder_in_other_words_is_no_class(tmp_path: Path) -> None:
     assert {split: part["images"] for split, part in dataset.splits.items()} == {"train": 6, "val": 0, "test": 6}
 
 
+def test_a_folder_of_one_class_only_is_told_before_anything_slow(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", *(f"cat/{n}.png" for n in range(6)))
+    with pytest.raises(
+        MiradaError, match=r"There is one class only, 'cat'.*|holds no usable image in a folder of its class"
+    ):
+        run(tmp_path, format="folder", task="classification")
+
+
+def test_classes_called_train_and_valid_and_the_key_that_says_so(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", *(f"{label}/{n}.png" for label in ("train", "valid", "bus") for n in range(6)))
+    assert run(tmp_path, format="folder", task="classification").classes == ["bus", "train", "valid"]
+    names = {"train": "none", "valid": "none"}
+    draw(tmp_path / "raw", *(f"{label}/old/{n}.png" for label in ("train", "valid", "bus") for n in range(3)))
+    split = SplitConfig(val=0.2, test=0.2, names=names)
+    assert run(tmp_path, format="folder", task="classification", split=split).classes == ["bus", "train", "valid"]
+
+
 def test_the_key_for_names_reaches_from_the_command_line() -> None:
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         words = ["data=folder", "data.path=x", "output_dir=out", "+data.split.names.valid=none"]

@@ -116,6 +116,7 @@ TASKS = {"detection": "objects", "localization": "object", "classification": "la
 _OF_LABELS = tuple(task for task, shown in TASKS.items() if shown == "label")
 FORMATS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "tfrecord", "csv"), tuple(TASKS)),
+    **dict.fromkeys(("createml", "via", "keras", "dota"), tuple(TASKS)),
     "auto": (*TASKS, "auto"),
     **dict.fromkeys(("folder", "table"), _OF_LABELS),
 }

@@ -92,7 +92,7 @@ def write_coco(path: Path, name: str, things: list[Any], how: str) -> None:
         said = {
             "polygon": {"segmentation": [[a, b, c, d, a, d]]},
             "mask": {"segmentation": {"size": [80, 100], "counts": [a, b, c, d]}},
-            "point": {"keypoints": [a, b, 2]},
+            "point": {"keypoints": [a, b, 2], "segmentation": []},
             "junk": {"segmentation": "x", "bbox": None},
         }.get(shape, {"bbox": [a, b, c, d]})
         content["annotations"].append({"image_id": number, "category_id": len(n), "iscrowd": len(n) % 2} | said)
@@ -157,6 +157,49 @@ def write_tfrecord(path: Path, name: str, things: list[Any], how: str) -> None:
     file.write_bytes((file.read_bytes() if file.is_file() else b"") + record * (1 + (how == "twice")))
 
 
+def prefixed(name: str, how: str) -> str:
+    return ("x" if how == "wrong name" else "") + name
+
+
+def write_createml(path: Path, name: str, things: list[Any], how: str) -> None:
+    objects: list[Any] = [
+        7 if shape == "junk" else {"label": n, "coordinates": {"x": a, "y": b, "width": c, "height": d}}
+        for n, a, b, c, d, shape in things
+    ]
+    known = {"image": "none", "annotations": [{"coordinates": 0}]}  # else a file without a box is none of CreateML
+    entry = {"image": prefixed(name, how), "annotations": objects}
+    write(path, "all.json", [*(_collected(path) or [known]), *[entry] * (1 + (how == "twice"))])
+
+
+def write_via(path: Path, name: str, things: list[Any], how: str) -> None:
+    regions = []
+    for n, a, b, c, d, shape in things:
+        said: Any = {
+            "polygon": {"name": "polygon", "all_points_x": [a, c, 0], "all_points_y": [b, d, 0]},
+            "rotated": {"name": "ellipse", "cx": a, "cy": b, "rx": c, "ry": d, "theta": 1},
+            "point": {"name": "point", "cx": a, "cy": b},
+            "junk": None,
+        }.get(shape, {"name": "rect", "x": a, "y": b, "width": c, "height": d})
+        regions.append({"shape_attributes": said, "region_attributes": {"kind": n}})
+    content = _collected(path) or {}
+    for _ in range(1 + (how == "twice")):
+        content[f"{name}{len(content)}"] = {"filename": prefixed(name, how), "regions": regions}
+    write(path, "all.json", content)
+
+
+def write_keras(path: Path, name: str, things: list[Any], how: str) -> None:
+    line = " ".join([prefixed(name, how), *(f"{a},{b},{c},{d},{LABELS.index(n)}" for n, a, b, c, d, _ in things)])
+    file = path / "all.txt"
+    text = file.read_text() if file.is_file() else "none.jpg 1,2,3,4,0\n"
+    write(path, "all.txt", text + f"{line}\n" * (1 + (how == "twice")))
+    write(path, "_classes.txt", "cat\nDog\n")
+
+
+def write_dota(path: Path, name: str, things: list[Any], how: str) -> None:
+    rows = [f"{a} {b} {c} {b} {c} {d} {a} {d} {n.split()[0] if n else ''} 0" for n, a, b, c, d, _ in things]
+    write(path, f"{stem(name, how)}.txt", "gsd:1\n" + "1 1 2 1 2 2 1 2 cat 0\n" + "\n".join(rows))
+
+
 WRITERS: dict[str, tuple[Write, bool]] = {
     "voc": (write_voc, True),
     "yolo": (write_yolo, False),
@@ -166,11 +209,15 @@ WRITERS: dict[str, tuple[Write, bool]] = {
     "labelme": (write_labelme, False),
     "csv": (write_csv, True),
     "tfrecord": (write_tfrecord, True),
+    "createml": (write_createml, True),
+    "via": (write_via, True),
+    "keras": (write_keras, True),
+    "dota": (write_dota, False),
 }
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_the_books_balance(name: str, data: st.DataObject) -> None:
     writer, doubles = WRITERS[name]
@@ -186,6 +233,7 @@ def test_the_books_balance(name: str, data: st.DataObject) -> None:
             if how in ("empty image", "text image") and name != "tfrecord":
                 (path / source).write_bytes(b"" if how == "empty image" else b"<html>")
         found = Reading(path, name)
+        put_in += {"createml": 1, "keras": 1, "dota": len(content)}.get(name, 0)  # that the files begin with
         books = count_objects(found.images.values(), found.rejected)
         assert books["found"] == put_in, (found.reasons, {s: (i.boxes, i.repairs) for s, i in found.images.items()})
         for image_ in found.images.values():
@@ -193,7 +241,7 @@ def test_the_books_balance(name: str, data: st.DataObject) -> None:
                 assert 0 <= box.x1 < box.x2 <= image_.width and 0 <= box.y1 < box.y2 <= image_.height and box.label
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     places=st.lists(st.sampled_from(["cat", "train/cat", "Testing/dog", "dog/x", ".hidden", "", "train"]), max_size=6),
     broken=st.sets(st.integers(0, 5)),
@@ -215,7 +263,7 @@ def test_the_books_of_folders_of_classes_balance(places: list[str], broken: set[
         assert sorted(told) == sorted(wanted)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     rows=st.lists(st.tuples(st.sampled_from(["0.png", "1.png", "gone.png"]), st.sampled_from(["0.2", "0.9", "x", ""])))
 )

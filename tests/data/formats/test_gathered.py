@@ -53,14 +53,14 @@ def test_cvat_images(tmp_path: Path) -> None:
 def test_cvat_tracks_with_outside_frames(tmp_path: Path) -> None:
     box = '<box frame="{0}" outside="{1}" xtl="10" ytl="20" xbr="30" ybr="40"/>'
     track = f'<track id="0" label="cat">{box.format(0, 0)}{box.format(2, 1)}{box.format(7, 0)}</track>'
-    size = "<meta><task><original_size><width>100</width><height>80</height></original_size></task></meta>"
+    size = "<meta><job><size>8</size></job><original_size><width>80</width><height>100</height></original_size></meta>"
     write(tmp_path, "annotations.xml", f"<annotations>{size}{track}</annotations>")
     draw(tmp_path, "images/frame_000000.PNG", "images/frame_000002.PNG", "images/frame_000003.PNG")
     found = Reading(tmp_path, "cvat")
     assert found.boxes("images/frame_000000.PNG") == [CAT_BOX]
-    assert found.boxes("images/frame_000002.PNG") == [] and found.repairs("images/frame_000002.PNG") == [
-        "outside_frame"
-    ]
+    assert found.repairs("images/frame_000000.PNG") == ["size_wrong"]  # it is 100 x 80
+    assert found.boxes("images/frame_000002.PNG") == []
+    assert found.repairs("images/frame_000002.PNG") == ["outside_frame", "size_wrong"]
     assert found.reasons == [
         ("annotations.xml: frame 7", "labels_without_image", 1),
         ("images/frame_000003.PNG", "image_without_labels", 0),

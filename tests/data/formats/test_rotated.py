@@ -31,6 +31,7 @@ CVAT_BOX = '<box label="ship" xtl="30" ytl="30" xbr="70" ybr="50" rotation="30"/
 RAW: dict[str, tuple[str, Any]] = {
     "voc": ("a.xml", f"<annotation><object><type>robndbox</type><name>ship</name>{ROBNDBOX}</object></annotation>"),
     "yolo": ("a.txt", "0 " + " ".join(f"{x / 100} {y / 80}" for x, y in CORNERS)),
+    "dota": ("a.txt", " ".join(f"{x} {y}" for x, y in CORNERS) + " ship 0"),
     "cvat": (
         "a.xml",
         f'<annotations><image name="a.jpg">{CVAT_BOX}</image></annotations>',

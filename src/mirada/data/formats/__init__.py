@@ -21,6 +21,10 @@ from mirada.data.formats.folder import list_class_folders
 from mirada.data.formats.label_studio import list_label_studio
 from mirada.data.formats.labelme import list_labelme
 from mirada.data.formats.labels import read_labelled
+from mirada.data.formats.rarer.createml import list_createml
+from mirada.data.formats.rarer.dota import list_dota
+from mirada.data.formats.rarer.keras import list_keras
+from mirada.data.formats.rarer.via import list_via
 from mirada.data.formats.table import list_table
 from mirada.data.formats.tfrecord import list_tfrecords, read_tfrecord
 from mirada.data.formats.voc import list_voc, read_voc
@@ -75,6 +79,14 @@ FORMATS = {
     ),
     "labelme": _naming(list_labelme, "image with a JSON of labelme: put x.json beside x.jpg", turns=True),
     "csv": _naming(list_csv, "image in a table of boxes: name the columns filename, xmin, ymin, xmax, ymax, class"),
+    "createml": _naming(list_createml, "image in a JSON of CreateML: put it beside the images"),
+    "via": _naming(list_via, "image in a JSON of VIA: export the annotations as JSON and put it beside the images"),
+    "dota": _naming(list_dota, "image with rows of DOTA: put x.txt into labelTxt/ beside images/", turns=True),
+    "keras": Format(
+        lambda raw_dir, data, notes: list_keras(raw_dir, data.classes, data.rename, data.split.names, notes),
+        lambda item, data: settle(item),
+        "image in a list of paths and boxes: put the list and _classes.txt beside the images",
+    ),
     "tfrecord": Format(
         lambda raw_dir, data, notes: list_tfrecords(raw_dir, data.split.names, notes),
         lambda item, data: read_tfrecord(item, data.rename),

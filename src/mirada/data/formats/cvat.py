@@ -89,8 +89,7 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
     if not frames:
         return
     numbered = _numbered(gathering)
-    sizes = root.findall("meta/task/original_size") + root.findall("meta/job/original_size")
-    size = sizes[0] if sizes else None
+    size = root.find("meta//original_size")  # of the task, the job, or all of it
     for number, (boxes, repairs) in sorted(frames.items()):
         said = Labelling("", "", None, tuple(boxes), _text_size(size), repairs=tuple(repairs))
         images = numbered.get(number, [])

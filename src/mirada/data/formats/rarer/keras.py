@@ -1,0 +1,82 @@
+"""The lists of keras-yolo3, as Roboflow writes them too: a line an image, its path and x1,y1,x2,y2,class for each box.
+
+The format: https://github.com/qqwweee/keras-yolo3.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mirada.data.annotations import Labelling, Rejected
+from mirada.data.folders.layout import is_image
+from mirada.data.folders.texts import clean_label, read_text
+from mirada.data.formats.gathering import Gathering, add_box
+from mirada.data.records import Box
+
+_NAMES = ("_classes.txt", "classes.txt", "class.txt", "labels.txt", "names.txt")
+_LINE = re.compile(r"(.+?)((?:\s+[^\s,]+(?:,[^\s,]*){4})*)\s*")
+
+
+def is_keras_list(head: str) -> bool:
+    """Whether the first lines of a text name an image each, and one of them a box."""
+    lines = [found for line in head.splitlines()[:20] if line.strip() and (found := _LINE.fullmatch(line))]
+    return bool(lines) and all(is_image(line[1]) for line in lines[:-1] or lines) and any(line[2] for line in lines)
+
+
+def list_keras(
+    raw_dir: Path,
+    classes: Sequence[str],
+    rename: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    notes: list[str] | None = None,
+) -> tuple[list[Labelling], list[Rejected]]:
+    """Gather the boxes of every line; `_classes.txt` beside the list names the numbers, else `data.classes`.
+
+    Args:
+        raw_dir: the raw folder.
+        classes: of `data.classes`.
+        rename: name of a class -> label to use.
+        names: of `data.split.names`.
+        notes: receives what was taken for what.
+
+    Returns:
+        What is said of each image, sorted by source, and what can't be used, sorted by file.
+    """
+    gathering = Gathering(raw_dir, names, notes)
+    texts = gathering.files_of(".txt")
+    named = {source.rpartition("/")[0]: path for source, path in texts if path.name.lower() in _NAMES}
+    for source, path in texts:
+        text, _ = read_text(path)
+        if path.name.lower() in _NAMES or not is_keras_list(text):
+            continue
+        beside = named.get(source.rpartition("/")[0]) or next(iter(named.values()), None)
+        known = [clean_label(line) for line in read_text(beside)[0].splitlines()] if beside else list(classes)
+        gathering.notes.append(f"{source}: a list of images and boxes, {len(known)} classes")
+        for line in text.splitlines():
+            if found := _LINE.fullmatch(line):
+                said = _labelling(found[2].split(), known, rename)
+                gathering.add(source, found[1].strip(), said, split=gathering.split_of_file(source))
+    return gathering.finish()
+
+
+def _labelling(cells: Sequence[str], names: Sequence[str], rename: Mapping[str, str]) -> Labelling:
+    boxes: list[Box] = []
+    repairs: list[str] = []
+    for cell in cells:
+        try:
+            x1, y1, x2, y2, number = (float(value) for value in cell.split(","))
+        except ValueError:
+            repairs.append("box_unreadable")
+            continue
+        if not all(map(math.isfinite, (x1, y1, x2, y2, number))):
+            repairs.append("box_unreadable")
+            continue
+        label = names[int(number)] if number.is_integer() and 0 <= number < len(names) else ""
+        if label:
+            add_box(boxes, repairs, Box(x1, y1, x2, y2, rename.get(label, label)))
+        else:
+            repairs.append("class_unknown")
+    return Labelling("", "", None, tuple(boxes), repairs=tuple(repairs))
