@@ -76,5 +76,6 @@ def _bytes_of(unit: Unit) -> bytes:
 
 
 def _is_upright(unit: Unit) -> bool:
-    with Image.open(io.BytesIO(unit.image.read())) as opened:
+    content = unit.image.content
+    with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
         return opened.getexif().get(0x0112, 1) == 1

@@ -67,6 +67,18 @@ def test_cvat_tracks_with_outside_frames(tmp_path: Path) -> None:
     ]
 
 
+def test_cvat_key_frames_alone_are_said(tmp_path: Path) -> None:
+    box = '<box frame="{0}" outside="{1}" xtl="10" ytl="20" xbr="30" ybr="40"/>'
+    whole = "".join(box.format(n, 0) for n in range(3)) + box.format(3, 1) + box.format(9, 0)
+    for name, boxes in (("whole", whole), ("keys", box.format(0, 0) + box.format(2, 0))):
+        track = f'<annotations><track id="0" label="cat">{boxes}</track></annotations>'
+        write(draw(tmp_path / name, *(f"frame_{n}.png" for n in range(10))), "a.xml", track)
+    assert Reading(tmp_path / "whole", "cvat").notes == []
+    assert Reading(tmp_path / "keys", "cvat").notes == [
+        "a.xml: 1 tracks hold key frames alone: their frames between are not told, export them with CVAT itself"
+    ]
+
+
 REGION = {"x": 10, "y": 25, "width": 20, "height": 25, "rotation": 0}
 
 
@@ -130,6 +142,14 @@ def test_label_studio_by_the_file_that_was_uploaded(tmp_path: Path) -> None:
     task = {"data": {"image": "/image2"}, "file_upload": "e97d4735-a.jpg", "annotations": [{"result": [region()]}]}
     write(draw(tmp_path, "a.jpg"), "export.json", [task])
     assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
+
+
+def test_predictions_are_no_labels(tmp_path: Path) -> None:
+    task = {"data": {"image": "a.jpg"}, "annotations": [], "predictions": [{"result": [region()]}]}
+    write(draw(tmp_path, "a.jpg"), "export.json", [task])
+    found = Reading(tmp_path, "label_studio")
+    assert found.boxes("a.jpg") == []
+    assert found.notes == ["export.json: predictions of 1 tasks are no labels: accept them in Label Studio first"]
 
 
 def test_label_studio_masks(tmp_path: Path) -> None:

@@ -73,7 +73,9 @@ def _add_image(gathering: Gathering, source: str, image: Element, rename: Mappin
 def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str], rotated: str) -> None:
     """Frame by frame: what its tracks show there."""
     frames: dict[int, tuple[list[Box], list[str]]] = {}
+    gaps = 0
     for track in root.findall("track"):
+        gaps += _has_gaps(track)
         for shape in track:
             frame = shape.get("frame") or ""
             if shape.tag not in _SHAPES:
@@ -88,6 +90,9 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
                 _add_shape(shape, track.get("label"), rename, boxes, repairs, rotated)
     if not frames:
         return
+    if gaps:
+        advice = "their frames between are not told, export them with CVAT itself"
+        gathering.notes.append(f"{source}: {gaps} tracks hold key frames alone: {advice}")
     numbered = _numbered(gathering)
     size = root.find("meta//original_size")  # of the task, the job, or all of it
     for number, (boxes, repairs) in sorted(frames.items()):
@@ -99,6 +104,14 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
             reason = "image_ambiguous" if images else "labels_without_image"
             detail = " or ".join(images[:3])
             gathering.rejected.append(reject(f"{source}: frame {number}", reason, said.objects, detail))
+
+
+def _has_gaps(track: Element) -> bool:
+    """Whether a track that is seen in one frame and in a later one tells nothing of those between."""
+    told = sorted(
+        (int(frame), shape.get("outside") == "1") for shape in track if (frame := shape.get("frame") or "").isdecimal()
+    )
+    return any(not gone and after > at + 1 for (at, gone), (after, _) in zip(told, told[1:], strict=False))
 
 
 def _numbered(gathering: Gathering) -> dict[int, list[str]]:

@@ -63,6 +63,11 @@ def list_label_studio(
             gathering.notes.append(f"{source} holds no tasks of Label Studio and was left alone")
             continue
         split = gathering.split_of_file(source)
+        guessed = sum(bool(_list_of(task, "predictions")) for task in content if isinstance(task, dict))
+        if guessed:
+            gathering.notes.append(
+                f"{source}: predictions of {guessed} tasks are no labels: accept them in Label Studio first"
+            )
         for number, task in enumerate(content):
             row = f"task {task.get('id', number) if isinstance(task, dict) else number}"
             if isinstance(task, dict):

@@ -17,13 +17,12 @@ from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.records import Box
 
 _NAMES = ("_classes.txt", "classes.txt", "class.txt", "labels.txt", "names.txt")
-_LINE = re.compile(r"(.+?)((?:\s+[^\s,]+(?:,[^\s,]*){4})*)\s*")
 
 
 def is_keras_list(head: str) -> bool:
     """Whether the first lines of a text name an image each, and one of them a box."""
-    lines = [found for line in head.splitlines()[:20] if line.strip() and (found := _LINE.fullmatch(line))]
-    return bool(lines) and all(is_image(line[1]) for line in lines[:-1] or lines) and any(line[2] for line in lines)
+    lines = [_parts(line) for line in head.splitlines()[:20] if line.strip()]
+    return all(is_image(name) for name, _ in lines[:-1] or lines) and any(cells for _, cells in lines)
 
 
 def list_keras(
@@ -56,10 +55,20 @@ def list_keras(
         known = [clean_label(line) for line in read_text(beside)[0].splitlines()] if beside else list(classes)
         gathering.notes.append(f"{source}: a list of images and boxes, {len(known)} classes")
         for line in text.splitlines():
-            if found := _LINE.fullmatch(line):
-                said = _labelling(found[2].split(), known, rename)
-                gathering.add(source, found[1].strip(), said, split=gathering.split_of_file(source))
+            name, cells = _parts(line)
+            if name:
+                said = _labelling(cells, known, rename)
+                gathering.add(source, name, said, split=gathering.split_of_file(source))
     return gathering.finish()
+
+
+def _parts(line: str) -> tuple[str, list[str]]:
+    """The image of a line, whose name may hold blanks, and its boxes."""
+    words = re.split(r"(\s+)", line.strip())  # with what lies between them
+    at = len(words)
+    while at > 2 and words[at - 1].count(",") == 4:
+        at -= 2
+    return "".join(words[:at]).strip(), words[at + 1 :: 2]
 
 
 def _labelling(cells: Sequence[str], names: Sequence[str], rename: Mapping[str, str]) -> Labelling:
