@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hydra.core.override_parser.types import Quote, QuotedString
+from PIL import Image
 
 from mirada import project, tracking
 from mirada.config import TrackingConfig
@@ -93,6 +96,31 @@ def test_queued_experiments_run_in_copies_and_are_compared(tmp_path: Path) -> No
     ]
     assert project.run("git", "status", "--porcelain") == ""  # the project itself was not touched
     check_runs(f"sqlite:///{project.folder}/mlruns/mlflow.db")
+
+
+ODD = 'é (1) #=it\'s "so" [x], $HOME 50% ~&'
+
+
+@pytest.mark.slow
+def test_a_folder_of_any_name_by_params_and_by_dvc(tmp_path: Path) -> None:
+    if not (PROJECT / ".git").exists():
+        pytest.skip("not a git checkout")
+    project, folder = Project(tmp_path), tmp_path / ODD
+    for number in range(12):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (20 * number, 9, 9)).save(folder / "ab"[number % 2] / f"{number}.png")
+    params = project.folder / "params.yaml"
+    chosen = yaml.safe_load(params.read_text())
+    chosen["fetch"] = {"data": "folder", "path": str(folder)}
+    params.write_text(yaml.safe_dump(chosen, allow_unicode=True))
+    assert "6 a, 6 b" in project.run("dvc", "repro", "preprocess")
+    project.run("git", "checkout", "-q", "params.yaml")
+    other = folder.rename(tmp_path / f"{ODD} 2")
+    # DVC reads -S by Hydra's grammar, which wants quotes round such a path.
+    quoted = QuotedString(str(other), Quote.single).with_quotes()
+    said = project.run("dvc", "exp", "run", "-S", "fetch.data=folder", "-S", f"fetch.path={quoted}", "fetch")
+    assert "12 files" in said
+    assert yaml.safe_load(params.read_text())["fetch"]["path"] == str(other)
 
 
 def check_runs(uri: str) -> None:

@@ -17,12 +17,12 @@ from rich.progress import Progress
 import mirada
 from mirada.config import EvaluateConfig
 from mirada.config.predicting import PredictConfig
-from mirada.data.images import encode
 from mirada.data.records import Example, frame, load_dataset, serialize
 from mirada.evaluation.measuring import measure_accuracy
 from mirada.inference.card import load_card, save_card
 from mirada.inference.variants import load_variants
 from mirada.stages import predict
+from tests.data.pixels.writing import png_of
 from tests.datasets import SIDE
 from tests.servers import until
 from tests.service.conftest import LiveService, start_service, stop_service
@@ -34,19 +34,23 @@ WIDTH, HEIGHT = 4 * SIDE - 8, 3 * SIDE - 16  # tiles of SIDE by half their side,
 CORNERS = ((8, 8), (48, 16), (96, 96), (152, 8), (216, 88), (120, 144), (24, 144), (208, 32))  # of squares, on cells
 Found = list[tuple[str, float, list[float]]]  # label, score, box; best first
 VARIANT = "int8"
+DEPTHS = [1000.0, 1000.0 + 16 * 255]
 
 
 @pytest.fixture(scope="module")
 def folder(squares_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`model/` as of a model that was trained on tiles, and `photo.png`, larger than a tile."""
+    """`model/` as of a model that was trained on tiles of deep images, and `photo.png`, larger than a tile.
+
+    The photograph has 16 bits: 16 steps of them, from 1000 on, to one of 8. A road that keeps the upper 8 finds nothing.
+    """
     folder = tmp_path_factory.mktemp("roads")
     shutil.copytree(squares_folder / "model", folder / "model")
     card = load_card(folder / "model")
-    save_card(replace(card, tile_size=SIDE, tile_overlap=0.25), folder / "model" / "model.json")
-    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    save_card(replace(card, tile_size=SIDE, tile_overlap=0.25, depth_range=DEPTHS), folder / "model" / "model.json")
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint16)
     for number, (x, y) in enumerate(CORNERS):
         image[y : y + SQUARE, x : x + SQUARE] = COLOURS[number % 2]
-    (folder / "photo.png").write_bytes(encode(image, "png"))
+    (folder / "photo.png").write_bytes(png_of(1000 + 16 * image))
     return folder
 
 

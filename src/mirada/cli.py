@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -20,6 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mirada.errors import MiradaError, Pruned
+from mirada.overrides import quote_words
 
 PLUGINS = {
     "hydra/launcher/joblib": "hydra-joblib-launcher",
@@ -39,6 +41,7 @@ def launch(main: Callable[[], Any]) -> None:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it announces its cache of fonts
     _refuse_dashes(sys.argv[1:])
     try:
+        sys.argv[1:] = quote_words(sys.argv[1:], script=Path(sys.argv[0]).stem)
         main()
     except MISTAKES as error:
         sys.exit(f"error: {explain(error)}")

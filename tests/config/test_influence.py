@@ -1,11 +1,12 @@
 """Which settings shape a result."""
 
+import json
 from dataclasses import asdict, replace
 
 import pytest
 
 from mirada.config import EvaluateConfig, TrackingConfig, TrainConfig
-from mirada.config.influence import NOT_IN_WEIGHTS, shapes_result, shaping_settings
+from mirada.config.influence import NOT_IN_WEIGHTS, changed_settings, shapes_result, shaping_settings
 
 TRAIN = TrainConfig(data_dir="data", output_dir="out")
 
@@ -36,3 +37,15 @@ def test_all_that_evaluate_has_besides_folders_and_the_record_counts() -> None:
     config = EvaluateConfig(model_dir="a", variants_dir="b", data_dir="c", output_dir="d")
     folders = {"model_dir", "variants_dir", "data_dir", "output_dir"}
     assert asdict(config).keys() - shaping_settings(config).keys() == folders | {"tracking"}
+
+
+def test_what_changed_is_told_key_by_key() -> None:
+    begun = json.loads(json.dumps(shaping_settings(TRAIN)))
+    assert changed_settings(begun, shaping_settings(TRAIN)) == {}
+    other = replace(TRAIN, epochs=30, model=replace(TRAIN.model, width=8))
+    assert changed_settings(begun, shaping_settings(other)) == {
+        "model.width": "model.width=64 then, model.width=8 now",
+        "epochs": "epochs=20 then, epochs=30 now",
+    }
+    del begun["seed"]  # as a training of before that key wrote it
+    assert changed_settings(begun, shaping_settings(TRAIN)) == {"seed": "seed=unknown then, seed=0 now"}

@@ -149,3 +149,19 @@ def test_images_of_one_group_are_never_parted() -> None:
 def test_a_group_must_be_a_regular_expression() -> None:
     with pytest.raises(MiradaError, match=r"^data\.split\.group=\( is no regular expression"):
         SplitConfig(group="(")
+
+
+def test_a_split_to_judge_by_must_show_something() -> None:
+    def stored(**per_class: int) -> dict[str, dict[str, object]]:
+        empty = {"images": 0, "per_class": {}}
+        return {"train": empty, "val": empty, "test": {"images": 2, "per_class": per_class}}
+
+    assert splits.check_judged(["a", "b"], stored(a=1, b=2)) == []
+    assert splits.check_judged(["a", "b"], stored(a=1, b=0)) == [
+        "test shows nothing of b: its figures don't tell how these are found"
+    ]
+    assert splits.check_judged(["a", "b", "c", "d", "e"], stored(c=1))[0].startswith(
+        "test shows nothing of a, b, d and 1 more"
+    )
+    with pytest.raises(MiradaError, match="^The 2 images of test show no object of the classes"):
+        splits.check_judged(["a"], stored(a=0))

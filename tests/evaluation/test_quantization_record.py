@@ -10,6 +10,7 @@ from mirada.evaluation.quantization_record import QuantizationRecord, read_quant
 RUNG = {
     "rung": "int8", "what": "128 images", "value": 0.5, "drop": -0.0123, "drop_low": -0.02, "drop_high": 0.01,
     "size_bytes": 3_400_000, "latency_ms_p50": 4.26, "minutes": 1.25, "float_layers": ["a", "b"],
+    "answer": "within",
 }  # fmt: skip
 
 
@@ -19,15 +20,19 @@ def test_nothing_is_said_where_nothing_was_left(tmp_path):
 
 
 def test_the_rung_that_became_best_is_marked(tmp_path):
-    ladder = {"best": "int8", "met": True, "rungs": [RUNG, RUNG | {"rung": "qat", "float_layers": []}]}
+    ladder = {
+        "best": "int8",
+        "answer": "within",
+        "rungs": [RUNG, RUNG | {"rung": "qat", "float_layers": [], "answer": "cannot_tell"}],
+    }
     (tmp_path / "ladder.json").write_text(json.dumps(ladder))
     (tmp_path / "layers.json").write_text(json.dumps({"int8": ["stem adds 3 %."]}))
     (tmp_path / "layers.png").write_bytes(b"picture")
     record = read_quantization(tmp_path)
     rows = record.ladder_table().rows
-    assert rows[0] == ["int8 ✓", "128 images", "0.500", "−0.012 [−0.020, +0.010]", "3.40", "4.3", "1.2", "2"]
-    assert (rows[1][0], rows[1][-1]) == ("qat", "0")
-    record.ladder["met"] = False
+    assert rows[0] == ["int8 ✓", "128 images", "0.500", "−0.012 [−0.020, +0.010]", "within", "3.40", "4.3", "1.2", "2"]
+    assert (rows[1][0], rows[1][4], rows[1][-1]) == ("qat", "cannot tell", "0")
+    record.ladder["answer"] = "cannot_tell"
     assert record.ladder_table().rows[0][0] == "int8 (best)"
     assert record.sentences == {"int8": ["stem adds 3 %."]} and record.plot == b"picture"
 

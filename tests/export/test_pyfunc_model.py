@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 
-from mirada.data.images import decode, encode
+from mirada.data.images import decode, encode, open_image
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.prediction import Classification, Detections, Localization
@@ -31,6 +31,8 @@ def test_an_image_comes_as_bytes_base64_or_pixels(served):
     for image in (data, bytearray(data), text, text.encode(), pixels):
         assert (decode(served.read_bytes(image, 0)) == pixels).all()
     assert decode(served.read_bytes(pixels[..., 0], 0), channels=1)[..., 0].tolist() == pixels[..., 0].tolist()
+    deep = np.array([[0, 1000, 3000]], np.uint16)
+    assert open_image(served.read_bytes(deep, 0), channels=1, depth_range=[0, 3000]).getpixel((1, 0)) == 85
 
 
 @pytest.mark.parametrize("image", ["no base64!", 3, None, np.zeros((5, 4, 3)), np.zeros((2, 2, 2), np.uint8)])

@@ -12,6 +12,7 @@ from tests.cards import BOX_CARD, CARD, MAP_CARD
 @pytest.mark.parametrize("card", [CARD, BOX_CARD, MAP_CARD])
 def test_a_card_comes_back_as_it_was_saved(card, tmp_path):
     card = replace(card, threshold=0.25, enhance="equalize", channels=1, input_scale=1.0, input_offset=0.0)
+    card = replace(card, depth_range=[1000.0, 3000.5])
     save_card(card, tmp_path / "model.json")
     assert load_card(tmp_path) == card
 
@@ -27,6 +28,14 @@ def test_a_card_that_contradicts_itself_is_refused(changes, tmp_path):
     change(tmp_path, **changes)
     with pytest.raises(MiradaError, match=r"model\.json is corrupt .*: run the train stage again"):
         load_card(tmp_path)
+
+
+def test_a_card_from_before_depth_was_told_knows_no_range(tmp_path):
+    save_card(CARD, tmp_path / "model.json")
+    content = json.loads((tmp_path / "model.json").read_text())
+    del content["depth_range"]
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    assert load_card(tmp_path) == CARD and CARD.depth_range is None
 
 
 def test_an_older_format_is_named(tmp_path):

@@ -62,9 +62,11 @@ def test_who_only_looks_at_the_images_takes_other_classes() -> None:
 
 
 def test_what_a_reader_has_to_know_is_told() -> None:
-    other = replace(DATASET, digest="f" * 64, fit="letterbox", enhance="equalize")
+    about = {"depth_range": [1000.0, 3000.0]}
+    other = replace(DATASET, digest="f" * 64, fit="letterbox", enhance="equalize", about=about)
     assert check_suits(CARD, other, "data", "model") == [
         "The model was trained on other data (drawn, digest 0).",
         "The images were prepared with fit=letterbox, those of the training with fit=stretch.",
         "The images were prepared with enhance=equalize, those of the training with enhance=none.",
+        "The images were prepared with depth_range=[1000.0, 3000.0], those of the training with depth_range=None.",
     ]

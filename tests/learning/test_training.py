@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mirada.config import InputConfig, ModelConfig
+from mirada.config import TASKS, AugmentConfig, InputConfig, ModelConfig, TrainConfig
+from mirada.config.idle import Facts, idle_settings
 from mirada.errors import MiradaError
 from mirada.inference.card import load_card
 from mirada.inference.litert import Model, float_operators
@@ -100,8 +101,39 @@ def test_a_killed_training_resumes_to_the_very_same_figures(train_config, tmp_pa
 @pytest.mark.slow
 def test_resume_refuses_other_settings(trained, tmp_path):
     shutil.copytree(trained.output_dir, tmp_path / "train")
-    with pytest.raises(MiradaError, match="other settings or data"):
-        train.run(replace(trained, output_dir=str(tmp_path / "train"), resume=True, learning_rate=0.5))
+    again = replace(trained, output_dir=str(tmp_path / "train"), resume=True)
+    with pytest.raises(MiradaError, match=rf"learning_rate={trained.learning_rate} then, learning_rate=0.5 now"):
+        train.run(replace(again, learning_rate=0.5))
+    with pytest.raises(MiradaError, match=rf"has finished {trained.epochs} epochs: set epochs to that"):
+        train.run(replace(again, epochs=trained.epochs - 1))
+
+
+@pytest.mark.slow
+def test_a_finished_training_goes_on_with_more_epochs(train_config, tmp_path, capsys):
+    constant = replace(train_config, schedule="constant", deterministic=True)
+    train.run(replace(constant, epochs=4, output_dir=str(tmp_path / "whole")))
+    train.run(replace(constant, epochs=2))
+    capsys.readouterr()
+    train.run(replace(constant, epochs=4, resume=True))
+    assert "resuming after epoch 2, to epochs=4 where 2 were planned\n" in capsys.readouterr().out
+    assert history(constant.output_dir) == history(tmp_path / "whole")  # with a constant rate it is the very same
+    first, second = (load_model(folder / "model.keras") for folder in (Path(constant.output_dir), tmp_path / "whole"))
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_more_epochs_bend_the_cosine_from_there_on_and_that_is_told(train_config, capsys):
+    plain = replace(train_config, learning_rate=1e-3, warmup_epochs=0.0)
+    train.run(replace(plain, epochs=1))
+    train.run(replace(plain, epochs=2, resume=True))
+    assert "from here the learning rate follows the cosine of 2 epochs" in capsys.readouterr().out
+    with (Path(train_config.output_dir) / "history.csv").open() as file:
+        first, second = (float(row["learning_rate"]) for row in csv.DictReader(file))
+    # At an epoch's last step: 0.01 + 0.99 (1 + cos(pi t)) / 2, with t = 1 - 1/steps of 1, then (2 - 1/steps) / 2 of 2.
+    steps = 12 // train_config.batch_size
+    assert first == pytest.approx(1e-3 * (0.01 + 0.99 * (1 + np.cos(np.pi * (1 - 1 / steps))) / 2), rel=1e-4)
+    assert second == pytest.approx(1e-3 * (0.01 + 0.99 * (1 + np.cos(np.pi * (2 - 1 / steps) / 2)) / 2), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -220,3 +252,38 @@ def test_a_network_of_another_task_is_refused(train_config):
     config = replace(train_config, model=ModelConfig(name="study3", backbone="study3", weights=None))
     with pytest.raises(MiradaError, match="model=study3 is a network for classification, .* is made for detection"):
         train.run(config)
+
+
+_LABELS = {"augment.name", "input.name", "model.name"}  # they say which file of conf/ was chosen
+_SWEEPS = {"force"}  # read in a sweep
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "network"), [(task, "tiny") for task in TASKS] + [("localization", "study1")])
+def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, network, train_config, tmp_path, monkeypatch):
+    """By noting which fields are read, save those that `asdict` and the like read all together."""
+    read, sections = set(), {"": TrainConfig, "model.": ModelConfig, "augment.": AugmentConfig, "input.": InputConfig}
+    for prefix, schema in sections.items():
+        names = {entry.name for entry in fields(schema)}
+
+        def note(self, name, prefix=prefix, names=names):
+            file = sys._getframe(1).f_code.co_filename
+            if name in names and not file.endswith(("dataclasses.py", "copy.py", "idle.py", "<string>")):
+                read.add(prefix + name)
+            return object.__getattribute__(self, name)
+
+        monkeypatch.setattr(schema, "__getattribute__", note)
+    dataset = write_dataset(tmp_path / task, task=task)
+    plain = replace(train_config, data_dir=str(dataset.folder), deterministic=False, epochs=1, peer_wait_s=9.0)
+    unlike = replace(
+        plain, model=ModelConfig("x", network, None, width=24, head_depth=3, dropout=0.1, pool_after=[1, 2, 3, 4, 5]),
+        threshold_recall=0.7,
+    )  # fmt: skip
+    read.clear()
+    train.run(unlike)
+    unread = {prefix + entry.name for prefix, schema in sections.items() for entry in fields(schema)} - read
+    told = {key for key, _ in idle_settings(unlike, Facts(task))}
+    assert unread - _LABELS - _SWEEPS <= told
+    assert not told & (
+        read - {"model.frozen_blocks", "freeze_epochs", "backbone_lr_scale", "sync_batch_norm", "peer_wait_s"}
+    )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mirada.errors import MiradaError
-from mirada.prediction.sources import is_stream, is_video, list_photographs, name_outputs
+from mirada.prediction.sources import is_stream, is_video, list_photographs
 
 NAMES = ["a.jpg", "b.PNG", "below/c.tif"]
 
@@ -121,8 +121,3 @@ def test_a_source_without_pictures_is_refused(tmp_path):
 )
 def test_which_sources_have_frames(source, stream, video):
     assert (is_stream(source), is_video(source)) == (stream, video)
-
-
-def test_outputs_of_pictures_that_differ_by_the_suffix_alone_stay_apart():
-    names = ["x/a.jpg", "x/a.png", "a.jpg", "x/A.tif", "bare"]
-    assert list(name_outputs(names)) == ["x/a", "x/a.png", "a", "x/A.tif", "bare"]

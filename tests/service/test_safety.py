@@ -10,12 +10,15 @@ import zlib
 from collections.abc import Iterator
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from mirada.config import LimitsConfig
+from mirada.service import safety
 from mirada.service.problems import Refusal
-from mirada.service.safety import check_image, known_hosts, read_zip, safe_name, safe_stem
+from mirada.service.safety import check_image, count_scans, known_hosts, read_zip, safe_name, safe_stem
+from tests.data.pixels.writing import tiff_of
 from tests.service.conftest import PROJECT, LiveService
 from tests.service.http.test_jobs import pack
 from tests.squares import draw_example
@@ -265,6 +268,47 @@ def test_pixels_are_counted_before_any_is_decoded(monkeypatch: pytest.MonkeyPatc
     for data in (png(9000, 9000, bytes(27_001 * 9000)), tiled):
         with pytest.raises(Refusal, match="50000000 pixels"):
             check_image(data, LimitsConfig())
+
+
+def test_what_a_telephone_puts_behind_a_photograph_is_not_counted() -> None:
+    """A film after the photograph's end is never decoded, and what looks like scans in it is none."""
+    photograph = encoded("JPEG")
+    assert check_image(photograph + b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 500, LimitsConfig()) == (64, 64)
+    with pytest.raises(Refusal, match="An image may have 2000 bytes"):
+        check_image(photograph + bytes(2000), LimitsConfig(image_bytes=2000))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": b"Exif\0\0" + b"\xff\xda\xff\xd9" * 200}])
+def test_scans_are_counted_up_to_the_images_own_end(options: dict[str, object]) -> None:
+    """A grey progressive JPEG has six scans, as libjpeg writes it; what stands in a segment is no marker."""
+    data = encoded("JPEG", mode="L", **options)
+    assert count_scans(data, 1000) == (6 if "progressive" in options else 1)
+    last = data.rindex(b"\xff\xda")
+    many = data[:-2] + data[last:-2] * 150 + data[-2:]
+    assert count_scans(many, 1000) == count_scans(data, 1000) + 150
+    with pytest.raises(Refusal, match="more than 100 scans"):
+        check_image(many, LimitsConfig())
+
+
+def test_more_kinds_are_known_by_their_content() -> None:
+    assert check_image(encoded("AVIF"), LimitsConfig()) == (64, 64)
+    with pytest.raises(
+        Refusal, match=r"^The image is a TIFF of 5 bands of 16 bits, which Pillow does not open: "
+    ) as refused:
+        check_image(tiff_of(np.zeros((2, 2, 5), "<u2")), LimitsConfig())
+    assert refused.value.status == 415
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_heic_is_taken_where_it_can_be_opened(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    buffer = io.BytesIO()
+    pytest.importorskip("pillow_heif").from_pillow(Image.new("RGB", (64, 48))).save(buffer)
+    monkeypatch.setattr(safety, "opens_heic", lambda: installed)
+    if installed:
+        assert check_image(buffer.getvalue(), LimitsConfig()) == (64, 48)
+    else:
+        with pytest.raises(Refusal, match="no image that is accepted here"):
+            check_image(buffer.getvalue(), LimitsConfig())
 
 
 def test_a_list_of_very_many_entries_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

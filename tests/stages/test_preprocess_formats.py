@@ -97,6 +97,28 @@ def test_a_class_that_yaml_reads_as_false(tmp_path: Path) -> None:
         run(tmp_path, classes=["False"])
 
 
+@pytest.mark.parametrize(("label", "read"), [("0123", "83"), ("1e3", "1000.0")])
+def test_a_class_that_yaml_reads_as_another_number(tmp_path: Path, label: str, read: str) -> None:
+    for number in range(6):
+        write(draw(tmp_path / "raw", f"{number}.png"), f"{number}.xml", voc(label))
+    with pytest.raises(MiradaError, match=rf"Class '{read}' of data\.classes is no label here: .* write it in quotes"):
+        run(tmp_path, classes=[read])
+    assert run(tmp_path, classes=[label]).classes == [label]
+
+
+def test_a_test_split_without_an_object_is_refused_and_one_of_one_class_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("train", "test"):
+        for number, label in enumerate("aabb"):
+            written = label if folder == "train" else "a"
+            write(draw(tmp_path / "raw", f"{folder}/{number}.png"), f"{folder}/{number}.xml", voc(written))
+    assert run(tmp_path, split=SplitConfig(val=0.0)).splits["test"]["per_class"] == {"a": 4, "b": 0}
+    assert "test shows nothing of b: its figures don't tell how these are found" in capsys.readouterr().out
+    with pytest.raises(MiradaError, match=r"^The 4 images of test show no object of the classes, so nothing could be"):
+        run(tmp_path, classes=["b"], split=SplitConfig(val=0.0))
+
+
 def test_a_split_folder_in_other_words_is_no_class(tmp_path: Path) -> None:
     names = [
         f"{folder}/{label}/{n}.png" for folder in ("Training", "Testing") for label in ("a", "b") for n in range(3)

@@ -206,7 +206,7 @@ def test_a_scheduler_that_cannot_be_reached(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
         )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert result.returncode == 1
     assert re.fullmatch(
         r"error: The Dask scheduler at tcp://127\.0\.0\.1:\d+ can't be reached \(.*\): start it with .*\n",
@@ -229,7 +229,7 @@ def test_what_answers_is_no_scheduler() -> None:
         started = time.monotonic()
         command = [sys.executable, "-c", program, address]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60
     assert done.stderr.splitlines()[-1].startswith(
         f"mirada.errors.MiradaError: The Dask scheduler at {address} can't be reached (what answers there does not speak"
     )

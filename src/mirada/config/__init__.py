@@ -18,6 +18,7 @@ from mirada.config.commands import COMMANDS
 from mirada.config.config_store import shared_store
 from mirada.config.data import (
     FORMATS,
+    LABEL_FORMATS,
     TASKS,
     ConvertConfig,
     DataConfig,
@@ -44,7 +45,8 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
-from mirada.config.predicting import LABEL_FORMATS, PredictConfig
+from mirada.config.params import register_params
+from mirada.config.predicting import PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
@@ -142,6 +144,7 @@ def _experiment_schema() -> DictConfig:
 
 def register() -> None:
     """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
+    register_params()
     store = shared_store()
     store.store(name="experiment_schema", node=_experiment_schema())
     callbacks = {

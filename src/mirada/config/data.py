@@ -115,8 +115,8 @@ TASKS = {"detection": "objects", "localization": "object", "classification": "la
 
 _OF_LABELS = tuple(task for task, shown in TASKS.items() if shown == "label")
 FORMATS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "tfrecord", "csv"), tuple(TASKS)),
-    **dict.fromkeys(("createml", "via", "keras", "dota"), tuple(TASKS)),
+    **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv", "jsonl"), tuple(TASKS)),
+    **dict.fromkeys(("tfrecord", "createml", "via", "keras", "dota"), tuple(TASKS)),
     "auto": (*TASKS, "auto"),
     **dict.fromkeys(("folder", "table"), _OF_LABELS),
 }
@@ -143,6 +143,9 @@ class DataConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     table: TableConfig = field(default_factory=TableConfig)
+    depth_range: list[float] = field(
+        default_factory=list
+    )  # values that become 0 and 255 in images of more than 8 bits; empty: percentiles of the training images
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -154,6 +157,10 @@ class DataConfig:
         one_of("data.task", self.task, FORMATS["auto"] if self.format == "auto" else tuple(TASKS))
         one_of("data.rotated", self.rotated, ("enclose", "upright"))
         one_of("data.several", self.several, ("reject", "largest", "crop"))
+        require(
+            not self.depth_range or (len(self.depth_range) == 2 and self.depth_range[0] < self.depth_range[1]),
+            f"data.depth_range must be [low,high] with low < high, or [], got {list(self.depth_range)}.",
+        )
         require(
             self.task in FORMATS[self.format],
             f"data.format={self.format} holds no boxes: data.task must be {FORMATS[self.format][0]}, got {self.task}.",
@@ -199,7 +206,8 @@ class FetchConfig:
     force: bool = False
 
 
-WRITABLE = ("voc", "coco", "yolo", "csv", "label_studio", "jsonl")
+LABEL_FORMATS = ("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv", "jsonl", "folder", "table")
+"""Formats that labels can be written in."""
 
 
 @command("convert")
@@ -214,7 +222,7 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        one_of("to", self.to, WRITABLE)
+        one_of("to", self.to, LABEL_FORMATS)
         require(
             bool(self.raw_dir or self.data.path), "Nothing to convert: add data.path=<folder or archive>, or raw_dir=…."
         )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+from mirada.errors import MiradaError
 
 # Without a say in any result, as are all folders: what lies in them counts, not where they are.
 _NO_SAY = ("tracking", "resume", "force", "peer_wait_s")
@@ -26,3 +30,47 @@ def shaping_settings(config: Any, apart: Sequence[str] = ()) -> dict[str, Any]:
         apart: keys to leave out besides.
     """
     return {key: value for key, value in asdict(config).items() if shapes_result(key) and key not in apart}
+
+
+def changed_settings(begun: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Key, 'a' or 'a.b', -> 'a=1 then, a=2 now' of the settings that are not the same.
+
+    Args:
+        begun, now: what `shaping_settings` gave; the first may have been through JSON.
+    """
+    then, today = dict(_flat(begun)), dict(_flat(now))
+    return {
+        key: f"{key}={then.get(key, 'unknown')} then, {key}={today.get(key, 'unknown')} now"
+        for key in dict.fromkeys((*today, *then))
+        if then.get(key) != today.get(key)
+    }
+
+
+def check_resumed(begun: Mapping[str, Any], now: Mapping[str, Any], where: Path, *, same_data: bool) -> None:
+    """Refuse to go on with a training whose settings, save epochs, or whose data are others than it was begun with.
+
+    Args:
+        begun, now: as for `changed_settings`.
+        where: what the training left, for the message.
+        same_data: whether the data are.
+
+    Raises:
+        MiradaError: the sentence names each key, as it was and as it is.
+    """
+    changed = changed_settings(begun, now)
+    changed.pop("epochs", None)
+    if not same_data:
+        changed["data_dir"] = "data_dir holds other data now"
+    if changed:
+        raise MiradaError(
+            f"{where} belongs to another training ({'; '.join(changed.values())}): resume it with the same settings and "
+            "data, of which only epochs may be another, or train anew with resume=false."
+        )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)

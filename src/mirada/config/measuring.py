@@ -93,7 +93,11 @@ class QuantizeConfig:
     max_drop: float | None = None  # the budget: how far int8's main metric may lie below float32's on val; null: none
     ladder: list[str] = field(default_factory=lambda: list(RUNGS))  # what is tried to keep within it, in this order
     float_layers: int = 8  # at most so many operators stay float on the selective rungs
-    on_miss: str = "warn"  # or fail: exit with an error, after everything is written, when no rung is within max_drop
+    climb_until: str = "estimate"  # a rung's drop is within max_drop; proof: all of its 95 % interval is
+    prefer: str = "size"  # or speed: which of several rungs proven within max_drop becomes best
+    on_miss: str = (
+        "warn"  # fail: end with an error, everything written, when best is beyond max_drop; strict: unless within
+    )
     evidence_images: int = 16  # images that layers.csv is measured on; 0: there is none
     seed: int = 0
 
@@ -101,7 +105,9 @@ class QuantizeConfig:
         """Refuse values out of range."""
         at_least("evidence_images", self.evidence_images, 0)
         at_least("float_layers", self.float_layers, 1)
-        one_of("on_miss", self.on_miss, ("warn", "fail"))
+        one_of("on_miss", self.on_miss, ("warn", "fail", "strict"))
+        one_of("climb_until", self.climb_until, ("estimate", "proof"))
+        one_of("prefer", self.prefer, ("size", "speed"))
         if self.max_drop is not None:
             between("max_drop", self.max_drop, 0.0, 1.0)
         for rung in self.ladder:

@@ -8,8 +8,8 @@ from omegaconf import MISSING
 
 from mirada.config.checks import at_least, between, greater_than, one_of, require
 from mirada.config.commands import command
+from mirada.config.data import LABEL_FORMATS
 
-LABEL_FORMATS = ("voc", "yolo", "csv", "jsonl", "label_studio", "folder")
 RANKS = ("uncertainty",)
 
 
@@ -31,6 +31,7 @@ class PredictConfig:
     min_score: float = 0.25
     max_detections: int | None = None  # of a photograph, the best; null: all
     formats: list[str] = field(default_factory=list)  # labels beside predictions.json
+    row_scores: bool = False  # YOLO: the score at the end of each row
     pictures: bool = True  # photographs, or the video, with what was found drawn on them
     rank: str | None = None  # uncertainty: which photographs to label first
     threads: int = 1  # inferences at a time within a photograph

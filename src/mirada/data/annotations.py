@@ -5,7 +5,6 @@ What all formats share. Only headers of images are read here. A photograph that 
 
 from __future__ import annotations
 
-import io
 import struct
 import warnings
 from collections import Counter
@@ -16,6 +15,8 @@ from typing import Any
 
 from PIL import Image
 
+from mirada.data.pixels.depth import is_cut_down, is_deep
+from mirada.data.pixels.opening import Unopenable, open_picture
 from mirada.data.records import Box
 from mirada.files import read_part
 
@@ -34,6 +35,10 @@ ADVICE = {
     "xml_unsafe": "the file defines XML entities, which no annotation needs: export it again without a DOCTYPE",
     "xml_not_voc": "the root of a VOC file is <annotation>: export the annotations as PASCAL VOC",
     "image_unreadable": "the file is no image that can be opened: export it again as JPEG or PNG",
+    "image_needs_heic": "it is a HEIC photograph: install mirada[heic], or save it as JPEG or PNG",
+    "image_bands_unknown": "Pillow opens no TIFF of such bands: save three of them as RGB, or one as grey of 16 bits "
+    "(`gdal_translate -ot UInt16 -b 3 -b 2 -b 1`)",
+    "depth_unknown": "its pixels are floats, and no training image tells their range: set data.depth_range=[low,high]",
     "image_too_large": "the image has more pixels than is safe to decode: cut it into parts",
     "no_usable_box": "each of its objects lacks a name or lies outside the image: annotate the image again",
     "image_is_pointer": "it is a pointer of Git LFS, not the image: run `git lfs pull` where it comes from",
@@ -233,7 +238,7 @@ def read_header(source: Path | bytes) -> tuple[tuple[int, int], int, list[str]] 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a big image and a damaged EXIF block are no reason to stop
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            with open_picture(source) as image:
                 # Pillow turns a TIFF by itself; asking a PNG without EXIF in its header would decode all of it.
                 known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
                 try:
@@ -241,10 +246,16 @@ def read_header(source: Path | bytes) -> tuple[tuple[int, int], int, list[str]] 
                 except (OSError, ValueError, SyntaxError, struct.error):
                     orientation = 1
                 repairs = [] if isinstance(source, bytes) or _is_named_rightly(source, image) else ["extension_wrong"]
+                if is_deep(image):
+                    repairs.append("depth_reduced")
+                elif is_cut_down(image):
+                    repairs.append("colour_depth_reduced")
                 # Not asked of a JPEG: what a telephone puts behind the photograph is no second picture of it.
                 if image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False):
                     repairs.append("first_frame_taken")
                 return image.size, orientation if orientation in range(1, 9) else 1, repairs
+    except Unopenable as error:
+        return error.reason
     except Image.DecompressionBombError:
         return "image_too_large"
     except (OSError, ValueError, SyntaxError, struct.error):

@@ -6,35 +6,33 @@ Box coordinates are those of the image as displayed, at its full size, whatever 
 from __future__ import annotations
 
 import io
-import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from mirada.data.pixels.depth import Deep, is_deep, is_deep_grey, is_inverted, read_deep, to_8_bits
+from mirada.data.pixels.opening import UNREADABLE, open_picture
 from mirada.errors import MiradaError
 
 GREY = 114  # of the letterbox's padding
 Placement = tuple[float, float, float, float, float, float]
 
-_UNREADABLE = (
-    OSError,
-    SyntaxError,  # what PIL raises for a broken PNG
-    ValueError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-
 
 def open_image(
-    source: Path | bytes, transpose: bool = False, *, channels: int = 3, reduce_to: int | None = None
+    source: Path | bytes,
+    transpose: bool = False,
+    *,
+    channels: int = 3,
+    reduce_to: int | None = None,
+    depth_range: Sequence[float] | None = None,
 ) -> Image.Image:
     """Decode an image to RGB or grey.
 
-    Transparent pixels show white, as on the page of an annotation tool. A 16-bit grey image keeps its upper 8 bits; it
-    isn't stretched, so that equal pixels stay equal in every image. Of an animation it is the first frame.
+    Transparent pixels show white, as on the page of an annotation tool. An image of more than 8 bits is scaled by
+    `depth_range` and never by its own values, so that equal pixels stay equal in every image; one of 8 bits is taken as it
+    is. Of an animation it is the first frame.
 
     Args:
         source: a file, or the bytes of one.
@@ -42,42 +40,44 @@ def open_image(
         channels: 3 for RGB, 1 for grey (ITU-R 601-2 luma of the RGB image).
         reduce_to: the side in pixels that the longer side is to be scaled to later. A JPEG at least twice as big is
             decoded at 1/2, 1/4 or 1/8 of its size, never below `reduce_to`: a good deal faster.
+        depth_range: values of a deep image that become 0 and 255, as the data set and the card have it; see
+            `pixels.depth.to_8_bits`.
 
     Raises:
         MiradaError: the source is absent, cut short, or no image that can be decoded.
     """
     name = str(source) if isinstance(source, Path) else "the image"
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with open_picture(source) as image:
             if reduce_to is not None and image.format in ("JPEG", "MPO"):
                 shrink = reduce_to / max(image.size)
                 image.draft(None, (int(np.ceil(image.width * shrink)), int(np.ceil(image.height * shrink))))
-            image.load()
-            upright = ImageOps.exif_transpose(image) if transpose else image
-            return _to_mode(upright, "L" if channels == 1 else "RGB", name)
+            if is_deep_grey(image) or (depth_range is not None and is_deep(image)):
+                upright = to_8_bits(read_deep(source, transpose), depth_range, name)
+            else:
+                image.load()
+                upright = ImageOps.exif_transpose(image) if transpose else image
+            return _to_mode(upright, "L" if channels == 1 else "RGB")
     except FileNotFoundError as error:
         raise MiradaError(f"{name} is missing: put it back or take it out of the data set.") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MiradaError(f"{name} cannot be decoded ({error}): save it again or remove it.") from error
 
 
-def to_mode(image: Image.Image, channels: int, name: str = "the image") -> Image.Image:
-    """The image in RGB (3 channels) or grey (1), as `open_image` gives it.
+def to_mode(image: Image.Image, channels: int, depth_range: Sequence[float] | None = None) -> Image.Image:
+    """An image that is open already in RGB (3 channels) or grey (1), as `open_image` gives it.
 
     Raises:
         MiradaError: its pixels can't be shown.
     """
     mode = "L" if channels == 1 else "RGB"
-    return image if image.mode == mode and "transparency" not in image.info else _to_mode(image, mode, name)
+    if is_deep_grey(image):
+        image = to_8_bits(Deep(np.asarray(image), inverted=is_inverted(image)), depth_range)
+    return image if image.mode == mode and "transparency" not in image.info else _to_mode(image, mode)
 
 
-def _to_mode(image: Image.Image, mode: str, name: str) -> Image.Image:
-    """The image in mode RGB or L; its pixels are loaded, so that it needs its file no more."""
-    if image.mode == "F":
-        raise MiradaError(f"{name} holds floating-point pixels of unknown range: save it with 8 or 16 bits.")
-    if image.mode.startswith("I"):  # 16 bits, in PIL's words "I;16", "I;16B" or "I"
-        wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray((np.clip(wide, 0, 65535) >> 8).astype(np.uint8)).convert(mode)
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    """An image of 8 bits in mode RGB or L; its pixels are loaded, so that it needs its file no more."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -112,13 +112,13 @@ def image_size(source: Path | bytes, transpose: bool = False) -> tuple[int, int]
     """
     name = str(source) if isinstance(source, Path) else "the image"
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with open_picture(source) as image:
             # Pillow turns a TIFF by itself, and its size already tells.
             turned = transpose and image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (image.height, image.width) if turned else (image.width, image.height)
     except FileNotFoundError as error:
         raise MiradaError(f"{name} is missing: put it back or take it out of the data set.") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MiradaError(f"{name} cannot be decoded ({error}): save it again or remove it.") from error
 
 
@@ -129,11 +129,11 @@ def pixels_to_decode(data: bytes) -> int:
         MiradaError: the header is broken.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_picture(data) as image:
             tags = getattr(image, "tag_v2", {})
             tile = int(tags.get(322, 0)) * int(tags.get(323, 0))  # TileWidth, TileLength
             return max(image.width * image.height, tile)
-    except (*_UNREADABLE, TypeError) as error:
+    except (*UNREADABLE, TypeError) as error:
         raise MiradaError(f"the image cannot be decoded ({error}): save it again or remove it.") from error
 
 
@@ -192,6 +192,7 @@ def load_input(
     enhance: str = "none",
     transpose: bool = False,
     full_size: tuple[int, int] | None = None,
+    depth_range: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, Placement]:
     """An image file as the network sees it: `open_image`, reduced where that pays, then `fit_image`.
 
@@ -203,6 +204,7 @@ def load_input(
         enhance: 'none' or 'equalize', see `fit_image`.
         transpose: turn the image as its EXIF orientation says.
         full_size: width and height as displayed, where they are known already.
+        depth_range: see `open_image`.
 
     Raises:
         MiradaError: as `open_image`.
@@ -210,7 +212,7 @@ def load_input(
     full_size = full_size or image_size(source, transpose)
     # Letterboxing scales the longer side to the input's; stretching scales the shorter one least.
     target = input_size if fit == "letterbox" else int(np.ceil(input_size * max(full_size) / min(full_size)))
-    image = open_image(source, transpose, channels=channels, reduce_to=target)
+    image = open_image(source, transpose, channels=channels, reduce_to=target, depth_range=depth_range)
     return fit_image(image, input_size, fit, enhance=enhance, full_size=full_size)
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,21 @@ from PIL import Image
 
 from mirada.config import TASKS, DataConfig, PreprocessConfig
 from mirada.data import images
-from mirada.data.annotations import RawImage, Rejected
+from mirada.data.annotations import RawImage, Rejected, reject
 from mirada.data.formats import FORMATS
 from mirada.data.objects import crops
+from mirada.data.pixels.depth import (
+    SAMPLED_IMAGES,
+    Deep,
+    DepthUnknown,
+    choose_range,
+    describe_range,
+    read_deep,
+    sample_values,
+)
+from mirada.data.pixels.opening import UNREADABLE
 from mirada.data.records import Example, frame, serialize
-from mirada.data.splits import by_area
+from mirada.data.splits import by_area, order_key
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
 from mirada.files import read_part
@@ -42,10 +53,13 @@ class Settings:
     quality: int
     tile_size: int
     min_visible: float
+    depth_range: tuple[float, float] | None = None
 
 
-def settings_of(config: PreprocessConfig, classes: Sequence[str]) -> Settings:
-    """How the stage's settings make records."""
+def settings_of(
+    config: PreprocessConfig, classes: Sequence[str], depth_range: tuple[float, float] | None = None
+) -> Settings:
+    """How the stage's settings make records, and the range that a deep image's values are scaled by."""
     return Settings(
         task=config.data.task,
         classes=tuple(classes),
@@ -57,6 +71,7 @@ def settings_of(config: PreprocessConfig, classes: Sequence[str]) -> Settings:
         quality=config.quality,
         tile_size=config.data.tile.size,
         min_visible=config.data.tile.min_visible,
+        depth_range=depth_range,
     )
 
 
@@ -152,9 +167,8 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
     """Decode, cut, scale and encode one record; an image that can't be decoded is rejected."""
     try:
         array, placement = _whole(unit, settings) if unit.part == "whole" else _part(unit, settings)
-    except MiradaError:
-        advice = "the image is cut short or damaged: copy or export it again"
-        return Rejected(unit.image.source, "image_undecodable", advice)
+    except MiradaError as error:
+        return reject_undecoded(unit.image.source, error)
     boxes, labels, ignore = boxes_in(unit.region, unit.image.boxes, settings.min_visible)
     boxes_xyxy = np.clip(images.boxes_to_input(boxes, placement), 0, settings.input_size)
     if TASKS[settings.task] == "label":
@@ -172,20 +186,79 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
     return Record(unit.image_id, unit.split, frame(serialize(example)), dict(counting), int(ignore.sum()))
 
 
+def reject_undecoded(source: str, error: MiradaError) -> Rejected:
+    """An image that can't be decoded, or of which nobody knows how to show its values."""
+    if isinstance(error, DepthUnknown):
+        return reject(source, "depth_unknown")
+    return Rejected(source, "image_undecodable", "the image is cut short or damaged: copy or export it again")
+
+
+def settle_depth(
+    images: Sequence[RawImage], units: Sequence[Unit], data: DataConfig, map_in_workers: Callable[..., Iterable[Any]]
+) -> tuple[tuple[float, float] | None, list[str]]:
+    """The range that images of more than 8 bits are scaled by, and a line that says so.
+
+    It is the one that was set, else that of what the training split shows, of at most SAMPLED_IMAGES records drawn by the
+    split's seed. None where no image, or none of the training, is deep.
+
+    Args:
+        images: all that are used.
+        units: as `plan` made them.
+        data: its `depth_range` and `split`.
+        map_in_workers: applies (function, items, what, name) as the stage does.
+    """
+    deep, seed = sum("depth_reduced" in image.repairs for image in images), data.split.seed
+    if not deep and not data.depth_range:
+        return None, []
+    if data.depth_range:
+        low, high = data.depth_range
+        return (low, high), [describe_range((low, high), deep, by_hand=True)]
+    found = [unit for unit in units if unit.split == "train" and "depth_reduced" in unit.image.repairs]
+    sampled = sorted(found, key=lambda unit: order_key(seed, unit.image_id))[:SAMPLED_IMAGES]
+    sampled.sort(key=lambda unit: unit.image.source)  # parts of a photograph follow one another: it is decoded once
+    samples = map_in_workers(partial(sample_unit, seed=seed), sampled, "sampling depths", attrgetter("image_id"))
+    chosen = choose_range(samples)
+    return chosen, [describe_range(chosen, deep, by_hand=False)]
+
+
+def sample_unit(unit: Unit, seed: int) -> np.ndarray:
+    """Some values of what a record shows of a deep image; none where it can't be decoded."""
+    region = unit.region
+    try:
+        deep = _deep_photograph(unit.image.path, unit.image.part, unit.image.transpose)
+        return sample_values(deep, (region.x1, region.y1, region.x2, region.y2), seed, unit.image_id)
+    except (MiradaError, *UNREADABLE):
+        return np.zeros(0)
+
+
+@lru_cache(maxsize=1)
+def _deep_photograph(path: Path, part: tuple[int, int] | None, transpose: bool) -> Deep:
+    """The decoded image, kept for its next part."""
+    return read_deep(path if part is None else read_part(path, *part), transpose)
+
+
 def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
     """The whole image as the network's input."""
     image = unit.image
     full_size = (image.width, image.height)
-    size, fit, channels, enhance = settings.input_size, settings.fit, settings.channels, settings.enhance
     return images.load_input(
-        image.content, size, fit, channels=channels, enhance=enhance, transpose=image.transpose, full_size=full_size
+        image.content,
+        settings.input_size,
+        settings.fit,
+        channels=settings.channels,
+        enhance=settings.enhance,
+        transpose=image.transpose,
+        full_size=full_size,
+        depth_range=settings.depth_range,
     )
 
 
 def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
     """A part of an image as the network's input. All tiles are zoomed alike; a short one is padded."""
     region = unit.region
-    photograph = _photograph(unit.image.path, unit.image.part, unit.image.transpose, settings.channels)
+    photograph = _photograph(
+        unit.image.path, unit.image.part, unit.image.transpose, settings.channels, settings.depth_range
+    )
     part = photograph.crop((region.x1, region.y1, region.x2, region.y2))
     zoom = settings.input_size / settings.tile_size if unit.part == "tile" else None
     array, placement = images.fit_image(part, settings.input_size, settings.fit, enhance=settings.enhance, zoom=zoom)
@@ -193,6 +266,13 @@ def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]
 
 
 @lru_cache(maxsize=1)
-def _photograph(path: Path, part: tuple[int, int] | None, transpose: bool, channels: int) -> Image.Image:
+def _photograph(
+    path: Path,
+    part: tuple[int, int] | None,
+    transpose: bool,
+    channels: int,
+    depth_range: tuple[float, float] | None,
+) -> Image.Image:
     """The decoded image, kept for its next part."""
-    return images.open_image(path if part is None else read_part(path, *part), transpose, channels=channels)
+    source = path if part is None else read_part(path, *part)
+    return images.open_image(source, transpose, channels=channels, depth_range=depth_range)

@@ -6,6 +6,7 @@ Pure functions on metadata; no file is opened here.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -101,6 +102,11 @@ def check_labels(classes: Sequence[str], found: Collection[str], data: DataConfi
             raise MiradaError(
                 f"Class {label!r} of data.classes is what YAML makes of a word such as no, off, yes or null: write it "
                 'in quotes ("no").'
+            )
+        if label not in found and re.fullmatch(r"-?\d+(\.\d+)?", label):
+            raise MiradaError(
+                f"Class {label!r} of data.classes is no label here: of 0123 or 1e3 in a file of conf/ YAML makes another "
+                'number, so write it in quotes ("0123"), or take it out.'
             )
     if data.task == "classification" and len(classes) < 2:
         where = ": give the folder that holds one folder for each class" if data.format == "folder" else ""

@@ -5,16 +5,15 @@ A user gives a model a photograph, not a tile of it or the network's square, so 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 
 from mirada.config import DataConfig
 from mirada.data.annotations import RawImage, Rejected
 from mirada.data.images import encode, open_image
-from mirada.data.inputs import Record, Settings, Unit, plan
+from mirada.data.inputs import Record, Settings, Unit, plan, reject_undecoded
+from mirada.data.pixels.opening import open_picture
 from mirada.data.records import Example, frame, serialize
 from mirada.data.splits import by_area
 from mirada.data.tiles import Region, boxes_in
@@ -50,9 +49,9 @@ def make_photograph(unit: Unit, settings: Settings) -> Record | Rejected:
     """
     image, region = unit.image, unit.region
     try:
-        content = _bytes_of(unit)
-    except MiradaError:
-        return Rejected(image.source, "image_undecodable", "the image is cut short or damaged: copy or export it again")
+        content = _bytes_of(unit, settings.depth_range)
+    except MiradaError as error:
+        return reject_undecoded(image.source, error)
     boxes, labels, ignore = boxes_in(region, image.boxes, settings.min_visible)
     corner = np.array([region.x1, region.y1, region.x1, region.y1], np.float32)
     example = Example(
@@ -67,15 +66,14 @@ def make_photograph(unit: Unit, settings: Settings) -> Record | Rejected:
     return Record(unit.image_id, unit.split, frame(serialize(example)), {}, 0)
 
 
-def _bytes_of(unit: Unit) -> bytes:
+def _bytes_of(unit: Unit, depth_range: Sequence[float] | None) -> bytes:
     image, region = unit.image, unit.region
     if unit.part == "whole" and (image.transpose or _is_upright(unit)):
         return image.read()
-    part = open_image(image.content, image.transpose).crop((region.x1, region.y1, region.x2, region.y2))
-    return encode(np.asarray(part), "png")
+    photograph = open_image(image.content, image.transpose, depth_range=depth_range)
+    return encode(np.asarray(photograph.crop((region.x1, region.y1, region.x2, region.y2))), "png")
 
 
 def _is_upright(unit: Unit) -> bool:
-    content = unit.image.content
-    with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
+    with open_picture(unit.image.content) as opened:
         return opened.getexif().get(0x0112, 1) == 1

@@ -232,6 +232,11 @@ class Dataset:
         size = int(tile.get("size", 0))
         return size, float(tile["overlap"]) if size else 0.0
 
+    @property
+    def depth_range(self) -> list[float] | None:
+        """The values of a image of more than 8 bits that became 0 and 255; None where there was none."""
+        return self.about.get("depth_range")
+
     def object_sizes(self, split: str = "train") -> list[float]:
         """Sides of a split's objects, square root of the area in pixels of the input: 5, 50 and 95 % are smaller.
 

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from mirada.config import SplitConfig
 from mirada.data.tiles import Region
@@ -212,3 +213,31 @@ def check_sizes(images: Mapping[str, int], config: SplitConfig) -> None:
             raise MiradaError(
                 f"data.split.{split}={share} gives no image to {split}: raise it, add images, or set it to 0."
             )
+
+
+def check_judged(classes: Sequence[str], stored: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Refuse a val or test split on which nothing could be measured; return what a reader should know of them.
+
+    Args:
+        classes: names of all classes.
+        stored: split -> its number of images, of boxes, and per_class: label -> number of boxes that count.
+
+    Raises:
+        MiradaError: a split has images and nothing to find in them; the sentence names it.
+    """
+    notes = []
+    for split in ("val", "test"):
+        counts = stored[split]
+        if not counts["images"]:
+            continue
+        shown = [label for label in classes if counts["per_class"].get(label, 0)]
+        if not shown:
+            raise MiradaError(
+                f"The {counts['images']} images of {split} show no object of the classes, so nothing could be measured on "
+                f"them: put annotated images into {split}, raise data.split.{split}, or change data.split.seed."
+            )
+        if len(shown) < len(classes):
+            missing = [label for label in classes if label not in shown]
+            named = ", ".join(missing[:3]) + f" and {len(missing) - 3} more" * (len(missing) > 3)
+            notes.append(f"{split} shows nothing of {named}: its figures don't tell how these are found")
+    return notes

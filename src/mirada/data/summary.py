@@ -27,7 +27,11 @@ def write_rejected(rejected: set[Rejected], path: Path) -> None:
 
 
 def describe_origin(
-    config: PreprocessConfig, raw_dir: Path, repaired: Counter[str], rejected: set[Rejected]
+    config: PreprocessConfig,
+    raw_dir: Path,
+    repaired: Counter[str],
+    rejected: set[Rejected],
+    depth_range: tuple[float, float] | None,
 ) -> dict[str, Any]:
     """Where the data set comes from and how it was made; no times, no paths, nothing that doesn't change a byte."""
     source: dict[str, Any] = {}
@@ -42,12 +46,15 @@ def describe_origin(
     settings |= {key: getattr(config.data, key) for key in ("format", "several", "rename", "classes")}
     if config.data.format == "table":
         settings["table"] = asdict(config.data.table)
+    if config.data.depth_range:
+        settings["depth_range"] = list(config.data.depth_range)
     settings |= {"split": asdict(config.data.split), "tile": asdict(config.data.tile)}
     return {
         "source": source,
         "repaired": dict(sorted(repaired.items())),
         "rejected": len(rejected),
         "settings": settings,
+        **({"depth_range": list(depth_range)} if depth_range else {}),
     }
 
 

@@ -96,7 +96,7 @@ def draw_pictures(
 
 
 def _pixels(content: bytes, card: Card) -> np.ndarray:
-    image = open_image(content, True, channels=card.channels)
+    image = open_image(content, True, channels=card.channels, depth_range=card.depth_range)
     return np.asarray(image).reshape(image.height, image.width, -1)
 
 

@@ -29,14 +29,25 @@ class QuantizationRecord:
         """One row a rung that was tried; None without a ladder."""
         if not self.ladder:
             return None
-        head = ["rung", "how", "on val", "drop [95 % interval]", "size MB", "p50 ms", "minutes", "layers in float"]
-        mark = "✓" if self.ladder["met"] else "(best)"
+        head = [
+            "rung",
+            "how",
+            "on val",
+            "drop [95 % interval]",
+            "answer",
+            "size MB",
+            "p50 ms",
+            "minutes",
+            "layers in float",
+        ]
+        mark = "✓" if self.ladder["answer"] == "within" else "(best)"
         rows = [
             [
                 f"{rung['rung']} {mark}" if rung["rung"] == self.ladder["best"] else rung["rung"],
                 rung["what"],
                 f"{rung['value']:.3f}",
                 "{} [{}, {}]".format(*(signed_text(rung[key]) for key in ("drop", "drop_low", "drop_high"))),
+                rung["answer"].replace("_", " "),
                 f"{rung['size_bytes'] / 1e6:.2f}",
                 ms_text(rung["latency_ms_p50"]),
                 f"{rung['minutes']:.1f}",

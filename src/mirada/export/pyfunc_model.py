@@ -84,7 +84,7 @@ def read_bytes(image: Any, number: int) -> bytes:
     """The bytes of one image's file.
 
     Args:
-        image: bytes, base64 text, or an (H, W, 3), (H, W, 1) or (H, W) uint8 array.
+        image: bytes, base64 text, or an (H, W, 3), (H, W, 1) or (H, W) uint8 array, the last two of uint16 too.
         number: which of the images it is, from 0, for the message.
 
     Raises:
@@ -101,9 +101,9 @@ def read_bytes(image: Any, number: int) -> bytes:
             raise MiradaError(
                 f"image {number} is no base64 text ({error}): send the file's bytes in base64."
             ) from error
-    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
+    if isinstance(image, np.ndarray) and image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3):
         array = image if image.ndim == 3 else image[..., None]
-        if array.size and array.shape[-1] in (1, 3):
+        if array.size and array.shape[-1] in ((1, 3) if array.dtype == np.uint8 else (1,)):
             return encode(array, "png")
     raise MiradaError(
         f"image {number} is a {type(image).__name__}: give the bytes of an image file, these in base64, or a uint8 array of "

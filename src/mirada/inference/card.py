@@ -29,6 +29,8 @@ class Card:
             whole images.
         tile_overlap: share of a tile's side by which the training's neighbours overlapped.
         depth_bits: of a channel of the images that the training saw.
+        depth_range: the values of an image of more than 8 bits that become 0 and 255 (`pixels.depth`), in units of the
+            file; None: the training saw none, and one of 16 bits keeps its upper 8. An image of 8 bits is taken as it is.
         object_sizes: sides (square root of the area) in pixels of the input of the training's objects: 5, 50 and 95 % are
             smaller; empty where a task knows no boxes.
         input_scale, input_offset: the float input tensor is `pixel * input_scale + input_offset`, pixel in 0..255.
@@ -61,6 +63,7 @@ class Card:
     tile_size: int = 0
     tile_overlap: float = 0.0
     depth_bits: int = 8
+    depth_range: list[float] | None = None
     object_sizes: list[float] = field(default_factory=list)
     threshold: float = 0.5
     training: dict[str, Any] = field(default_factory=dict)

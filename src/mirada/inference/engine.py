@@ -37,7 +37,8 @@ from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, own_z
 from mirada.inference.variants import choose_variant, load_variants
 
 Photograph = Path | str | bytes | Image.Image | np.ndarray
-"""A file, its bytes, a PIL image, or an (H, W, 3), (H, W, 1) or (H, W) uint8 array, RGB or grey."""
+"""A file, its bytes, a PIL image, or an (H, W, 3), (H, W, 1) or (H, W) uint8 array, RGB or grey; a grey one may hold deeper
+numbers, as a thermal camera gives them."""
 
 Job = tuple[Tile, np.ndarray, Placement]
 CANDIDATES = 300  # best cells of a tile that reach suppression; a whole photograph keeps more
@@ -136,12 +137,12 @@ class Engine:
     def _at_once(self, source: Path | bytes | Image.Image, size: tuple[int, int], decoding: Decoding) -> Answer:
         card, started = self.card, time.perf_counter()
         if isinstance(source, Image.Image):
-            image = to_mode(source, card.channels)
+            image = to_mode(source, card.channels, card.depth_range)
             pixels, placement = fit_image(image, card.input_size, card.fit, enhance=card.enhance)
         else:
             pixels, placement = load_input(
                 source, card.input_size, card.fit, channels=card.channels, enhance=card.enhance, transpose=True,
-                full_size=size,
+                full_size=size, depth_range=card.depth_range,
             )  # fmt: skip
         decoded = time.perf_counter()
         outputs, seconds = self._infer(self.model, pixels)
@@ -156,9 +157,12 @@ class Engine:
     def _by_tiles(
         self, source: Path | bytes | Image.Image, size: tuple[int, int], tiles: list[Tile], decoding: Decoding
     ) -> Answer:
-        started = time.perf_counter()
-        image = source if isinstance(source, Image.Image) else open_image(source, True, channels=self.card.channels)
-        cutter = TileCutter(to_mode(image, self.card.channels), self.card.input_size, self.card.enhance)
+        started, card = time.perf_counter(), self.card
+        if isinstance(source, Image.Image):
+            image = to_mode(source, card.channels, card.depth_range)
+        else:
+            image = open_image(source, True, channels=card.channels, depth_range=card.depth_range)
+        cutter = TileCutter(image, card.input_size, card.enhance)
         spent = {"decode": time.perf_counter() - started, "prepare": 0.0, "inference": 0.0, "merge": 0.0}
         parts: list[Detections] = []
 
@@ -315,14 +319,22 @@ def _open_header(
 ) -> tuple[Path | bytes | Image.Image, tuple[int, int]]:
     """What to decode, and its width and height as displayed."""
     if isinstance(photograph, np.ndarray):
-        pixels = photograph[..., 0] if photograph.ndim == 3 and photograph.shape[2] == 1 else photograph
-        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-            raise MiradaError(
-                f"an array of shape {photograph.shape} and type {photograph.dtype} is no photograph: give uint8 of shape "
-                "(height, width, 3) or (height, width)."
-            )
-        photograph = Image.fromarray(np.ascontiguousarray(pixels))
+        photograph = _picture_of(photograph)
     if isinstance(photograph, Image.Image):
         return photograph, photograph.size
     source = Path(photograph) if isinstance(photograph, str) else photograph
     return source, size or image_size(source, transpose=True)
+
+
+def _picture_of(array: np.ndarray) -> Image.Image:
+    """An array as an image, a deep grey one in Pillow's mode for its numbers."""
+    pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    deep = {"u2": np.uint16, "i2": np.int32, "i4": np.int32, "f4": np.float32, "f8": np.float32}
+    if pixels.ndim == 2 and pixels.dtype.str[1:] in deep:
+        return Image.fromarray(np.ascontiguousarray(pixels, deep[pixels.dtype.str[1:]]))
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise MiradaError(
+            f"an array of shape {array.shape} and type {array.dtype} is no photograph: give uint8 of shape "
+            "(height, width, 3) or (height, width)."
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels))

@@ -15,6 +15,7 @@ def find_misfits(card: Card, dataset: Dataset) -> Misfits:
     """In what the data differs from what the model was trained on; what hinders most comes first."""
     given = {"task": dataset.task, "labels": dataset.classes, "input_size": dataset.input_size}
     given |= {"channels": dataset.channels, "fit": dataset.fit, "enhance": dataset.enhance}
+    given |= {"depth_range": dataset.depth_range}
     return {key: (getattr(card, key), value) for key, value in given.items() if getattr(card, key) != value}
 
 
@@ -37,7 +38,7 @@ def check_suits(card: Card, dataset: Dataset, data_dir: str, model_dir: str, *, 
     notes = []
     if dataset.digest != card.data_digest:
         notes.append(f"The model was trained on other data ({card.dataset}, digest {card.data_digest[:12]}).")
-    for key in ("fit", "enhance"):
+    for key in ("fit", "enhance", "depth_range"):
         if key in misfits:
             made_for, given = misfits[key]
             notes.append(f"The images were prepared with {key}={given}, those of the training with {key}={made_for}.")

@@ -21,7 +21,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import TrainConfig
-from mirada.config.influence import NOT_IN_WEIGHTS, shaping_settings
+from mirada.config.influence import NOT_IN_WEIGHTS, check_resumed, shaping_settings
 from mirada.data.images import decode
 from mirada.data.records import Dataset, Example, digest_of
 from mirada.errors import MiradaError
@@ -44,7 +44,8 @@ _VALIDATION_BATCH = 8
 class State:
     """What a resumed training has to know besides the weights."""
 
-    fingerprint: str
+    settings: dict[str, Any]  # all that decides the weights; it must be the same, save epochs
+    data: str  # digest
     epoch: int = 0  # epochs finished
     step: int = 0
     best_epoch: int = 0
@@ -55,11 +56,9 @@ class State:
     loss_scale: float = 0.0  # of float16; 0: the usual one
     history: list[dict[str, float]] = field(default_factory=list)
 
-
-def settings_digest(config: TrainConfig, dataset: Dataset) -> str:
-    """A digest of all that decides the weights: a resumed training must have the same."""
-    settings = shaping_settings(config, NOT_IN_WEIGHTS)
-    return digest_of([json.dumps(settings, sort_keys=True), dataset.digest])
+    def digest(self) -> int:
+        """Of settings and data, for workers to compare."""
+        return int(digest_of([json.dumps(self.settings, sort_keys=True), self.data])[:12], 16)
 
 
 class Trainer:
@@ -96,8 +95,9 @@ class Trainer:
             part=(devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
         )  # fmt: skip
         self.input = TrainingInput(dataset, batches, config=config.input, workers=config.workers)
-        self.state = State(settings_digest(config, dataset))
-        if len(set(devices.gather(int(self.state.fingerprint[:12], 16)))) > 1:
+        self.state = State(shaping_settings(config, NOT_IN_WEIGHTS), dataset.digest)
+        self.begun_epochs = config.epochs  # of the training that is resumed, as it was begun
+        if len(set(devices.gather(self.state.digest()))) > 1:
             raise MiradaError(
                 "The workers of TF_CONFIG have different settings or data: give all of them the same command."
             )
@@ -152,7 +152,7 @@ class Trainer:
             folder: of the checkpoints; None: the output folder's.
 
         Raises:
-            MiradaError: what lies there was trained with other settings or other data; or workers found different epochs.
+            MiradaError: what lies there was trained otherwise, or longer; or workers found different epochs.
         """
         folder = folder or self.folder
         found = self._restore(folder)
@@ -172,11 +172,10 @@ class Trainer:
             state = State(**json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
             raise MiradaError(f"{path} is corrupt ({error}): train anew with resume=false.") from error
-        if state.fingerprint != self.state.fingerprint:
-            raise MiradaError(
-                f"{path} belongs to a training with other settings or data: give the same ones to resume it, or train "
-                "anew with resume=false."
-            )
+        check_resumed(state.settings, self.state.settings, path, same_data=state.data == self.state.data)
+        if self.config.epochs < state.epoch:
+            raise MiradaError(f"{path} has finished {state.epoch} epochs: set epochs to that or more, or resume=false.")
+        self.begun_epochs, state.settings = state.settings["epochs"], self.state.settings
         self.checkpoint.read(str(folder / state.checkpoint)).assert_consumed()
         self.state = state
         self.step.scale = state.loss_scale or self.step.scale

@@ -31,6 +31,7 @@ def make_card(config: TrainConfig, dataset: Dataset) -> Card:
         enhance=dataset.enhance,
         tile_size=dataset.tile[0],
         tile_overlap=dataset.tile[1],
+        depth_range=dataset.depth_range,
         object_sizes=dataset.object_sizes() if TASKS[dataset.task] != "label" else [],
         input_scale=scale,
         input_offset=offset,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from mirada.data.formats.writing import Written
+from mirada.data.records import Box
 from mirada.inference.engine import Answer
 from mirada.inference.prediction import Detections, Localization, Prediction
 from mirada.tasks.pictures import annotate
@@ -42,10 +44,14 @@ class Finding:
     frame: int | None = None
     time_s: float | None = None
 
-    @property
-    def corners(self) -> list[list[float]]:
-        """The boxes; of a classification one that spans the photograph, which is how the readers know a label."""
-        return [[0.0, 0.0, float(self.width), float(self.height)]] if self.boxes is None else self.boxes
+    def written(self) -> Written:
+        """It as the formats write it; the box of a classification spans the photograph, as the readers know a label."""
+        whole = self.boxes is None
+        corners = [[0.0, 0.0, float(self.width), float(self.height)]] if self.boxes is None else self.boxes
+        boxes = tuple(Box(x1, y1, x2, y2, label) for (x1, y1, x2, y2), label in zip(corners, self.labels, strict=True))
+        about = {key: getattr(self, key) for key in ("left_out", "uncertainty", "frame", "time_s")}
+        said = {key: value for key, value in about.items() if value is not None}
+        return Written(self.file, self.width, self.height, boxes, tuple(self.scores), whole=whole, about=said)
 
 
 def finding_of(

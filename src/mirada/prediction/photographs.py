@@ -82,7 +82,7 @@ def look_through(
         try:
             finding = looking.look(engine, photograph.name, photograph.path)
             if (target := picture_of(photograph.name)) is not None:
-                picture = open_image(photograph.path, True)
+                picture = open_image(photograph.path, True, depth_range=engine.card.depth_range)
                 draw_finding(picture, finding, looking.labels)
                 save_picture(picture, target)
             return finding

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,17 +155,3 @@ def _fetch(source: str, scratch: Path) -> list[Photograph]:
     if files:
         store.get(files, folder)
     return [Photograph(name, folder / name) for name in files]
-
-
-def name_outputs(names: Iterable[str]) -> Iterator[str]:
-    """For each photograph the path, without a suffix, of what is written of it.
-
-    Of two that differ by the suffix alone the second keeps it, so that nothing is overwritten.
-    """
-    taken: set[str] = set()
-    for name in names:
-        stem = name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
-        while stem.lower() in taken:
-            stem = name if stem != name else f"{stem}_"
-        taken.add(stem.lower())
-        yield stem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.engine import Engine, predict_photographs
 from mirada.inference.litert import Model, measure_latencies
+from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN, answer_of, choose, more_images
 from mirada.tasks import get_task
 from mirada.tasks.judging import judging_of
 
@@ -54,6 +55,8 @@ class Rung:
         size_bytes, latency_ms_p50: of the file; one thread.
         latency_ratio: to float32's, with which it took turns, so that other work on the machine counts for both.
         minutes: to make and to measure it.
+        answer: `within` the budget, `beyond` it or `cannot_tell`, by the interval. more_images: that would tell, estimated;
+            None where it is told, or where no number would.
     """
 
     rung: str
@@ -68,6 +71,8 @@ class Rung:
     latency_ratio: float
     minutes: float
     float_layers: list[str]
+    answer: str
+    more_images: int | None
 
 
 @dataclass
@@ -78,7 +83,7 @@ class Ladder:
         metric: the task's main metric. max_drop: the budget. images: of the val split.
         reference: float32's value of the metric.
         rungs: in the order of climbing. skipped: what was left out, and why.
-        best: the rung within the budget, else the one that drops least; met: whether it is within.
+        best: the rung that `verdict.choose` takes.
     """
 
     metric: str
@@ -88,25 +93,34 @@ class Ladder:
     rungs: list[Rung] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     best: str = ""
-    met: bool = False
+
+    @property
+    def answer(self) -> str:
+        """What the best rung's interval says of the budget: `within`, `beyond` or `cannot_tell`."""
+        return self.find(self.best).answer
 
     def sentence(self) -> str:
         """The outcome, for people."""
         best = self.find(self.best)
         figure = (
-            f"{self.metric} {best.value:.3f} on val against float32's {self.reference:.3f}, a drop of {best.drop:+.3f}"
+            f"{self.metric} {best.value:.3f} on val against float32's {self.reference:.3f}, a drop of {best.drop:+.3f} "
+            f"[{best.drop_low:+.3f}, {best.drop_high:+.3f}]"
         )
-        if self.met:
+        if best.answer == WITHIN:
             return f"{best.rung} keeps within {self.max_drop:g}: {figure}."
-        return f"No rung keeps within {self.max_drop:g}; the best is {best.rung}: {figure}."
+        chosen = f"best is {best.rung}, with the lowest upper end of the interval" if len(self.rungs) > 1 else best.rung
+        if best.answer == BEYOND:
+            return f"No rung keeps within {self.max_drop:g}; {chosen}: {figure}."
+        more = f"some {best.more_images} more would tell" if best.more_images else "it lies at the budget itself"
+        return f"{self.images} val images cannot tell whether {self.max_drop:g} is kept, {more}; {chosen}: {figure}."
 
     def find(self, rung: str) -> Rung:
         """A rung by its name."""
         return next(entry for entry in self.rungs if entry.rung == rung)
 
     def fits(self, drop: float) -> bool:
-        """Whether a drop is within the budget; a hair more passes, as the figures are shares of images."""
-        return drop <= self.max_drop + 1e-9
+        """Whether a drop itself, whatever its interval, is within the budget."""
+        return answer_of(drop, drop, self.max_drop) == WITHIN
 
 
 class Validation:
@@ -117,15 +131,16 @@ class Validation:
         dataset: the processed data.
         folder: where a candidate lies while it is measured.
         reference: the float32 file.
-        seed: of the resampling.
+        seed: of the resampling. max_drop: the budget.
 
     Raises:
         MiradaError: the val split has no image.
     """
 
-    def __init__(self, card: Card, dataset: Dataset, folder: Path, reference: Path, seed: int) -> None:
+    def __init__(self, card: Card, dataset: Dataset, folder: Path, reference: Path, seed: int, max_drop: float) -> None:
         require_val(dataset)
         self.card, self.dataset, self.folder, self.seed = card, dataset, folder, seed
+        self.max_drop = max_drop
         self.task = get_task(card.task)
         self.photographs: list[Example] = list(dataset.whole_photographs("val"))
         self._image = decode(next(dataset.examples("val")).image, dataset.channels)
@@ -163,20 +178,24 @@ class Validation:
         result = self._evaluate(engine)
         times = measure_latencies({"float32": self._float32.model, "this": engine.model}, self._image, _RUNS, _WARMUP)
         latency, base = (float(np.median(times[name])) for name in ("this", "float32"))
-        drop, low, high = self.task.drop(self._reference, result, _RESAMPLINGS, self.seed)
+        drop, low, high = (float(end) for end in self.task.drop(self._reference, result, _RESAMPLINGS, self.seed))
+        answer = answer_of(low, high, self.max_drop)
+        told = answer != CANNOT_TELL
         return Rung(
             rung=candidate.rung,
             kind=candidate.kind,
             what=candidate.what,
             value=float(result.figures[self.task.main_metric]),
-            drop=float(drop),
-            drop_low=float(low),
-            drop_high=float(high),
+            drop=drop,
+            drop_low=low,
+            drop_high=high,
             size_bytes=len(candidate.content),
             latency_ms_p50=latency,
             latency_ratio=latency / base,
             minutes=(candidate.seconds + time.perf_counter() - started) / 60,
             float_layers=candidate.float_layers,
+            answer=answer,
+            more_images=None if told else more_images(drop, low, high, self.max_drop, len(self.photographs)),
         )
 
 
@@ -195,51 +214,66 @@ def require_val(dataset: Dataset) -> None:
 
 def climb(
     ladder: Ladder,
+    ready: Sequence[Candidate],
     candidates: Iterator[Candidate],
     measure: Callable[[Candidate], Rung],
+    prefer: str = "size",
+    until: str = "estimate",
     report: Callable[[Rung], None] = lambda rung: None,
 ) -> Candidate:
-    """Measure candidates until one keeps within the budget.
+    """Measure what is there already, then candidates until one keeps within the budget.
 
     Args:
-        ladder: its rungs, `best` and `met` are filled in; candidates may read what was climbed so far.
-        candidates: asked for the next one only when all before it have dropped too far.
+        ladder: its rungs and `best` are filled in; candidates may read what was climbed so far.
+        ready: made already, at least one: all are measured.
+        candidates: asked for the next one only when nothing before it is good enough.
         measure: as `Validation.measure`.
+        prefer: `size` or `speed`, of several within the budget.
+        until: `proof`: until a rung's whole interval is within the budget; `estimate`: until its drop is.
         report: called after each.
 
     Returns:
-        The first candidate within the budget, else the one with the smallest drop, of equal ones the first.
+        The one that `verdict.choose` takes.
     """
-    best: Candidate | None = None
-    started = time.perf_counter()
-    for candidate in candidates:
-        made = time.perf_counter() - started
+    found: dict[str, Candidate] = {}
+
+    def judge(candidate: Candidate, seconds: float) -> None:
         rung = measure(candidate)
-        rung.minutes += made / 60
+        rung.minutes += seconds / 60
         ladder.rungs.append(rung)
-        if best is None or rung.drop < ladder.find(best.rung).drop:
-            best = candidate
-        ladder.met = ladder.fits(rung.drop)
+        found[rung.rung] = candidate
         report(rung)
-        if ladder.met:
-            best = candidate
-            break
+
+    def enough() -> bool:
+        if until == "proof":
+            return any(rung.answer == WITHIN for rung in ladder.rungs)
+        return any(ladder.fits(rung.drop) for rung in ladder.rungs)
+
+    for candidate in ready:
+        judge(candidate, 0.0)
+    started = time.perf_counter()
+    while not enough() and (following := next(candidates, None)) is not None:
+        judge(following, time.perf_counter() - started)
         started = time.perf_counter()
-    assert best is not None, "there is always a first candidate"
-    ladder.best = best.rung
-    return best
+    ladder.best = choose(ladder.rungs, prefer).rung
+    return found[ladder.best]
 
 
 def write_ladder(ladder: Ladder, path: Path) -> None:
-    """Write `ladder.json`: the attributes of `Ladder` and its sentence."""
-    path.write_text(json.dumps(asdict(ladder) | {"sentence": ladder.sentence()}, indent=2, ensure_ascii=False) + "\n")
+    """Write `ladder.json`: the attributes of `Ladder`, its answer and its sentence."""
+    path.write_text(
+        json.dumps(
+            asdict(ladder) | {"answer": ladder.answer, "sentence": ladder.sentence()}, indent=2, ensure_ascii=False
+        )
+        + "\n"
+    )
 
 
 def ladder_figures(ladder: Ladder) -> dict[str, float]:
-    """The figures for the tracking: `ladder/<rung>/<figure>`, and whether the budget is met."""
-    figures = {"ladder/met": float(ladder.met), "ladder/float32": ladder.reference}
+    """The figures for the tracking: `ladder/<rung>/<figure>`, and whether the budget is proven to be kept (1 or 0)."""
+    figures = {"ladder/within": float(ladder.answer == WITHIN), "ladder/float32": ladder.reference}
     for rung in ladder.rungs:
-        found = {"value": rung.value, "drop": rung.drop, "size_bytes": rung.size_bytes}
+        found = {"value": rung.value, "drop": rung.drop, "drop_high": rung.drop_high, "size_bytes": rung.size_bytes}
         found |= {
             "latency_ms_p50": rung.latency_ms_p50,
             "minutes": rung.minutes,

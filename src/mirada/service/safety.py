@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 
 from mirada.config import LimitsConfig
 from mirada.data.images import image_size, pixels_to_decode
+from mirada.data.pixels.opening import Unopenable, is_heic, opens_heic
 from mirada.errors import MiradaError
 from mirada.service.problems import Refusal
 
@@ -29,13 +30,17 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
 )
-ACCEPTED = "JPEG, PNG, WebP, BMP, GIF or TIFF"
+ACCEPTED = f"JPEG, PNG, WebP, BMP, GIF, TIFF{', AVIF or HEIC' if opens_heic() else ' or AVIF'}"
 _ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
 _ARCHIVES = (*_ARCHIVE, b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"(\xb5/\xfd")
 _ENTRY = b"PK\x01\x02"  # begins each entry of a .zip's list
 _ENTRIES = 10  # times the images of a job: folders and what is passed over are listed, too
 _MAX_NAME = 200
 _MAX_SCANS = 100  # of a progressive JPEG: each one makes the decoder pass over all pixels, and costs a few bytes only
+# A marker of a JPEG: after 0xFF neither a byte of data that is escaped (0), nor filling, nor one that restarts the decoder.
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_BARE = (0x01, 0xD8)  # markers without a length
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -43,6 +48,10 @@ def sniff(data: bytes) -> str | None:
     """The format that the first bytes tell, as Pillow calls it; None for what is no accepted image."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    if is_heic(data[:12]) and opens_heic():
+        return "HEIF"
     return next((name for magic, name in _MAGIC if data.startswith(magic)), None)
 
 
@@ -63,16 +72,32 @@ def check_image(data: bytes, limits: LimitsConfig) -> tuple[int, int]:
     if form is None:
         what = "The upload is empty" if not data else "The upload is no image that is accepted here"
         raise Refusal(415, f"{what}: send a {ACCEPTED}.")
-    if form == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS:
+    if form == "JPEG" and count_scans(data, _MAX_SCANS + 1) > _MAX_SCANS:
         raise Refusal(413, f"The JPEG has more than {_MAX_SCANS} scans: save it again without them.")
     try:
         if pixels_to_decode(data) > limits.image_pixels:  # first: a PNG is decoded to look for its orientation
             raise _too_many_pixels(limits)
         return image_size(data, transpose=True)
+    except Unopenable as error:
+        what, _, advice = str(error).rpartition(": ")
+        raise Refusal(415, f"{what[0].upper()}{what[1:]}: {advice}") from error
     except MiradaError as error:
         if "decompression bomb" in str(error):
             raise _too_many_pixels(limits) from error
         raise unreadable() from error
+
+
+def count_scans(data: bytes, most: int) -> int:
+    """Scans of a JPEG up to its own end, at most so many: what a telephone puts behind it, a film say, is never decoded."""
+    scans, at = 0, 2
+    while scans < most and (found := _MARKER.search(data, at)):
+        marker, at = found[1][0], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker not in _BARE:
+            at += int.from_bytes(data[at : at + 2], "big")
+    return scans
 
 
 def unreadable() -> Refusal:

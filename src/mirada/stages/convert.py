@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import ImageOps
 
 from mirada.config import ConvertConfig
 from mirada.data import sources
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS, WRITERS
 from mirada.data.formats.auto import recognise
-from mirada.data.formats.writing import Written
+from mirada.data.formats.writing import LabelSet, Writer, Written, corners_of
 from mirada.data.objects import choose_classes
+from mirada.data.pixels.opening import open_picture
 from mirada.data.summary import say, write_rejected
 from mirada.errors import MiradaError
 
 _ORIENTATION = 0x0112
+_QUARTER_TURNS = 5  # from this value of it on; those before leave width and height as they are
 
 
 def run(config: ConvertConfig) -> None:
@@ -78,24 +79,31 @@ def _convert(config: ConvertConfig, raw_dir: Path, folder: Path) -> list[str]:
     books = count_objects(images, rejected)
     images, classes, changed = choose_classes(images, data, str(raw_dir), notes)
     writer = WRITERS[config.to]
-    written = [(image, _describe(image, name)) for image, name in zip(images, _names(images), strict=True)]
-    for image, label in written:
-        _copy(image, folder / writer.place(label))
-    writer.write([label for _, label in written], classes, folder)
+    labels = LabelSet(_describe(images), classes)
+    pairs = zip(images, labels.images, strict=True)
+    upright = sum(_copy(image, folder / writer.place(written), writer) for image, written in pairs)
+    writer.store(labels, folder)
     write_rejected(rejected, folder / "rejected.csv")
     repairs = sum((Counter(image.repairs) for image in images), changed)
-    kept = sum(len(image.boxes) for image in images)
+    kept, lost = sum(len(image.boxes) for image in images), writer.losses(labels)
     return [
         *say(notes),
         f"{data.format} to {config.to}: {len(images)} images, {kept} of {books['found']} objects in {config.output_dir}; "
         f"{repairs.total()} repairs and losses"
         + (f" ({', '.join(f'{n} {code}' for code, n in sorted(repairs.items()))})" if repairs else "")
         + f", {len(rejected)} lines in rejected.csv",
+        *([f"{upright} images saved upright, which their EXIF entry turned"] if upright else []),
+        *(f"{count} objects lose the {what}, which {config.to} can't hold" for what, count in lost.items()),
     ]
 
 
-def _describe(image: RawImage, name: str) -> Written:
-    return Written(name, image.width, image.height, image.boxes, split=image.split)
+def _describe(images: list[RawImage]) -> list[Written]:
+    """The images as they are written; where one box spans each of them, that is the label of the whole."""
+    whole = all([corners_of(box) for box in image.boxes] == [(0, 0, image.width, image.height)] for image in images)
+    return [
+        Written(name, image.width, image.height, image.boxes, split=image.split, whole=whole)
+        for image, name in zip(images, _names(images), strict=True)
+    ]
 
 
 def _names(images: list[RawImage]) -> list[str]:
@@ -110,14 +118,26 @@ def _names(images: list[RawImage]) -> list[str]:
     ]
 
 
-def _copy(image: RawImage, target: Path) -> None:
-    """Copy an image; one whose EXIF orientation contradicts its boxes loses that orientation."""
+def _copy(image: RawImage, target: Path, writer: Writer) -> bool:
+    """Copy an image, and say whether its pixels were saved anew.
+
+    One whose EXIF orientation contradicts its boxes loses that orientation. One that it turns so that width and height stay
+    as they are is saved upright where boxes are in pixels: their readers could not tell which way they are meant.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if "exif_ignored" not in image.repairs:
-        target.write_bytes(image.read())
-        return
-    with Image.open(io.BytesIO(image.read())) as picture:
-        exif = picture.getexif()
-        exif[_ORIENTATION] = 1
-        keep = {"quality": "keep"} if picture.format == "JPEG" else {}
-        picture.save(target, picture.format, exif=exif, **keep)
+    ignored = "exif_ignored" in image.repairs
+    unclear = image.transpose and writer.keeps_boxes and not writer.relative
+    if ignored or unclear:
+        with open_picture(image.content) as picture:
+            if ignored:
+                exif = picture.getexif()
+                exif[_ORIENTATION] = 1
+                keep = {"quality": "keep"} if picture.format == "JPEG" else {}
+                picture.save(target, picture.format, exif=exif, **keep)
+                return False
+            if picture.getexif().get(_ORIENTATION, 1) < _QUARTER_TURNS or image.width == image.height:
+                upright = ImageOps.exif_transpose(picture)
+                upright.save(target, picture.format, exif=upright.getexif(), quality=95)
+                return True
+    target.write_bytes(image.read())
+    return False

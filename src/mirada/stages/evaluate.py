@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mirada import tracking
 from mirada.config import EvaluateConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
@@ -20,7 +21,15 @@ from mirada.errors import MiradaError
 from mirada.evaluation.errors import find_errors
 from mirada.evaluation.figures import COST_KEYS, DROP
 from mirada.evaluation.limits import Breach, check_limits
-from mirada.evaluation.measuring import LOADS, Measured, accuracy_figures, check_fit, measure_accuracy, measure_cost
+from mirada.evaluation.measuring import (
+    LOADS,
+    Measured,
+    accuracy_figures,
+    check_fit,
+    measure_accuracy,
+    measure_cost,
+    viewing_of,
+)
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -31,6 +40,7 @@ from mirada.evaluation.report import OUTPUTS, write_report
 from mirada.evaluation.training_record import read_training
 from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
+from mirada.inference.tiling import tile_side
 from mirada.inference.variants import REFERENCE, load_variants
 from mirada.tables import ms_text, signed_text
 from mirada.tasks import get_task
@@ -56,7 +66,8 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     _check_judging(config, card, variants)
     if card.run_id:
         tracking.check(config.tracking)
-    for note in notes:
+    told = tell_idle(config, Facts(card.task, tiles=tile_side(card, viewing_of(config)) > 0))
+    for note in notes + ([told] if told else []):
         print(f"note: {note}", flush=True)
     with stage_progress() as progress:
         measured = measure_accuracy(config, card, dataset, variants, progress)

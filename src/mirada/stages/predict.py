@@ -15,7 +15,9 @@ from typing import Any
 from PIL import Image
 
 from mirada.config import PredictConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data.annotations import read_header
+from mirada.data.formats.writing import LabelSet, name_outputs
 from mirada.data.records import sha256_of
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
@@ -28,20 +30,15 @@ from mirada.prediction.footage import Rate, choose_frames, look_at_frames
 from mirada.prediction.journal import Journal
 from mirada.prediction.photographs import Looking, look_through, save_picture
 from mirada.prediction.results import Failure
-from mirada.prediction.sources import (
-    fetch_video,
-    is_stream,
-    is_video,
-    list_photographs,
-    name_outputs,
-)
+from mirada.prediction.sources import fetch_video, is_stream, is_video, list_photographs
 from mirada.prediction.video import Video, VideoWriter
 from mirada.prediction.window import Window
 from mirada.storage import is_url, without_password
 from mirada.terminal import image_progress
 
 RATE_S = 5.0  # so often the rate of a live video is printed
-_WITHOUT_BOXES = ("voc", "yolo")  # formats that say where, which a classification does not know
+_OF_BOXES = ("voc", "yolo", "cvat", "labelme")  # formats that say where, which a classification does not know
+_OF_CLASSES = ("folder", "table")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -60,6 +57,8 @@ def run(config: PredictConfig) -> dict[str, Finding]:
     name = choose_variant(list(variants), config.variant)
     viewing = Viewing(config.view, config.tile, config.overlap, tuple(config.scales))
     _check_task(config, card, viewing)
+    if told := tell_idle(config, Facts(card.task, tiles=tile_side(card, viewing) > 0, footage=_is_footage(config))):
+        print(told, flush=True)
     engine = Engine(variants[name], card, viewing, threads=config.threads)
     here = _Run(config, card, name, engine, variants[name])
     with here.writing():
@@ -79,8 +78,8 @@ def _check_task(config: PredictConfig, card: Card, viewing: Viewing) -> None:
     tile_side(card, viewing)
     boxes = card.task != "classification"
     for name in config.formats:
-        if (name in _WITHOUT_BOXES) != boxes and name in (*_WITHOUT_BOXES, "folder"):
-            wanted = "whose pictures have boxes" if name in _WITHOUT_BOXES else "that sorts pictures into classes"
+        if name in (_OF_CLASSES if boxes else _OF_BOXES):
+            wanted = "that sorts pictures into classes" if boxes else "whose pictures have boxes"
             raise MiradaError(
                 f"formats={name} is for a model {wanted}, and that in {config.model_dir} does {card.task}: leave it out."
             )
@@ -260,14 +259,16 @@ class _Run:
 
     def _write(self, findings: Sequence[Finding], failures: Sequence[Failure], paths: Mapping[str, Path]) -> None:
         """Write all files but pictures and the journal."""
-        config, labels = self.config, self.card.labels
+        config = self.config
         about = f"What {self.model} found in {self.source}, from a score of {config.min_score:g} on"
-        results.write_predictions(self.folder, findings, labels, about)
-        results.write_labels(self.folder / "labels", config.formats, findings, labels, self.model)
-        if {*config.formats} - {"folder"}:
+        images = [finding.written() for finding in findings]
+        labels = LabelSet(images, self.card.labels, self.model, about, config.row_scores)
+        results.write_predictions(self.folder, labels)
+        results.write_labels(self.folder / "labels", config.formats, labels)
+        if {*config.formats}.difference(_OF_CLASSES):
             _note_turned(paths)
         if "folder" in config.formats:
-            results.write_class_folders(self.folder / "labels" / "folder", findings, paths)
+            results.copy_photographs(self.folder / "labels" / "folder", labels, paths)
         if config.rank:
             results.write_ranking(self.folder, findings)
         results.write_failures(self.folder, failures)

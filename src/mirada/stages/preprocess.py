@@ -17,16 +17,27 @@ from rich.progress import Progress, TaskID
 
 from mirada import tracking
 from mirada.config import TASKS, PreprocessConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data import records
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS
 from mirada.data.formats.auto import recognise
-from mirada.data.inputs import Record, Unit, count_boxes, make_record, plan, read_image, settings_of
+from mirada.data.inputs import (
+    Record,
+    Settings,
+    Unit,
+    count_boxes,
+    make_record,
+    plan,
+    read_image,
+    settings_of,
+    settle_depth,
+)
 from mirada.data.objects import choose_classes, merge_copies, single_out
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
-from mirada.data.splits import assign, check_classes, check_sizes, leaks, order_key
+from mirada.data.splits import assign, check_classes, check_judged, check_sizes, leaks, order_key
 from mirada.data.stored_data import Target, disk_errors, open_target
 from mirada.data.summary import describe_origin, say, summarise, write_rejected
 from mirada.errors import MiradaError
@@ -76,6 +87,8 @@ def run(config: PreprocessConfig) -> None:
     """
     raw_dir = _raw_folder(config)
     config, notes = _settle_format(config, raw_dir)
+    if told := tell_idle(config, Facts(config.data.task)):
+        print(told, flush=True)
     digest, known_by = _look_over(raw_dir)
     key = job_key("preprocess", config, {"raw": digest})
     if sweep_job.finished_job(config, key, needs="dataset.json"):
@@ -179,17 +192,21 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
     per_class = count_boxes(units, config.data.tile.min_visible)
     check_sizes(Counter(unit.split for unit in units), config.data.split)
     check_classes(classes, per_class)
+    depth_range, note = settle_depth(images, units, config.data, work.map)
+    work.notes += note
+    settings = settings_of(config, classes, depth_range)
     with Spool(folder / "spool") as spool:
-        stored = _make_records(work, units, classes, spool)
+        stored = _make_records(work, units, settings, spool)
         check_sizes({split: len(places) for split, places in spool.places.items()}, config.data.split)
         check_classes(classes, {split: stored[split]["per_class"] for split in records.SPLITS})
+        work.notes += check_judged(classes, stored)
         for split in records.SPLITS:
             places = spool.places.get(split, [])
             if split == "train":  # shards hold a mixture: tiles of one photograph don't follow each other
                 places = sorted(places, key=lambda place: order_key(config.data.split.seed, place[0]))
             stored[split]["shards"] = write_shards(spool, split, places, folder, config.shard_images)
     with Spool(folder / "spool") as spool:
-        photographs = _keep_photographs(work, plan_photographs(images, splits, config.data), classes, spool, folder)
+        photographs = _keep_photographs(work, plan_photographs(images, splits, config.data), settings, spool, folder)
     write_rejected(work.rejected, folder / "rejected.csv")
     dataset = records.Dataset(
         folder=folder,
@@ -201,7 +218,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         fit=config.fit,
         splits=stored,
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
-        about=describe_origin(config, raw_dir, repaired, work.rejected) | {"objects": books},
+        about=describe_origin(config, raw_dir, repaired, work.rejected, depth_range) | {"objects": books},
         enhance=config.enhance,
         photographs=photographs,
     )
@@ -271,11 +288,10 @@ def _split(work: _Work, images: list[RawImage], digests: dict[str, str]) -> tupl
     return [image for image in images if image.source in kept], kept
 
 
-def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spool) -> dict[str, dict[str, Any]]:
+def _make_records(work: _Work, units: list[Unit], settings: Settings, spool: Spool) -> dict[str, dict[str, Any]]:
     """Make every record in the workers and spool it; returns the counts of each split."""
-    settings = settings_of(work.config, classes)
     stored: dict[str, dict[str, Any]] = {
-        split: {"images": 0, "boxes": 0, "ignored": 0, "per_class": dict.fromkeys(classes, 0)}
+        split: {"images": 0, "boxes": 0, "ignored": 0, "per_class": dict.fromkeys(settings.classes, 0)}
         for split in records.SPLITS
     }
     for made in work.map(partial(make_record, settings=settings), units, "preparing images", attrgetter("image_id")):
@@ -288,10 +304,10 @@ def _make_records(work: _Work, units: list[Unit], classes: list[str], spool: Spo
 
 
 def _keep_photographs(
-    work: _Work, units: list[Unit], classes: list[str], spool: Spool, folder: Path
+    work: _Work, units: list[Unit], settings: Settings, spool: Spool, folder: Path
 ) -> dict[str, dict[str, Any]]:
     """Store the photographs of val and test beside the network's inputs; returns what `dataset.json` says of them."""
-    function = partial(make_photograph, settings=settings_of(work.config, classes))
+    function = partial(make_photograph, settings=settings)
     for made in work.map(function, units, "keeping photographs", attrgetter("image_id")):
         if isinstance(made, Rejected):
             work.rejected.add(made)

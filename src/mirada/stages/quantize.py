@@ -1,6 +1,6 @@
 """Quantize: `model.keras` in, one `.tflite` a variant, `variants.json` and what int8 does to each layer out.
 
-With a budget of accuracy (`max_drop`), also the variant `best`: the first rung of a ladder that keeps within it.
+With a budget of accuracy (`max_drop`), also the variant `best`: the rung of a ladder that keeps within it, or may.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from mirada import tracking
 from mirada.config import TUNED, QuantizeConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
@@ -40,6 +41,7 @@ from mirada.quantization.calibration import calibration_images
 from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.quantization.layer_plot import plot_layers
 from mirada.quantization.operator_times import time_operators
+from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN
 from mirada.tables import ms_text
 from mirada.tasks import get_task
 
@@ -51,6 +53,11 @@ _INT8 = ("int8", *TUNED)  # variants without a float operator
 _JUDGED = ("int8", "qat")  # those whose layers are looked at, and that the ladder takes up
 _EVIDENCE = ("layers.csv", "layers.json", "layers.png")
 _LADDER = "ladder.json"
+_MISSES: dict[str, tuple[str, ...]] = {
+    "warn": (),
+    "fail": (BEYOND,),
+    "strict": (BEYOND, CANNOT_TELL),
+}  # on_miss -> answers
 _LOGGED = ("size_bytes", "size_gzip_bytes", "conversion_s")
 
 
@@ -59,11 +66,13 @@ def run(config: QuantizeConfig) -> None:
 
     Raises:
         MiradaError: an earlier stage is missing, the data do not fit the model, a layer has no int8 scheme, a variant
-            that claims int8 holds float operators, or, with on_miss=fail, no rung keeps within the budget.
+            that claims int8 holds float operators, or the budget is missed, by what `on_miss` calls a miss.
     """
     card = load_card(config.model_dir)
     dataset = open_dataset(config.data_dir)
     _check(config, card, dataset)
+    if told := tell_idle(config, Facts(card.task)):
+        print(told, flush=True)
     if card.run_id:
         tracking.check(config.tracking)
     output_dir = _empty(Path(config.output_dir))
@@ -83,7 +92,7 @@ def run(config: QuantizeConfig) -> None:
     if ladder is not None:
         _print_ladder(ladder)
     _track(config, card, variants, ladder, time.perf_counter() - started)
-    if ladder is not None and not ladder.met and config.on_miss == "fail":
+    if ladder is not None and ladder.answer in _MISSES[config.on_miss]:
         raise MiradaError(
             f"{ladder.sentence()} Raise max_drop or qat.epochs, or change the layers that "
             f"{output_dir / 'layers.csv'} blames."
@@ -160,25 +169,34 @@ def _climb(
 
     config, float32 = made.config, output_dir / "float32.tflite"
     assert config.max_drop is not None
-    judge = Validation(made.card, made.dataset, output_dir, float32, config.seed)
+    judge = Validation(made.card, made.dataset, output_dir, float32, config.seed, config.max_drop)
     ladder = Ladder(judge.task.main_metric, config.max_drop, len(judge.photographs), judge.reference)
     seconds = {entry["name"]: entry["conversion_s"] + entry.get("tuning", {}).get("seconds", 0) for entry in variants}
     candidates = Candidates(made, contents, seconds, float32, judge, ladder)
-    best = climb(ladder, iter(candidates), judge.measure, _report_rung)
+    best = climb(
+        ladder,
+        candidates.ready(),
+        iter(candidates),
+        judge.measure,
+        prefer=config.prefer,
+        until=config.climb_until,
+        report=_report_rung,
+    )
     write_ladder(ladder, output_dir / _LADDER)
     return ladder, best
 
 
 def _report_rung(rung: Rung) -> None:
     """One line a rung."""
-    print(f"ladder, {rung.rung} ({rung.what}): drop {rung.drop:+.3f} in {rung.minutes:.1f} min", flush=True)
+    drop = f"drop {rung.drop:+.3f} [{rung.drop_low:+.3f}, {rung.drop_high:+.3f}], {rung.answer.replace('_', ' ')}"
+    print(f"ladder, {rung.rung} ({rung.what}): {drop}, in {rung.minutes:.1f} min", flush=True)
 
 
 def _write_best(output_dir: Path, best: Candidate, ladder: Ladder, variants: list[dict[str, Any]]) -> dict[str, Any]:
     """Write the variant `best`; `of` is the variant that it is the same file as, if there is one."""
     entry = _write(output_dir, BEST, best.content, 60 * ladder.find(best.rung).minutes)
     same = next((variant["name"] for variant in variants if variant["sha256"] == entry["sha256"]), None)
-    return entry | {"rung": best.rung, "of": same, "within_max_drop": ladder.met}
+    return entry | {"rung": best.rung, "of": same, "answer": ladder.answer}
 
 
 # -- the layers --------------------------------------------------------------------------------------------------------
@@ -227,7 +245,8 @@ def _print_ladder(ladder: Ladder) -> None:
     for heading, width in widths.items():
         table.add_column(heading, min_width=width, no_wrap=True)
     for rung in ladder.rungs:
-        name = f"{rung.rung} {'✓' if ladder.met else '(best)'}" if rung.rung == ladder.best else rung.rung
+        mark = "✓" if rung.answer == WITHIN else "(best)"
+        name = f"{rung.rung} {mark}" if rung.rung == ladder.best else rung.rung
         drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
         cost = (f"{rung.size_bytes / 1e6:.2f}", ms_text(rung.latency_ms_p50), f"{rung.latency_ratio:.2f}")
         table.add_row(name, f"{rung.value:.3f}", *drop, *cost, f"{rung.minutes:.1f}", str(len(rung.float_layers)))
@@ -249,7 +268,7 @@ def _track(
         mlflow_run.log_metrics(metrics)
         mlflow_run.log_params({f"quantize.{key}": value for key, value in _settings(config).items()})
         if ladder is not None:
-            mlflow_run.set_tags({"ladder.best": ladder.best})
+            mlflow_run.set_tags({"ladder.best": ladder.best, "ladder.answer": ladder.answer})
         for written in ("variants.json", _LADDER, *_EVIDENCE):
             if (output_dir / written).is_file():
                 mlflow_run.log_artifacts(output_dir / written, "quantize")
@@ -264,6 +283,7 @@ def _settings(config: QuantizeConfig) -> dict[str, Any]:
     }
     if config.max_drop is not None:
         settings |= {"ladder": ",".join(config.ladder), "float_layers": config.float_layers, "on_miss": config.on_miss}
+        settings |= {"climb_until": config.climb_until, "prefer": config.prefer}
     sections = {"qat": config.may_tune, "fine_tune": bool({"pruned", "clustered"} & {*config.variants})}
     sections |= {"pruning": "pruned" in config.variants, "clustering": "clustered" in config.variants}
     for name in (name for name, used in sections.items() if used):

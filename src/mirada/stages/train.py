@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mirada import tracking
 from mirada.config import TrainConfig
+from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.files import written_aside
@@ -51,6 +52,8 @@ def run(config: TrainConfig) -> float:
     cluster = read_cluster()
     dataset = open_dataset(config.data_dir, verify=True)  # before TensorFlow loads: a mistake should not wait for it
     check_training(config, dataset, cluster)
+    if told := tell_idle(config, _facts(dataset, cluster)):
+        print(told, flush=True)
     task = get_task(dataset.task)
     if config.learning_rate is None:
         config = replace(config, learning_rate=task.learning_rate)
@@ -74,6 +77,12 @@ def run(config: TrainConfig) -> float:
     return trainer.state.best_metric
 
 
+def _facts(dataset: Dataset, cluster: Cluster | None) -> Facts:
+    validated = dataset.splits["val"]["images"] > 0
+    workers = cluster.workers if cluster else 1
+    return Facts(dataset.task, len(dataset.classes), dataset.channels, validated, workers)
+
+
 def _take_over(finished: FinishedRun, main_metric: str) -> float:
     """The best figure of a run that has done this job already; a search learns its course."""
     history = pruning.read_history(Path(finished.output_dir) / "history.csv")
@@ -92,8 +101,22 @@ def _prepare(config: TrainConfig, dataset: Dataset, cluster: Cluster | None) -> 
     naive = _time_naive(config, dataset, devices, card)
     trainer, resumed = _trainer(config, dataset, devices, card, output_dir)
     if config.resume:
-        print(f"resuming after epoch {trainer.state.epoch}" if resumed else "nothing to resume: starting at epoch 1")
+        print(_tell_resumed(trainer) if resumed else "nothing to resume: starting at epoch 1")
     return trainer, naive
+
+
+def _tell_resumed(trainer: Trainer) -> str:
+    """After which epoch, and what another number of epochs means for the learning rate."""
+    epochs, begun, told = trainer.config.epochs, trainer.begun_epochs, f"resuming after epoch {trainer.state.epoch}"
+    if epochs == begun:
+        return told
+    told += f", to epochs={epochs} where {begun} were planned"
+    if trainer.config.schedule == "constant" or trainer.state.epoch in (0, epochs):
+        return told
+    return (
+        f"{told}: from here the learning rate follows the cosine of {epochs} epochs, "
+        "so the result is not that of so many in one go"
+    )
 
 
 def _tell_result(trainer: Trainer, seconds: float) -> None:

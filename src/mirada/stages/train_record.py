@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from mirada.learning.training import Trainer
 
 TIMINGS = ("input_timing.csv", "input_timeline.png")
+RESUMED_FROM = "resumed_from"
+"""Tag of a run that trained on, for more epochs: the run that its model was begun in."""
 _FILES = ("model.json", "model.keras", "history.csv", *TIMINGS)
 
 
 @contextmanager
 def record_training(trainer: Trainer, key: str) -> Iterator[tracking.Run]:
-    """A run of MLflow around a training, the one it began with where it is resumed; state, card and sweep know its id.
+    """A run of MLflow around a training; state, card and sweep know its id.
+
+    A resumed training goes on in the run that it began with; with another number of epochs it gets one of its own, which
+    tells of all its epochs, as MLflow lets no parameter change.
 
     Args:
         trainer: before its first step.
@@ -32,21 +37,33 @@ def record_training(trainer: Trainer, key: str) -> Iterator[tracking.Run]:
     config, dataset, card, state = trainer.config, trainer.dataset, trainer.card, trainer.state
     name = f"{dataset.name} {config.model.name} epochs={config.epochs} gpus={config.gpus}"
     tags = sweep_job.job_tags(key, config.output_dir)
-    with tracking.start_run(config.tracking, sweep_job.job_name(name), resume_id=state.run_id, tags=tags) as mlflow_run:
+    begun, longer = state.run_id, config.epochs != trainer.begun_epochs
+    if begun and longer:
+        tags |= {RESUMED_FROM: begun}
+    resumed = None if longer else begun
+    with tracking.start_run(config.tracking, sweep_job.job_name(name), resume_id=resumed, tags=tags) as mlflow_run:
         state.run_id = card.run_id = mlflow_run.id
         card.tracking_uri = mlflow_run.uri
         sweep_job.note(mlflow_run.id, {"gpus_physical": trainer.devices.gpus_physical})
+        if not resumed:
+            mlflow_run.log_params(_params(trainer))
+        for row in state.history if longer else ():
+            mlflow_run.log_metrics({key: value for key, value in row.items() if key != "epoch"}, step=int(row["epoch"]))
         _record_settings(mlflow_run, trainer)
         yield mlflow_run
 
 
-def _record_settings(mlflow_run: tracking.Run, trainer: Trainer) -> None:
-    config, dataset, devices, card = trainer.config, trainer.dataset, trainer.devices, trainer.card
-    mlflow_run.log_params(
-        sweep_job.params_of(config)
+def _params(trainer: Trainer) -> dict[str, Any]:
+    dataset, devices = trainer.dataset, trainer.devices
+    return (
+        sweep_job.params_of(trainer.config)
         | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
         | {"replicas": devices.replicas, "cluster_workers": devices.workers}
     )
+
+
+def _record_settings(mlflow_run: tracking.Run, trainer: Trainer) -> None:
+    config, dataset, card = trainer.config, trainer.dataset, trainer.card
     mlflow_run.set_tags(
         {
             "data_digest": dataset.digest,

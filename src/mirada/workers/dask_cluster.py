@@ -62,12 +62,15 @@ MODULES = (
     "objects",
     "folders.pairing",
     "photographs",
+    "pixels",
+    "pixels.depth",
+    "pixels.opening",
     "records",
     "splits",
     "folders.texts",
     "tiles",
 )  # of mirada.data
-LIBRARIES = ("numpy", "pillow", "protobuf")  # these and the modules above shape a record's bytes
+LIBRARIES = ("numpy", "pillow", "pillow-heif", "protobuf")  # these and the modules above shape a record's bytes
 CONNECT_S = 5.0
 WORKERLESS_S = 30.0  # a cluster may be so long without a worker: a nanny starts a dead one again in a few seconds
 _NAMED = 4  # files of a chunk that a message lists

@@ -58,6 +58,7 @@ def test_suffixes_come_from_pillow() -> None:
     assert {".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".jp2"} <= set(image_suffixes())
     assert (".avif" in image_suffixes()) == features.check("avif")
     assert not {".pdf", ".h5", ".mpg", ".eps", ".xml", ".txt", ".json"} & set(image_suffixes())
+    assert {".heic", ".heif"} <= set(image_suffixes())  # told of, with what to install, where they can't be opened
     assert is_image("A.WEBP") and not is_image("webp") and not is_image("a.jpg.xml")
 
 

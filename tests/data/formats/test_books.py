@@ -200,6 +200,13 @@ def write_dota(path: Path, name: str, things: list[Any], how: str) -> None:
     write(path, f"{stem(name, how)}.txt", "gsd:1\n" + "1 1 2 1 2 2 1 2 cat 0\n" + "\n".join(rows))
 
 
+def write_json_lines(path: Path, name: str, things: list[Any], how: str) -> None:
+    file = path / "all.jsonl"
+    objects = [{"label": n, "box": [a, b, c, d]} for n, a, b, c, d, _ in things]
+    line = json.dumps({"file": ("x" if how == "wrong name" else "") + name, "objects": objects}) + "\n"
+    write(path, "all.jsonl", (file.read_text() if file.is_file() else "") + line * (1 + (how == "twice")))
+
+
 WRITERS: dict[str, tuple[Write, bool]] = {
     "voc": (write_voc, True),
     "yolo": (write_yolo, False),
@@ -213,6 +220,7 @@ WRITERS: dict[str, tuple[Write, bool]] = {
     "via": (write_via, True),
     "keras": (write_keras, True),
     "dota": (write_dota, False),
+    "jsonl": (write_json_lines, True),
 }
 
 

@@ -100,6 +100,15 @@ def test_crowds_are_ignored_unless_all_are(tmp_path: Path) -> None:
     assert found.repairs("a.jpg") == ["crowd_flag_ignored", "crowd_flag_ignored"]
 
 
+def test_what_is_to_be_ignored_is_so_even_if_all_is(tmp_path: Path) -> None:
+    objects = [CAT | {"iscrowd": 1, "ignore": 1}, CAT | {"iscrowd": 0, "ignore": 1, "bbox": [50, 50, 10, 10]}]
+    for count in (1, 2):
+        write(draw(tmp_path, "a.jpg"), "labels.json", coco(*objects[:count]))
+        found = Reading(tmp_path, "coco")
+        assert [box.difficult for box in found.images["a.jpg"].boxes] == [True] * count
+        assert found.repairs("a.jpg") == []
+
+
 def test_category_zero_is_a_placeholder_or_the_only_class(tmp_path: Path) -> None:
     roboflow = [{"id": 0, "name": "cat", "supercategory": "none"}, {"id": 1, "name": "cat", "supercategory": "cat"}]
     write(draw(tmp_path, "a.jpg"), "labels.json", coco(CAT | {"category_id": 1}, categories=roboflow))

@@ -1,13 +1,11 @@
-"""CVAT, Label Studio, labelme and tables of boxes as tools export them."""
+"""CVAT, labelme and tables of boxes as tools export them."""
 
-import base64
-import io
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from tests.data.formats.drawing import Reading, draw, write
 
@@ -61,10 +59,42 @@ def test_cvat_tracks_with_outside_frames(tmp_path: Path) -> None:
     assert found.repairs("images/frame_000000.PNG") == ["size_wrong"]  # it is 100 x 80
     assert found.boxes("images/frame_000002.PNG") == []
     assert found.repairs("images/frame_000002.PNG") == ["outside_frame", "size_wrong"]
-    assert found.reasons == [
-        ("annotations.xml: frame 7", "labels_without_image", 1),
-        ("images/frame_000003.PNG", "image_without_labels", 0),
-    ]
+    assert found.boxes("images/frame_000003.PNG") == [] and found.repairs("images/frame_000003.PNG") == ["size_wrong"]
+    assert found.reasons == [("annotations.xml: frame 7", "labels_without_image", 1)]
+
+
+@pytest.mark.parametrize(
+    ("head", "background", "outside"),
+    [
+        ("<size>3</size>", [0, 2], [5]),
+        ("<start_frame>2</start_frame><stop_frame>5</stop_frame>", [2, 5], [0, 1]),
+        ("<start_frame>1</start_frame><size>2</size>", [2], [0, 5]),
+        ("<mode>interpolation</mode>", [0, 2, 5], []),
+    ],
+)
+@pytest.mark.parametrize("part", ["task", "job"])
+@pytest.mark.parametrize("shown", [True, False])
+def test_cvat_frames_without_objects(
+    tmp_path: Path, head: str, background: list[int], outside: list[int], part: str, shown: bool
+) -> None:
+    """Frames 0, 1, 2 and 5 are there, and only number 1 may show anything; an image that another file names is its own."""
+    box = '<track id="0" label="cat"><box frame="1" outside="0" xtl="10" ytl="20" xbr="30" ybr="40"/></track>'
+    mode = "" if "mode" in head else "<mode>interpolation</mode>"
+    about = f"<meta><{part}>{head}{mode}</{part}></meta>"
+    write(tmp_path, "video.xml", f"<annotations>{about}{box if shown else ''}</annotations>")
+    other = '<image id="0" name="other_4.png"><box label="dog" xtl="1" ytl="2" xbr="3" ybr="4"/></image>'
+    write(tmp_path, "images.xml", f"<annotations>{other}</annotations>")
+    draw(tmp_path, *(f"frame_{number:06d}.png" for number in (0, 1, 2, 5)), "other_4.png")
+    found = Reading(tmp_path, "cvat")
+    if shown:
+        outside = [number for number in outside if number != 1]
+    elif 1 not in outside:
+        background = [*background, 1]
+    assert {source for source in found.images if not found.boxes(source)} == {f"frame_{n:06d}.png" for n in background}
+    assert found.boxes("other_4.png") == [(1, 2, 3, 4, "dog")]
+    if shown:
+        assert found.boxes("frame_000001.png") == [CAT_BOX]
+    assert found.reasons == [(f"frame_{n:06d}.png", "image_without_labels", 0) for n in outside]
 
 
 def test_cvat_key_frames_alone_are_said(tmp_path: Path) -> None:
@@ -77,124 +107,6 @@ def test_cvat_key_frames_alone_are_said(tmp_path: Path) -> None:
     assert Reading(tmp_path / "keys", "cvat").notes == [
         "a.xml: 1 tracks hold key frames alone: their frames between are not told, export them with CVAT itself"
     ]
-
-
-REGION = {"x": 10, "y": 25, "width": 20, "height": 25, "rotation": 0}
-
-
-def region(kind: str = "rectanglelabels", **value: Any) -> dict[str, Any]:
-    return {"type": kind, "original_width": 100, "original_height": 80, "value": {kind: ["cat"]} | (value or REGION)}
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "/data/upload/3/0a1b2c3d-my%20cat.jpg",
-        "/data/local-files/?d=photos/my%20cat.jpg",
-        "s3://bucket/photos/my cat.jpg",
-        "https://host/x/my%20cat.jpg?sig=1",
-        "C:\\photos\\my cat.jpg",
-        "my cat.jpg",
-    ],
-)
-@pytest.mark.parametrize("key", ["image", "photo of it"])
-def test_label_studio_urls(tmp_path: Path, url: str, key: str) -> None:
-    task = {"id": 1, "data": {key: url, "text": "x"}, "annotations": [{"result": [region()]}]}
-    write(draw(tmp_path, "photos/my cat.jpg"), "export.json", [task])
-    assert Reading(tmp_path, "label_studio").boxes("photos/my cat.jpg") == [CAT_BOX]
-
-
-def test_label_studio_shapes_and_losses(tmp_path: Path) -> None:
-    result = [
-        region(),
-        region(x=50, y=50, width=20, height=12.5, rotation=90),  # 20 x 10 pixels about (50, 40): to the left and down
-        region("polygonlabels", points=[[1, 10], [5, 10], [3, 50]]),
-        region("ellipselabels", x=50, y=50, radiusX=10, radiusY=5),
-        region("keypointlabels", x=1, y=1, width=0.5),
-        region("brushlabels", rle=[1, 2]),
-        region("rectanglelabels", rectanglelabels=[], **REGION),
-        {"type": "choices", "value": {"choices": ["good"]}},
-    ]
-    annotations = [{"result": [region()], "was_cancelled": True}, {"result": result}, {"result": [region(), region()]}]
-    tasks = [
-        {"id": 1, "data": {"image": "a.jpg"}, "annotations": annotations},
-        {"id": 2, "data": {"image": "b.jpg"}, "annotations": []},
-        {"id": 3, "data": {"image": "http://host/gone.jpg"}, "annotations": [{"result": [region()]}]},
-    ]
-    write(draw(tmp_path, "a.jpg", "b.jpg"), "export.json", tasks)
-    found = Reading(tmp_path, "label_studio")
-    assert found.boxes("a.jpg") == [CAT_BOX, (40, 40, 50, 60, "cat"), (1, 8, 5, 40, "cat"), (40, 36, 60, 44, "cat")]
-    assert found.repairs("a.jpg") == [
-        "annotator_dropped",
-        "annotator_dropped",
-        "mask_unreadable",
-        "name_missing",
-        "polygon_enclosed",
-        "polygon_enclosed",
-        "rotated_box_enclosed",
-        "shape_without_area",
-    ]
-    assert found.boxes("b.jpg") == []
-    assert found.reasons == [("export.json: task 3: http://host/gone.jpg", "labels_without_image", 1)]
-
-
-def test_label_studio_by_the_file_that_was_uploaded(tmp_path: Path) -> None:
-    task = {"data": {"image": "/image2"}, "file_upload": "e97d4735-a.jpg", "annotations": [{"result": [region()]}]}
-    write(draw(tmp_path, "a.jpg"), "export.json", [task])
-    assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
-
-
-def test_predictions_are_no_labels(tmp_path: Path) -> None:
-    task = {"data": {"image": "a.jpg"}, "annotations": [], "predictions": [{"result": [region()]}]}
-    write(draw(tmp_path, "a.jpg"), "export.json", [task])
-    found = Reading(tmp_path, "label_studio")
-    assert found.boxes("a.jpg") == []
-    assert found.notes == ["export.json: predictions of 1 tasks are no labels: accept them in Label Studio first"]
-
-
-def test_label_studio_masks(tmp_path: Path) -> None:
-    painted = Image.new("RGBA", (100, 80))
-    painted.paste((255, 0, 0, 255), (10, 20, 30, 40))
-    buffer = io.BytesIO()
-    painted.save(buffer, "PNG")
-    # Of 100 x 80 pixels the last one: 31,996 values of 0, then 4 of 255; 8 bits a value, lengths of 1, 1, 3 and 16 bits.
-    bits = (
-        f"{32_000:032b}{7:05b}{0:04b}{0:04b}{2:04b}{15:04b}"
-        + f"1{3:02b}{31_995:016b}{0:08b}"
-        + f"1{2:02b}{3:03b}{255:08b}"
-    )
-    bits += "0" * (-len(bits) % 8)
-    rle = [int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)]
-    result = [
-        region("brushlabels", format="rle", rle=rle),
-        region("bitmasklabels", imageDataURL="data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()),
-        region("brushlabels", format="rle", rle=rle[:-2]),
-        region("vectorlabels", vertices=[{"x": 1, "y": 2}]),
-        region("videorectangle", sequence=[{"frame": 1}]),
-    ]
-    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": result}]}
-    write(draw(tmp_path, "a.jpg"), "export.json", [task])
-    found = Reading(tmp_path, "label_studio")
-    assert found.boxes("a.jpg") == [(99, 79, 100, 80, "cat"), CAT_BOX]
-    losses = ["box_unreadable", "mask_enclosed", "mask_enclosed", "mask_unreadable", "shape_without_area"]
-    assert found.repairs("a.jpg") == losses
-
-
-def test_label_studio_tells_of_one_shape_in_parts(tmp_path: Path) -> None:
-    parts = [{"rectangle": []}, {"labels": ["cat"]}, {"text": ["seen twice"]}]
-    result = [{"id": "x", "value": REGION | part, "original_width": 100, "original_height": 80} for part in parts]
-    other = [{"id": "y", "value": REGION | {"y": 50, "labels": ["dog"]}, "original_width": 100, "original_height": 80}]
-    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": result + other}]}
-    write(draw(tmp_path, "a.jpg"), "export.json", [task])
-    found = Reading(tmp_path, "label_studio")
-    assert found.boxes("a.jpg") == [CAT_BOX, (10, 40, 30, 60, "dog")] and found.repairs("a.jpg") == []
-
-
-def test_label_studio_json_min(tmp_path: Path) -> None:
-    label = REGION | {"rectanglelabels": ["cat"], "original_width": 100, "original_height": 80}
-    task = {"photo": "/data/upload/1/0a1b2c3d-a.jpg", "my boxes": [label], "id": 1, "annotator": 1, "tags": [{"a": 1}]}
-    write(draw(tmp_path, "a.jpg"), "min.json", [task])
-    assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
 
 
 # A PNG of 4 x 2 pixels of one bit: 0110 and 0010.
@@ -298,3 +210,34 @@ def test_a_number_that_is_none(tmp_path: Path) -> None:
     write(draw(tmp_path, "a.jpg"), "l.csv", f"image,class,x1,y1,x2,y2\na.jpg,cat,1,2,3,{math.inf}\na.jpg,cat,1,2,3,4\n")
     found = Reading(tmp_path, "csv")
     assert found.boxes("a.jpg") == [(1, 2, 3, 4, "cat")] and found.repairs("a.jpg") == ["box_unreadable"]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    box = {"label": "cat", "box": [10, 20, 30, 40]}
+    lines = [
+        {
+            "file": "x/a.jpg",
+            "width": 100,
+            "height": 80,
+            "split": "Valid",
+            "objects": [box | {"difficult": True}, box, 3],
+        },
+        {"file": "b.jpg", "width": 100, "height": 80, "objects": [{"label": "dog", "box": None}]},
+        {"file": "c.jpg", "objects": [box | {"label": " "}, {"label": "cat"}, box | {"box": [1, 2, "x", 4]}, box]},
+        {"file": "gone.jpg", "objects": [box]},
+        {"file": "d.jpg", "objects": []},
+        {"objects": [box]},
+    ]
+    text = "\r\n\r\n".join(map(json.dumps, lines)) + "\n{"
+    found = Reading(write(draw(tmp_path, *(f"{name}.jpg" for name in "abcd")), "a.jsonl", text), "jsonl")
+    assert found.boxes("a.jpg") == [CAT_BOX, CAT_BOX]
+    assert [one.difficult for one in found.images["a.jpg"].boxes] == [True, False]
+    assert found.repairs("a.jpg") == ["name_missing"] and found.splits["a.jpg"] == "val"
+    assert found.boxes("b.jpg") == [(0, 0, 100, 80, "dog")]
+    assert found.boxes("c.jpg") == [CAT_BOX] and found.boxes("d.jpg") == []
+    assert found.repairs("c.jpg") == ["box_unreadable", "box_unreadable", "name_missing"]
+    assert found.reasons == [
+        ("a.jsonl: gone.jpg", "labels_without_image", 1),
+        ("a.jsonl: line 11", "labels_unreadable", 0),
+        ("a.jsonl: line 12", "labels_unreadable", 0),
+    ]

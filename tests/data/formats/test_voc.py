@@ -47,8 +47,8 @@ def test_a_polygon_without_a_box(tmp_path: Path) -> None:
 
 
 def test_a_picture_of_a_kind_that_is_not_opened_is_told(tmp_path: Path) -> None:
-    write(write(draw(tmp_path, "a.jpg"), "a.xml", xml(CAT)), "b.HEIC", "x")
-    assert Reading(tmp_path, "voc").reasons == [("b.HEIC", "image_format_foreign", 0)]
+    write(write(draw(tmp_path, "a.jpg"), "a.xml", xml(CAT)), "b.JXL", "x")
+    assert Reading(tmp_path, "voc").reasons == [("b.JXL", "image_format_foreign", 0)]
 
 
 def test_more_than_a_hundred_boxes(tmp_path: Path) -> None:

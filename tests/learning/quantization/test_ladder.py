@@ -65,12 +65,12 @@ def test_the_ladder_repairs_what_plain_int8_breaks_and_blames_the_layer(broken, 
     rungs = {rung["rung"]: rung for rung in ladder["rungs"]}
     assert ladder["reference"] == 1.0 and ladder["images"] == 16 and ladder["metric"] == "accuracy"
     assert rungs["int8"]["value"] == 0.75, "none of the bright quarter is found"
-    assert ladder["best"] == "selective" and ladder["met"] and rungs["selective"]["value"] == 1.0
+    assert ladder["best"] == "selective" and ladder["answer"] == "within" and rungs["selective"]["value"] == 1.0
     assert set(rungs["selective"]["float_layers"]) == {
         "shine CONV_2D", "strongest REDUCE_MAX", "classes FULLY_CONNECTED"
     }  # fmt: skip
     best = json.loads((folder / "variants.json").read_text())["variants"][-1]
-    assert (best["name"], best["rung"], best["of"], best["within_max_drop"]) == ("best", "selective", None, True)
+    assert (best["name"], best["rung"], best["of"], best["answer"]) == ("best", "selective", None, "within")
     told = json.loads((folder / "layers.json").read_text())
     assert told["int8"][0].startswith("shine (CONV_2D) adds") and "too wide" in told["int8"][0]
     assert any("operators stay float" in sentence for sentence in told["best"])
@@ -102,7 +102,10 @@ def evidence_of(folder: Path) -> list[dict[str, str]]:
 def test_no_rung_within_the_budget_ends_as_the_settings_ask_after_all_is_written(broken, tmp_path, capsys):
     config = replace(broken, output_dir=str(tmp_path), ladder=["calibration"])
     quantize.run(config)
-    assert "No rung keeps within 0.01; the best is int8: accuracy 0.750 on val" in capsys.readouterr().out
+    assert (
+        "No rung keeps within 0.01; best is int8, with the lowest upper end of the interval: accuracy 0.750 on val"
+        in capsys.readouterr().out
+    )
     (tmp_path / "variants.json").unlink()
     with pytest.raises(
         MiradaError, match=r"No rung keeps within 0.01.* Raise max_drop or qat.epochs, or change the layers"

@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mirada.config import TrainConfig
+from mirada.data.records import Dataset
 from mirada.learning.backbones import STRIDES
-from mirada.learning.tasks.detection import DetectionLoss, assign, cell_centres, iou_and_giou
+from mirada.learning.tasks.class_loss import ClassEntropy
+from mirada.learning.tasks.detection import DetectionLoss, assign, cell_centres, iou_and_giou, make_loss
 
 
 def targets(boxes, labels, ignore=None):
@@ -85,3 +90,42 @@ def test_perfect_boxes_and_classes_cost_nothing():
     assert exact > 0
     wrong = loss(maps, targets([[12, 12, 28, 28]], [0]))
     assert float(wrong["classes"]) == pytest.approx(30 * exact, rel=1e-3)
+
+
+def class_cost(label, entropy, logits=(0.0, 0.0)):
+    """The class part of the loss, a positive cell."""
+    maps = outputs(64, 2)
+    for stride in STRIDES:
+        maps[f"classes_{stride}"][:] = logits
+    parts = DetectionLoss(64, 2, entropy)(maps, targets([[12, 12, 28, 28]], [label]))
+    return float(parts["classes"]) / float(parts["positives"])
+
+
+def test_a_rare_class_of_objects_counts_as_much_as_a_frequent_one():
+    plain, fair = ClassEntropy([30, 10]), ClassEntropy([30, 10], "loss")  # weights 40 / (2 * 30) and 40 / (2 * 10)
+    assert class_cost(0, plain) == pytest.approx(np.log(2), rel=1e-5)
+    assert class_cost(0, fair) == pytest.approx(2 / 3 * np.log(2), rel=1e-5)
+    assert class_cost(1, fair) == pytest.approx(2 * np.log(2), rel=1e-5)
+
+
+def test_smoothed_labels_of_objects_punish_certainty():
+    assert class_cost(0, ClassEntropy([1, 1]), (20.0, 0.0)) == pytest.approx(0, abs=1e-5)
+    # 0.95 * 0 + 0.05 * 20
+    assert class_cost(0, ClassEntropy([1, 1], smoothing=0.1), (20.0, 0.0)) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_logits_of_objects_are_multiplied_by_their_classes_shares():
+    found = class_cost(1, ClassEntropy([30, 10], "logits"), (4.0, 4.0))
+    assert found == pytest.approx(np.log(1 + np.exp(3 - 1)), rel=1e-5)
+
+
+def test_the_settings_reach_the_loss_of_a_detector():
+    config = TrainConfig(data_dir="", output_dir="", class_weight="loss", label_smoothing=0.2)
+    data = Dataset(
+        folder=Path(), name="x", task="detection", classes=["a", "b"], input_size=64, channels=3, fit="letterbox",
+        splits={"train": {"per_class": {"a": 30, "b": 10}}}, digest="", about={},
+    )  # fmt: skip
+    made = make_loss(config, data)
+    assert made.entropy.weights.numpy().tolist() == pytest.approx([2 / 3, 2])
+    # label b, logits (20, 0): 2 * (0.9 * 20 + 0.1 * 0)
+    assert float(made.entropy(np.array([[20.0, 0.0]], "f4"), np.array([1]))[0]) == pytest.approx(36, rel=1e-4)

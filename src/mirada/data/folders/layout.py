@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from PIL import Image, ImageFile
 
+from mirada.data.pixels.opening import HEIC_SUFFIXES
 from mirada.errors import MiradaError
 
 Parts = tuple[str, ...]
@@ -25,7 +26,7 @@ Parts = tuple[str, ...]
 _USUAL_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 # Pictures that Pillow does not open by itself: listed as left out, so that none of them vanishes without a word.
 FOREIGN_SUFFIXES = frozenset(
-    (".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".dcm", ".exr")
+    (".jxl", ".svg", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".dcm", ".exr")
 )
 # Folders of VOCdevkit whose images are masks, not photographs.
 _MASKS = {"segmentationclass", "segmentationobject"}
@@ -52,7 +53,10 @@ _COMPOUND = re.compile(f"({'|'.join(sorted(_SPLIT_WORDS, key=len, reverse=True))
 
 @cache
 def image_suffixes() -> tuple[str, ...]:
-    """The suffixes of images that this machine's Pillow opens, in lower case, the usual ones first."""
+    """The suffixes of images that this machine's Pillow opens, in lower case, the usual ones first.
+
+    HEIC is among them even where pillow-heif is absent, so that each such file is told of, with what to install.
+    """
     Image.init()
     found = {
         suffix
@@ -61,7 +65,7 @@ def image_suffixes() -> tuple[str, ...]:
         and Image.MIME.get(name, "image/").startswith("image/")
         and not _is_stub(name)
     }
-    return (*_USUAL_SUFFIXES, *sorted(found.difference(_USUAL_SUFFIXES)))
+    return (*_USUAL_SUFFIXES, *sorted(found.union(HEIC_SUFFIXES).difference(_USUAL_SUFFIXES)))
 
 
 def _is_stub(name: str) -> bool:

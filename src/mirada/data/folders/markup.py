@@ -1,10 +1,10 @@
-"""XML of annotations from strangers: no entities, any encoding, and a mistake that says where it is."""
+"""XML of annotations, from strangers: no entities, any encoding, and a mistake that says where it is; and for them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, indent, tostring
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
@@ -74,6 +74,12 @@ def _parse_mended(content: bytes) -> tuple[Element, list[str]]:
         raise BrokenXml("xml_broken", f"line {line + before}, column {column + 1}: {reason}, {what}") from error
     except ValueError as error:
         raise BrokenXml("xml_broken", str(error)) from error
+
+
+def element_text(root: Element) -> str:
+    """An element as indented text."""
+    indent(root)
+    return str(tostring(root, encoding="unicode")) + "\n"
 
 
 def count_tags(path: str | Path, tag: str) -> int:

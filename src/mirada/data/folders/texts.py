@@ -135,3 +135,8 @@ def _fit(sample: list[str], mark: str) -> int:
 def clean_label(text: str) -> str:
     """A label on one line, without outer space, in composed Unicode."""
     return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def is_true(text: str | None) -> bool:
+    """Whether a cell, an element or an attribute says yes."""
+    return (text or "").strip().lower() in ("1", "true", "yes")

@@ -22,18 +22,8 @@ from mirada.errors import MiradaError
 _PEEK = 1 << 16
 # Of two formats that label as many images, the one that says more of them is taken.
 _ORDER = (
-    "coco",
-    "voc",
-    "cvat",
-    "label_studio",
-    "labelme",
-    "tfrecord",
-    "dota",
-    "yolo",
-    "keras",
-    "createml",
-    "via",
-    "csv",
+    *("coco", "voc", "cvat", "label_studio", "labelme", "tfrecord", "dota", "yolo", "keras", "createml", "via", "csv"),
+    "jsonl",
 )
 _SHARE = 0.2  # of the images that labels must name, where folders could be classes as well
 
@@ -74,8 +64,8 @@ def recognise(raw_dir: Path, data: DataConfig) -> tuple[str, list[str]]:
     if not ranked:
         raise MiradaError(
             f"{raw_dir} holds {len(images)} images and no labels that are known (VOC, COCO, YOLO, CVAT, Label Studio, "
-            "labelme, TFRecord, CreateML, VIA, DOTA, a CSV of boxes, a folder for each class): name the format by data=… or "
-            "add the labels."
+            "labelme, TFRecord, CreateML, VIA, DOTA, a CSV of boxes, JSON lines, a folder for each class): name the format "
+            "by data=… or add the labels."
         )
     best = ranked[0]
     return best, [f"labels such as {examples[best]}: data={best}", *_others(ranked[1:], examples)]
@@ -102,10 +92,13 @@ def _recognise_file(path: Path, stems: set[str]) -> tuple[str, int]:
         return _recognise_xml(path)
     if suffix == ".json" and path.name != "SOURCE.json":
         return _recognise_json(path)
-    if suffix == ".txt" and not names_classes(path) and (found := _recognise_text(path, stems)):
-        return found
+    if suffix == ".txt" and not names_classes(path) and (text := _recognise_text(path, stems)):
+        return text
     if suffix == ".txt" and not names_classes(path) and path.stem in stems and holds_rows(path):
         return ("yolo", 1) if count_rows(str(path)) or path.stat().st_size == 0 else ("", 0)
+    if suffix == ".jsonl":
+        found = _ends(path)[0].splitlines()
+        return ("jsonl", len(found)) if found and all(key in found[0] for key in (b'"file"', b'"objects"')) else ("", 0)
     if suffix in (".csv", ".tsv"):
         head = decode(_ends(path)[0])[0]
         lines = max(1, len(head.splitlines()))
@@ -138,7 +131,9 @@ def _recognise_json(path: Path) -> tuple[str, int]:
     many = max(1, path.stat().st_size >> 9)  # a line of it takes a few hundred bytes
     if '"shapes"' in text and '"imagePath"' in text:
         return "labelme", 1
-    if re.match(r"\s*(\ufeff)?\s*\[", head) and re.search(r'labels"\s*:\s*\[|"original_width"|"completions"', text):
+    if re.match(r"\s*(\ufeff)?\s*\[", head) and re.search(
+        r'labels"\s*:\s*\[|"original_width"|"completions"|"result"', text
+    ):
         return "label_studio", many
     if re.match(r"\s*(\ufeff)?\s*\[", head) and re.search(r'"annotations"\s*:', head) and '"coordinates"' in head:
         return "createml", many

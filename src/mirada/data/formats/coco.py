@@ -10,16 +10,15 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import Corners, decode_runs, enclose, enclose_runs
-from mirada.data.folders.texts import clean_label, read_json
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
-from mirada.data.formats.writing import Writer, Written, in_split, write_file
+from mirada.data.formats.writing import LabelSet, Writer, exact
 from mirada.data.records import Box
 
 
@@ -43,41 +42,24 @@ def is_coco(content: Any) -> bool:
     )
 
 
-def list_coco(
-    raw_dir: Path, rename: Mapping[str, str], names: Mapping[str, str] | None = None, notes: list[str] | None = None
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the objects of every image from all instances files.
+def gather_coco(gathering: Gathering, rename: Mapping[str, str]) -> None:
+    """Add the objects of every image from all instances files.
 
     The split is what the file's name or folder says (`instances_val2017.json`, `valid/_annotations.coco.json`), else
     what the image's folder says. Of two files that label the same images the one for a split is taken, else the one
     with more objects; the other's objects are told in `rejected`.
 
-    Args:
-        raw_dir: the raw folder.
-        rename: name of a category -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
-
     Raises:
         MiradaError: a JSON is too big or broken.
     """
-    gathering = Gathering(raw_dir, names, notes)
     for file in _files(gathering):
         _gather(file, rename, gathering)
-    return gathering.finish()
 
 
 def _files(gathering: Gathering) -> list[_File]:
     """The instances files, those for a split first, then those with more objects."""
     files = []
-    for source, path in gathering.files_of(".json"):
-        content = read_json(path)
-        if not is_coco(content):
-            gathering.notes.append(f"{source} holds no boxes of COCO and was left alone")
-            continue
+    for source, content in gathering.jsons(is_coco, "boxes of COCO"):
         split = gathering.split_of_file(source)
         files.append(_File(source, content, split, len(content["annotations"])))
         said = f", the {split} images" if split else ""
@@ -99,7 +81,7 @@ def _gather(file: _File, rename: Mapping[str, str], gathering: Gathering) -> Non
         where = f"{file.source}: objects without an image_id"
         gathering.rejected.append(reject(where, "labels_unreadable", lost))
     every = [annotation for of_image in objects.values() for annotation in of_image]
-    all_crowd = bool(every) and all(annotation.get("iscrowd") for annotation in every)
+    all_crowd = bool(every) and all(a.get("iscrowd") and not a.get("ignore") for a in every)
     if all_crowd:
         gathering.notes.append(f"{file.source} marks every object as a crowd: they are taken for objects")
     entries = [entry for entry in file.content["images"] if isinstance(entry, dict)]
@@ -150,7 +132,7 @@ def _labelling(
         repairs += [code] if code else []
         if corners is None:
             continue
-        crowd = bool(annotation.get("iscrowd"))
+        crowd = bool(annotation.get("iscrowd") or annotation.get("ignore"))
         if crowd and all_crowd:
             repairs.append("crowd_flag_ignored")
         add_box(boxes, repairs, Box(*corners, label, crowd and not all_crowd))
@@ -203,23 +185,42 @@ def _around_runs(mask: Mapping[str, Any]) -> Corners | None:
         return None
 
 
-def write_coco(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
-    """Write `_annotations.coco.json` into the folder of each split; a difficult object is a crowd."""
-    numbers = {label: number for number, label in enumerate(classes, start=1)}
-    categories = [{"id": number, "name": label, "supercategory": ""} for label, number in numbers.items()]
-    for split in sorted({image.split or "" for image in images}):
-        entries: list[dict[str, Any]] = []
-        objects: list[dict[str, Any]] = []
-        for number, image in enumerate((i for i in images if (i.split or "") == split), start=1):
-            entries.append({"id": number, "file_name": image.name, "width": image.width, "height": image.height})
-            for at, box in enumerate(image.boxes):
-                width, height = round(box.x2 - box.x1, 4), round(box.y2 - box.y1, 4)
-                entry: dict[str, Any] = {"id": len(objects) + 1, "image_id": number, "category_id": numbers[box.label]}
-                entry |= {"bbox": [round(box.x1, 4), round(box.y1, 4), width, height], "area": round(width * height, 4)}
-                entry |= {"iscrowd": int(box.difficult), "segmentation": []}
-                objects.append(entry | ({"score": image.scores[at]} if image.scores else {}))
-        content = {"images": entries, "annotations": objects, "categories": categories}
-        write_file(folder / split / "_annotations.coco.json", json.dumps(content, ensure_ascii=False) + "\n")
+def write_coco(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """`_annotations.coco.json`, in the folder of each split."""
+    for split in sorted({image.split or "" for image in labels.images}):
+        images = [image for image in labels.images if (image.split or "") == split]
+        name = "_annotations.coco.json"
+        yield f"{split}/{name}" if split else name, coco_json(replace(labels, images=images))
 
 
-WRITER = Writer(in_split, write_coco)
+def coco_json(labels: LabelSet) -> str:
+    """COCO instances of images that lie in one folder.
+
+    Categories count from 1. What a model found has a score besides, as COCO's results have; a difficult object is a crowd,
+    and to be ignored.
+    """
+    numbers = {label: number for number, label in enumerate(labels.classes, start=1)}
+    entries: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    for number, image in enumerate(labels.images, start=1):
+        about = {"id": number, "file_name": image.name, "width": image.width, "height": image.height}
+        entries.append({**about, **image.about})
+        for box, score in image.objects:
+            width, height = exact(box.x2 - box.x1), exact(box.y2 - box.y1)
+            entry: dict[str, Any] = {"id": len(objects) + 1, "image_id": entries[-1]["id"]}
+            entry |= {"category_id": numbers[box.label], "bbox": [exact(box.x1), exact(box.y1), width, height]}
+            entry |= {"area": exact(width * height), "iscrowd": int(box.difficult), "segmentation": []}
+            objects.append(
+                entry | ({"ignore": 1} if box.difficult else {}) | ({} if score is None else {"score": score})
+            )
+    content = {
+        "info": {"description": labels.about, "version": "1.0"},
+        "licenses": [],
+        "categories": [{"id": number, "name": label, "supercategory": ""} for label, number in numbers.items()],
+        "images": entries,
+        "annotations": objects,
+    }
+    return json.dumps(content, ensure_ascii=False) + "\n"
+
+
+WRITER = Writer(lambda image: image.path, write_coco)

@@ -10,15 +10,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
-from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import Corners
 from mirada.data.folders.layout import split_word
-from mirada.data.folders.texts import clean_label, read_text, split_rows
+from mirada.data.folders.texts import clean_label, is_true, read_text, split_rows
 from mirada.data.formats.gathering import Gathering, add_box
-from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
+from mirada.data.formats.writing import LabelSet, Writer, corners_of, number_text
 from mirada.data.records import Box
 
 _COLUMNS = {
@@ -36,28 +35,16 @@ _COLUMNS = {
     "width": "width image_width img_width imagewidth",
     "height": "height image_height img_height imageheight",
     "split": "split subset set usage",
-    "group": "isgroupof iscrowd difficult",
+    "difficult": "difficult is_difficult iscrowd is_crowd isgroupof",
 }
 _KNOWN = {word: column for column, words in _COLUMNS.items() for word in words.split()}
 
 
-def list_csv(
-    raw_dir: Path, rename: Mapping[str, str], names: Mapping[str, str] | None = None, notes: list[str] | None = None
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the boxes of every image from all tables of boxes.
+def gather_csv(gathering: Gathering, rename: Mapping[str, str]) -> None:
+    """Add the boxes of every image from all tables of boxes.
 
     The split is what a column says, the table's name (`train_labels.csv`), or the image's folder.
-
-    Args:
-        raw_dir: the raw folder.
-        rename: label in the table -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
     """
-    gathering = Gathering(raw_dir, names, notes)
     tables = []
     for source, path in gathering.files_of(".csv", ".tsv", ".txt"):
         text, assumed = read_text(path)
@@ -73,7 +60,6 @@ def list_csv(
             gathering.notes.append(f"{source} holds no columns of boxes and was left alone")
     for split, source, rows, (columns_of, header) in sorted(tables, key=lambda table: (table[0] is None, table[1])):
         _gather(gathering, source, split, rows[header:], columns_of, rename)
-    return gathering.finish()
 
 
 def _gather(
@@ -93,8 +79,9 @@ def _gather(
         elif any(cell.strip() for cell in row):
             gathering.rejected.append(reject(f"{source}: {','.join(row)[:60]}", "labels_unreadable", 1))
     every = [corners for mine in images.values() for cells in mine if (corners := _corners(cells))]
-    # In pixels all of it would lie in the very first one.
-    relative = bool(every) and all(-0.01 <= value <= 1.01 for corners in every for value in corners)
+    # In pixels all of it would lie in the very first one. Where the sizes of images stand beside, pixels are meant.
+    sized = {"width", "height"} <= columns.keys()
+    relative = bool(every) and not sized and all(-0.01 <= value <= 1.01 for corners in every for value in corners)
     if relative:
         gathering.notes.append(f"{source}: its numbers are taken for shares of the images' sides")
     for reference, mine in images.items():
@@ -110,8 +97,7 @@ def _gather(
             if not label or corners is None:
                 repairs.append("box_unreadable" if label else "name_missing")
                 continue
-            difficult = cells.get("group", "").lower() in ("1", "true")
-            add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
+            add_box(boxes, repairs, Box(*corners, rename.get(label, label), is_true(cells.get("difficult"))))
         said = split_word(mine[0].get("split", ""), gathering.names) if "split" in columns else None
         labelling = Labelling("", "", None, tuple(boxes), _size(mine[0]), relative=relative, repairs=tuple(repairs))
         gathering.add(source, reference, labelling, split=said or split)
@@ -173,21 +159,32 @@ def _are_numbers(cells: Sequence[str]) -> bool:
         return False
 
 
-def write_csv(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
-    """Write `labels.csv`, a row a box; an image without objects has a row without numbers."""
+def write_csv(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """`annotations.csv`, a row a box; an image without objects has a row without numbers.
+
+    The columns `difficult`, `split` and `score` are there where they say something.
+    """
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    scored = any(image.scores for image in images)
-    header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "split"]
-    rows.writerow([*header, *["score"] * scored])
-    for image in images:
-        start, end = [in_split(image), image.width, image.height], image.split or ""
-        for at, box in enumerate(image.boxes):
-            corners = [number_text(value) for value in (box.x1, box.y1, box.x2, box.y2)]
-            rows.writerow([*start, box.label, *corners, end, *[image.score(at)] * scored])
-        if not image.boxes:
-            rows.writerow([*start, "", "", "", "", "", end, *[""] * scored])
-    write_file(folder / "labels.csv", buffer.getvalue())
+    more = {
+        "difficult": labels.difficult > 0,
+        "split": any(image.split for image in labels.images),
+        "score": labels.model is not None,
+    }
+    ends = [column for column, said in more.items() if said]
+    rows.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", *ends])
+    for image in labels.images:
+        objects: list[tuple[Box | None, float | None]] = [*image.objects]
+        for box, score in objects or [(None, None)]:
+            corners = [number_text(value) for value in corners_of(box)] if box else [""] * 4
+            end = {
+                "difficult": int(box.difficult) if box else "",
+                "split": image.split or "",
+                "score": "" if score is None else number_text(score),
+            }
+            label = box.label if box else ""
+            rows.writerow([image.path, image.width, image.height, label, *corners, *(end[column] for column in ends)])
+    yield "annotations.csv", buffer.getvalue()
 
 
-WRITER = Writer(in_split, write_csv)
+WRITER = Writer(lambda image: image.path, write_csv)

@@ -7,41 +7,32 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
-from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_rotated, enclose_runs
-from mirada.data.folders.markup import BrokenXml, parse_xml
-from mirada.data.folders.texts import clean_label
+from mirada.data.folders.markup import BrokenXml, element_text, parse_xml
+from mirada.data.folders.texts import clean_label, is_true
 from mirada.data.formats.gathering import Gathering, add_box
+from mirada.data.formats.writing import LabelSet, Writer, corners_of, number_text
 from mirada.data.records import Box
 
+_DIFFICULT = "difficult"
 _MAX_XML_BYTES = 1 << 29
 _SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid", "polyline", "points", "tag", "skeleton")
 
 
-def list_cvat(
-    raw_dir: Path,
-    rename: Mapping[str, str],
-    names: Mapping[str, str] | None = None,
-    notes: list[str] | None = None,
-    rotated: str = "enclose",
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the shapes of every image, or of every frame whose image the raw folder holds.
+def gather_cvat(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
+    """Add the shapes of every image, or of every frame whose image the raw folder holds; one may have none.
 
     Args:
-        raw_dir: the raw folder.
+        gathering: the raw folder's images.
         rename: label in the file -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
         rotated: of `data.rotated`.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
     """
-    gathering = Gathering(raw_dir, names, notes)
+    videos: list[tuple[str, Element, set[int]]] = []
     for source, path in gathering.files_of(".xml"):
         try:
             root, mended = parse_xml(path, _MAX_XML_BYTES)
@@ -54,8 +45,28 @@ def list_cvat(
         gathering.notes += [f"{source}: {code}" for code in mended]
         for image in root.findall("image"):
             _add_image(gathering, source, image, rename, rotated)
-        _add_tracks(gathering, source, root, rename, rotated)
-    return gathering.finish()
+        frames = _add_tracks(gathering, source, root, rename, rotated)
+        if frames or _of_task(root, "mode") == "interpolation":
+            videos.append((source, root, frames))
+    for source, root, frames in videos:  # at the end, so that every file has spoken for its images
+        _add_background(gathering, source, root, frames)
+
+
+def _of_task(root: Element, tag: str) -> str:
+    """What the head of a file says, of the task or of the one job that was exported."""
+    return next((text for part in ("task", "job") if (text := root.findtext(f"meta/{part}/{tag}"))), "")
+
+
+def _add_background(gathering: Gathering, source: str, root: Element, frames: set[int]) -> None:
+    """Add the frames of a video on which no track shows anything."""
+    first, last, count = (_of_task(root, tag) for tag in ("start_frame", "stop_frame", "size"))
+    start = int(first) if first.isdecimal() else 0
+    stop = int(last) if last.isdecimal() else start + int(count) - 1 if count.isdecimal() else None
+    size = _text_size(root)
+    for number, images in sorted(_numbered(gathering).items()):
+        inside = number >= start and (stop is None or number <= stop)
+        if inside and number not in frames and len(images) == 1 and not gathering.is_known(images[0]):
+            gathering.add(source, images[0], Labelling("", "", None, (), size), row=f"frame {number}")
 
 
 def _add_image(gathering: Gathering, source: str, image: Element, rename: Mapping[str, str], rotated: str) -> None:
@@ -70,8 +81,8 @@ def _add_image(gathering: Gathering, source: str, image: Element, rename: Mappin
     gathering.add(source, image.get("name") or "", said, split=split, row=f"image {image.get('id')}")
 
 
-def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str], rotated: str) -> None:
-    """Frame by frame: what its tracks show there."""
+def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str], rotated: str) -> set[int]:
+    """Frame by frame: what its tracks show there. Returns the frames."""
     frames: dict[int, tuple[list[Box], list[str]]] = {}
     gaps = 0
     for track in root.findall("track"):
@@ -88,15 +99,13 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
                 repairs.append("outside_frame")
             else:
                 _add_shape(shape, track.get("label"), rename, boxes, repairs, rotated)
-    if not frames:
-        return
     if gaps:
         advice = "their frames between are not told, export them with CVAT itself"
         gathering.notes.append(f"{source}: {gaps} tracks hold key frames alone: {advice}")
-    numbered = _numbered(gathering)
-    size = root.find("meta//original_size")  # of the task, the job, or all of it
+    numbered = _numbered(gathering) if frames else {}
+    size = _text_size(root)
     for number, (boxes, repairs) in sorted(frames.items()):
-        said = Labelling("", "", None, tuple(boxes), _text_size(size), repairs=tuple(repairs))
+        said = Labelling("", "", None, tuple(boxes), size, repairs=tuple(repairs))
         images = numbered.get(number, [])
         if len(images) == 1:
             gathering.add(source, images[0], said, row=f"frame {number}")
@@ -104,6 +113,7 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
             reason = "image_ambiguous" if images else "labels_without_image"
             detail = " or ".join(images[:3])
             gathering.rejected.append(reject(f"{source}: frame {number}", reason, said.objects, detail))
+    return set(frames)
 
 
 def _has_gaps(track: Element) -> bool:
@@ -129,8 +139,9 @@ def _size(element: Element) -> tuple[int, int]:
     return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else (0, 0)
 
 
-def _text_size(element: Element | None) -> tuple[int, int]:
-    width, height = ("", "") if element is None else (element.findtext("width") or "", element.findtext("height") or "")
+def _text_size(root: Element) -> tuple[int, int]:
+    size = root.find("meta//original_size")  # of the task, the job, or all of it
+    width, height = ("", "") if size is None else (size.findtext("width") or "", size.findtext("height") or "")
     return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else (0, 0)
 
 
@@ -152,7 +163,8 @@ def _add_shape(
         repairs.append("box_unreadable" if label else "name_missing")
         return
     repairs += [code] if code else []
-    add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
+    flags = [attribute.text for attribute in shape.findall("attribute") if attribute.get("name") == _DIFFICULT]
+    add_box(boxes, repairs, Box(*corners, rename.get(label, label), any(map(is_true, flags))))
 
 
 def _corners(shape: Element, rotated: str) -> Iterator[tuple[Corners | None, str]]:
@@ -185,3 +197,55 @@ def _corners(shape: Element, rotated: str) -> Iterator[tuple[Corners | None, str
             yield enclose([(float(x), float(y)) for x, y in pairs]), "polygon_enclosed"
     except ValueError:
         yield None, ""
+
+
+def write_cvat(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """`annotations.xml` of `CVAT for images 1.1`: an image an element, also where it shows nothing.
+
+    The flag and the score are attributes, which the head declares where any object has one: a task that the file is uploaded
+    to keeps them where its labels have attributes of these names.
+    """
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    attributes = {_DIFFICULT: labels.difficult > 0, "score": labels.model is not None}
+    _add_head(root, labels, [name for name, used in attributes.items() if used])
+    for number, image in enumerate(labels.images):
+        about = {"id": str(number), "name": image.path} | ({"subset": image.split} if image.split else {})
+        entry = SubElement(root, "image", about, width=str(image.width), height=str(image.height))
+        for box, score in image.objects:
+            corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), map(number_text, corners_of(box)), strict=True))
+            source = "manual" if score is None else "auto"
+            shape = SubElement(entry, "box", {"label": box.label, "source": source, "occluded": "0"}, **corners)
+            values = {_DIFFICULT: str(box.difficult).lower(), "score": number_text(score or 0.0)}
+            for name, text in values.items():
+                if attributes[name]:
+                    SubElement(shape, "attribute", name=name).text = text
+    yield "annotations.xml", element_text(root)
+
+
+def _add_head(root: Element, labels: LabelSet, attributes: Sequence[str]) -> None:
+    """Declare the labels, each with its attributes."""
+    task = SubElement(SubElement(root, "meta"), "task")
+    SubElement(task, "name").text = labels.model or "objects"
+    SubElement(task, "size").text = str(len(labels.images))
+    SubElement(task, "mode").text = "annotation"
+    declared = SubElement(task, "labels")
+    for label in labels.classes:
+        entry = SubElement(declared, "label")
+        SubElement(entry, "name").text = label
+        of_label = SubElement(entry, "attributes")
+        for name in attributes:
+            about = ("checkbox", "false") if name == _DIFFICULT else ("text", "")
+            attribute = SubElement(of_label, "attribute")
+            texts = {
+                "name": name,
+                "mutable": "False",
+                "input_type": about[0],
+                "default_value": about[1],
+                "values": about[1],
+            }
+            for tag, text in texts.items():
+                SubElement(attribute, tag).text = text
+
+
+WRITER = Writer(lambda image: image.path, write_cvat)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mirada.data.annotations import Rejected
 from mirada.data.folders.layout import class_folders, is_image, visible_files
 from mirada.data.folders.texts import clean_label
 from mirada.data.formats.labels import LabelledImage, list_strangers, reject
+from mirada.data.formats.writing import LabelSet, Writer, Written, label_of
+from mirada.errors import MiradaError
 
 
 def list_class_folders(
@@ -58,3 +60,27 @@ def _describe(labelled: list[LabelledImage]) -> list[str]:
     shown = ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
     notes = [f"folders that are classes: {shown}"] if labels else []
     return [*notes, f"folders that are splits: {', '.join(splits)}"] if splits else notes
+
+
+def _place(image: Written) -> str:
+    """`train/<class>/x.jpg`; an image keeps the names of its folders in its own.
+
+    Raises:
+        MiradaError: it shows no class or several, or its class can't be the name of a folder.
+    """
+    label = label_of(image)
+    if "/" in label or "\\" in label or label.startswith("."):
+        raise MiradaError(
+            f"The class {label!r} can't be the name of a folder: give it another by "
+            f"'+data.rename={{\"{label}\": …}}', or choose another format."
+        )
+    folder = f"{image.split}/{label}" if image.split else label
+    return f"{folder}/{image.name.replace('/', '_')}"
+
+
+def _write_nothing(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """Where an image lies says all."""
+    yield from ()
+
+
+WRITER = Writer(_place, _write_nothing, keeps_boxes=False, keeps_difficult=False)

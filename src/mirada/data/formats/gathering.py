@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mirada.data.annotations import Labelling, Rejected, reject
 from mirada.data.folders.layout import ImageIndex, is_image, split_word, visible_files
+from mirada.data.folders.texts import read_json
 from mirada.data.formats.labels import list_strangers
 from mirada.data.records import Box
+from mirada.errors import MiradaError
 
 
 class Gathering:
@@ -48,6 +51,31 @@ class Gathering:
             for parts, path in self.files
             if path.suffix.lower() in suffixes and path.name != "SOURCE.json"
         ]
+
+    def jsons(self, fits: Callable[[Any], bool], what: str, broken: bool = False) -> Iterator[tuple[str, Any]]:
+        """Path and content of each JSON that is of a format; the notes name the others.
+
+        Args:
+            fits: (content) -> whether it is.
+            what: it holds then.
+            broken: a file that is no JSON is one of many, and goes into `rejected`.
+
+        Raises:
+            MiradaError: a JSON is too big or broken.
+        """
+        for source, path in self.files_of(".json"):
+            try:
+                content = read_json(path)
+            except MiradaError as error:
+                if not broken:
+                    raise
+                detail = str(error).partition(": export")[0]
+                self.rejected.append(reject(source, "labels_unreadable", detail=detail))
+                continue
+            if fits(content):
+                yield source, content
+            else:
+                self.notes.append(f"{source} holds no {what} and was left alone")
 
     def split_of_file(self, source: str) -> str | None:
         """The split that the name of a file of labels says, or its folders."""
@@ -100,6 +128,10 @@ class Gathering:
         self.rejected.append(reject(f"{file}: {row or reference}", reason, objects, " or ".join(places[:3])))
         return ()
 
+    def is_known(self, source: str) -> bool:
+        """Whether a file has spoken for an image."""
+        return source in self._taken_from
+
     def finish(self) -> tuple[list[Labelling], list[Rejected]]:
         """What is said of each image, sorted by source, and what can't be used, sorted by file."""
         for (file, other), objects in self._repeated.items():
@@ -112,6 +144,10 @@ class Gathering:
         ]
         images = sorted(self._images.values(), key=lambda image: image.source)
         return images, sorted(self.rejected, key=lambda item: (item.file, item.reason))
+
+
+Gather = Callable[[Gathering, Mapping[str, str]], None]
+"""(gathering, rename: label in the file -> label to use) -> nothing; adds what a format's files say of each image."""
 
 
 def add_box(boxes: list[Box], repairs: list[str], box: Box) -> None:

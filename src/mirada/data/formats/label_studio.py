@@ -9,20 +9,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.etree.ElementTree import Element, SubElement
 
-from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_quad, in_shares
 from mirada.data.folders.layout import is_image
+from mirada.data.folders.markup import element_text
 from mirada.data.folders.masks import enclose_brush, enclose_picture
-from mirada.data.folders.texts import clean_label, read_json
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
-from mirada.data.formats.writing import Writer, Written, in_split, write_file
+from mirada.data.formats.writing import LabelSet, Writer, Written
 from mirada.data.records import Box
 
+_DIFFICULT = "difficult"
 _SHAPES = ("points", "vertices", "rle", "imageDataURL", "sequence")
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the name of an uploaded file
 
@@ -37,63 +39,43 @@ def is_label_studio(content: Any) -> bool:
     )
 
 
-def list_label_studio(
-    raw_dir: Path,
-    rename: Mapping[str, str],
-    names: Mapping[str, str] | None = None,
-    notes: list[str] | None = None,
-    rotated: str = "enclose",
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the regions of every task.
+def gather_label_studio(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
+    """Add the regions of every task.
 
-    Args:
-        raw_dir: the raw folder.
-        rename: label in the file -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-        rotated: of `data.rotated`.
+    A file without any region that has a place is one of labels of whole images: its choices are these. Predictions count
+    where a task has no annotations to be filled in: they are pre-annotations that nobody has looked at yet.
 
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
+    Raises:
+        MiradaError: a JSON is too big or broken.
     """
-    gathering = Gathering(raw_dir, names, notes)
-    for source, path in gathering.files_of(".json"):
-        content = read_json(path)
-        if not is_label_studio(content):
-            gathering.notes.append(f"{source} holds no tasks of Label Studio and was left alone")
-            continue
+    for source, content in gathering.jsons(is_label_studio, "tasks of Label Studio"):
         split = gathering.split_of_file(source)
-        guessed = sum(bool(_list_of(task, "predictions")) for task in content if isinstance(task, dict))
-        if guessed:
-            gathering.notes.append(
-                f"{source}: predictions of {guessed} tasks are no labels: accept them in Label Studio first"
-            )
+        tasks = [task for task in content if isinstance(task, dict)]
+        whole = not any(_regions(task, _is_shape)[0] for task in tasks)
+        predicted = sum(_annotations(task) is task.get("predictions") is not None for task in tasks)
+        if predicted:
+            gathering.notes.append(f"{source}: {predicted} tasks hold predictions alone, which are taken for labels")
         for number, task in enumerate(content):
             row = f"task {task.get('id', number) if isinstance(task, dict) else number}"
             if isinstance(task, dict):
-                said = _read_task(task, rename, rotated)
+                said = _labelling(task, rename, _is_choice if whole else _is_shape, rotated)
                 row = f"{row}: {next(iter(_images_of(task)), '')}"
                 gathering.add(source, _reference(gathering, source, task), said, split=split, row=row)
             else:
                 gathering.rejected.append(reject(f"{source}: {row}", "labels_unreadable"))
-    return gathering.finish()
 
 
-def _read_task(task: Mapping[str, Any], rename: Mapping[str, str], rotated: str) -> Labelling:
-    """What a task says of its image."""
+def _labelling(
+    task: Mapping[str, Any], rename: Mapping[str, str], counts: Callable[[Mapping[str, Any]], bool], rotated: str
+) -> Labelling:
+    """What a task says of its image; path and source are filled in later."""
     boxes: list[Box] = []
-    repairs: list[str] = []
-    regions, more = _regions(task)
-    repairs += ["annotator_dropped"] * more
+    regions, more = _regions(task, counts)
+    repairs = ["annotator_dropped"] * more
     size = (0, 0)
     for region in regions:
         size = _size(region) or size
-        label, corners, code = _read_region(region, rotated)
-        if corners is None or not label:
-            repairs.append("name_missing" if corners else code)
-            continue
-        repairs += [code] if code else []
-        add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
+        _add_region(region, rename, boxes, repairs, rotated)
     return Labelling("", "", None, tuple(boxes), size, relative=True, repairs=tuple(repairs))
 
 
@@ -125,12 +107,19 @@ def _reference(gathering: Gathering, source: str, task: Mapping[str, Any]) -> st
     return next((name for name in names if gathering.index.find(name, near)), next(iter(bare), ""))
 
 
-def _regions(task: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], int]:
+def _annotations(task: Mapping[str, Any]) -> Any:
+    """What people said of a task, else, where nobody was to say anything yet, what a model did."""
+    return next((task[key] for key in ("annotations", "completions", "predictions") if key in task), None)
+
+
+def _regions(
+    task: Mapping[str, Any], counts: Callable[[Mapping[str, Any]], bool]
+) -> tuple[list[Mapping[str, Any]], int]:
     """The regions of a task's first annotation that wasn't cancelled, and how many objects the others hold."""
-    annotations = task.get("annotations", task.get("completions"))
+    annotations = _annotations(task)
     if isinstance(annotations, list):
-        results = [
-            _shapes(_list_of(annotation, "result"))
+        results: list[list[Mapping[str, Any]]] = [
+            _whole([region for region in _list_of(annotation, "result") if isinstance(region, dict) and counts(region)])
             for annotation in annotations
             if isinstance(annotation, dict) and not annotation.get("was_cancelled")
         ]
@@ -146,30 +135,35 @@ def _list_of(content: Mapping[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _shapes(result: list[Any]) -> list[Mapping[str, Any]]:
-    """The regions that are shapes; what is told of one in several parts, shape, labels and text of one id, is one."""
-    shapes: list[dict[str, Any]] = []
+def _whole(regions: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The regions, each once: what is told of one in several parts, shape, labels and text of one id, is one."""
+    whole: list[dict[str, Any]] = []
     by_id: dict[str, dict[str, Any]] = {}
-    for region in result:
-        value = region.get("value") if isinstance(region, dict) else None
-        if not isinstance(value, dict) or not _is_shape(value):
-            continue  # text, choices and relations are no objects
-        known = by_id.get(region["id"]) if isinstance(region.get("id"), str) else None
-        if known is not None and _place(known["value"]) == _place(value):
+    for region in regions:
+        value, name = region["value"], region.get("id")
+        known = by_id.get(name) if isinstance(name, str) else None
+        if known is not None and _is_shape(region) and _place(known["value"]) == _place(value):
             known["value"] = value | known["value"]
             continue
-        shapes.append({**region, "value": value})
-        if isinstance(region.get("id"), str):
-            by_id[region["id"]] = shapes[-1]
-    return list(shapes)
+        whole.append({**region, "value": value})
+        if isinstance(name, str):
+            by_id[name] = whole[-1]
+    return list(whole)
 
 
-def _is_shape(value: Mapping[str, Any]) -> bool:
-    return {"x", "y"} <= value.keys() or not value.keys().isdisjoint(_SHAPES)
+def _is_shape(region: Mapping[str, Any]) -> bool:
+    """Regions of text, choices and relations are no objects; a label of its own belongs to the shape before."""
+    value = region.get("value")
+    return isinstance(value, dict) and ({"x", "y"} <= value.keys() or not value.keys().isdisjoint(_SHAPES))
 
 
 def _place(value: Mapping[str, Any]) -> list[Any]:
     return [value.get(key) for key in ("x", "y", *_SHAPES)]
+
+
+def _is_choice(region: Mapping[str, Any]) -> bool:
+    value = region.get("value")
+    return isinstance(value, dict) and isinstance(value.get("choices"), list) and not _is_shape(region)
 
 
 def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -183,12 +177,25 @@ def _labels(value: Mapping[str, Any]) -> Iterator[str]:
             yield from (clean_label(str(label)) for label in content)
 
 
-def _read_region(region: Mapping[str, Any], rotated: str) -> tuple[str, Corners | None, str]:
-    """Label and corners, as shares of the sides, of a region; and a code where that is worth a remark."""
+def _add_region(
+    region: Mapping[str, Any], rename: Mapping[str, str], boxes: list[Box], repairs: list[str], rotated: str
+) -> None:
+    """Take the box of one region, or count why not; a choice is of the whole image."""
     inner = region.get("value")
     value: Mapping[str, Any] = inner if isinstance(inner, dict) else region
+    label = next(_labels(value), "")
+    if _is_choice(region):
+        for choice in (clean_label(str(text)) for text in value["choices"]):
+            add_box(boxes, repairs, Box(0.0, 0.0, 1.0, 1.0, rename.get(choice, choice)))
+        return
     corners, code = _corners(value, _size(region), rotated)
-    return next(_labels(value), ""), corners, code
+    if corners is None or not label:
+        repairs.append("name_missing" if corners else code)
+        return
+    repairs += [code] if code else []
+    notes = region.get("meta")
+    difficult = isinstance(notes, dict) and _DIFFICULT in _list_of(notes, "text")
+    add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
 
 
 def _corners(value: Mapping[str, Any], known: tuple[int, int] | None, rotated: str) -> tuple[Corners | None, str]:
@@ -233,35 +240,46 @@ def _around_mask(value: Mapping[str, Any], size: tuple[int, int] | None) -> tupl
     return (in_shares(corners, size), "mask_enclosed") if corners and size else (None, "mask_unreadable")
 
 
-def write_label_studio(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
-    """Write `tasks.json` into the folder of each split: annotations, or predictions where there are scores."""
-    for split in sorted({image.split or "" for image in images}):
-        tasks = []
-        for number, image in enumerate((i for i in images if (i.split or "") == split), start=1):
-            result = [_region(image, at, box) for at, box in enumerate(image.boxes)]
-            kind = "predictions" if image.scores else "annotations"
-            tasks.append({"id": number, "data": {"image": image.name}, kind: [{"result": result}]})
-        write_file(folder / split / "tasks.json", json.dumps(tasks, ensure_ascii=False) + "\n")
+def write_label_studio(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """`tasks.json`, and `view.xml`, the labelling interface that they are for: it goes into the project's settings.
+
+    What a model found are predictions. Images are asked of Label Studio's local storage; its root is the data set's folder.
+    """
+    tasks = [_task(image, number, labels) for number, image in enumerate(labels.images, start=1)]
+    yield "tasks.json", json.dumps(tasks, ensure_ascii=False) + "\n"
+    whole = any(image.whole for image in labels.images)
+    view = Element("View")
+    SubElement(view, "Image", name="image", value="$image")
+    kind, entry = ("Choices", "Choice") if whole else ("RectangleLabels", "Label")
+    choice = SubElement(view, kind, name="label", toName="image")
+    for label in labels.classes:
+        SubElement(choice, entry, value=label)
+    yield "view.xml", element_text(view)
 
 
-def _region(image: Written, at: int, box: Box) -> dict[str, Any]:
-    """One box as Label Studio stores it, in percents."""
-    corners = {
-        "x": round(box.x1 / image.width * 100, 8),
-        "y": round(box.y1 / image.height * 100, 8),
-        "width": round((box.x2 - box.x1) / image.width * 100, 8),
-        "height": round((box.y2 - box.y1) / image.height * 100, 8),
-    }
-    return {
-        "id": str(at),
-        "type": "rectanglelabels",
-        "from_name": "label",
-        "to_name": "image",
-        "original_width": image.width,
-        "original_height": image.height,
-        "image_rotation": 0,
-        "value": corners | {"rotation": 0, "rectanglelabels": [box.label]},
-    } | ({"score": image.scores[at]} if image.scores else {})
+def _task(image: Written, number: int, labels: LabelSet) -> dict[str, Any]:
+    result = [_region(image, at, box, score) for at, (box, score) in enumerate(image.objects)]
+    task = {"id": number, "data": {"image": f"/data/local-files/?d={quote(image.path)}"}}
+    if labels.model is None:
+        return task | {"annotations": [{"result": result}]}
+    score = sum(image.scores) / len(image.scores) if image.scores else 0.0
+    return task | {"predictions": [{"model_version": labels.model, "score": score, "result": result}]}
 
 
-WRITER = Writer(in_split, write_label_studio)
+def _region(image: Written, at: int, box: Box, score: float | None) -> dict[str, Any]:
+    """One object as Label Studio stores it, a box in percents; the flag is in the region's notes."""
+    region: dict[str, Any] = {"id": f"object-{at}", "from_name": "label", "to_name": "image", "image_rotation": 0}
+    region |= {"original_width": image.width, "original_height": image.height}
+    if image.whole:
+        region |= {"type": "choices", "value": {"choices": [box.label]}}
+    else:
+        wide, high = 100 / image.width, 100 / image.height
+        place = {"x": box.x1 * wide, "y": box.y1 * high}
+        place |= {"width": (box.x2 - box.x1) * wide, "height": (box.y2 - box.y1) * high}
+        value = {key: round(share, 8) for key, share in place.items()} | {"rotation": 0, "rectanglelabels": [box.label]}
+        region |= {"type": "rectanglelabels", "value": value}
+    flags = {"meta": {"text": [_DIFFICULT]}} if box.difficult else {}
+    return region | flags | ({} if score is None else {"score": score})
+
+
+WRITER = Writer(lambda image: image.path, write_label_studio, relative=True)

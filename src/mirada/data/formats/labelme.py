@@ -6,18 +6,20 @@ and counted.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.annotations import Labelling
 from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_quad
 from mirada.data.folders.masks import enclose_picture
-from mirada.data.folders.texts import clean_label, read_json
+from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
+from mirada.data.formats.writing import LabelSet, Writer, Written, beside, exact, number_text
 from mirada.data.records import Box
-from mirada.errors import MiradaError
+
+_DIFFICULT = "difficult"
 
 
 def is_labelme(content: Any) -> bool:
@@ -25,46 +27,19 @@ def is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("shapes"), list) and "imagePath" in content
 
 
-def list_labelme(
-    raw_dir: Path,
-    rename: Mapping[str, str],
-    names: Mapping[str, str] | None = None,
-    notes: list[str] | None = None,
-    rotated: str = "enclose",
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the shapes of every image.
-
-    Args:
-        raw_dir: the raw folder.
-        rename: label in the file -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-        rotated: of `data.rotated`.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
-    """
-    gathering = Gathering(raw_dir, names, notes)
-    for source, path in gathering.files_of(".json"):
-        try:
-            content = read_json(path)
-        except MiradaError as error:
-            gathering.rejected.append(reject(source, "labels_unreadable", detail=str(error).partition(": export")[0]))
-            continue
-        if not is_labelme(content):
-            gathering.notes.append(f"{source} holds no shapes of labelme and was left alone")
-            continue
+def gather_labelme(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
+    """Add the shapes of every image."""
+    for source, content in gathering.jsons(is_labelme, "shapes of labelme", broken=True):
         boxes: list[Box] = []
         repairs: list[str] = []
         for shape in content["shapes"]:
             _add(shape if isinstance(shape, dict) else {}, rename, boxes, repairs, rotated)
-        stem = source.rpartition("/")[2].removesuffix(path.suffix)
-        near = tuple(source.split("/")[:-1])
+        folder, _, name = source.rpartition("/")
         # Its own name first: a photograph that was renamed took its labels along, and `imagePath` stayed behind.
-        own = gathering.index.find(stem, near)
+        stem = name.rpartition(".")[0]
+        own = gathering.index.find(stem, tuple(folder.split("/")) if folder else ())
         reference = stem if len(own) == 1 else str(content["imagePath"])
         gathering.add(source, reference, Labelling("", "", None, tuple(boxes), _size(content), repairs=tuple(repairs)))
-    return gathering.finish()
 
 
 def _size(content: Mapping[str, Any]) -> tuple[int, int]:
@@ -88,7 +63,9 @@ def _add(
         repairs.append("name_missing" if corners else code or "box_unreadable")
         return
     repairs += [code] if code else []
-    add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
+    flags = shape.get("flags")
+    difficult = isinstance(flags, dict) and bool(flags.get(_DIFFICULT))
+    add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
 
 
 def _corners(kind: str, shape: Mapping[str, Any], rotated: str) -> tuple[Corners | None, str]:
@@ -113,3 +90,30 @@ def _corners(kind: str, shape: Mapping[str, Any], rotated: str) -> tuple[Corners
         return corners, ROTATED[rotated] if corners else "box_unreadable"
     corners = enclose(points)
     return corners, "polygon_enclosed" if corners else "box_unreadable"
+
+
+def write_labelme(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """A JSON for each image, which lies as the image does."""
+    for image, path in beside(labels, ".json"):
+        yield path, labelme_json(image)
+
+
+def labelme_json(image: Written) -> str:
+    """The JSON of one image: a rectangle an object, a score in its description, difficult as a flag of its own."""
+    shapes = [
+        {
+            "label": box.label,
+            "points": [[exact(box.x1), exact(box.y1)], [exact(box.x2), exact(box.y2)]],
+            "group_id": None,
+            "description": "" if score is None else f"score {number_text(score)}",
+            "shape_type": "rectangle",
+            "flags": {_DIFFICULT: True} if box.difficult else {},
+        }
+        for box, score in image.objects
+    ]
+    content: dict[str, Any] = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image.file_name}
+    content |= {"imageData": None, "imageHeight": image.height, "imageWidth": image.width}
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+WRITER = Writer(lambda image: image.path, write_labelme)

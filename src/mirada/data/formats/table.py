@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +13,7 @@ from mirada.data.annotations import Rejected
 from mirada.data.folders.layout import ImageIndex, folder_splits, is_image, visible_files
 from mirada.data.folders.texts import clean_label, read_text, split_rows
 from mirada.data.formats.labels import LabelledImage, list_strangers, reject
+from mirada.data.formats.writing import LabelSet, Writer, label_of
 from mirada.errors import MiradaError
 
 
@@ -102,3 +105,19 @@ def _label(cells: Sequence[str], table: TableConfig, classes: Sequence[str]) -> 
     except ValueError:
         number = math.nan
     return classes[number >= table.threshold] if math.isfinite(number) else reject("", "label_no_number")
+
+
+def write_table(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """`labels.csv`: an image and its class on each row, below a header.
+
+    Raises:
+        MiradaError: an image shows no class, or several.
+    """
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    rows.writerow(["image", "class"])
+    rows.writerows([image.path, label_of(image)] for image in labels.images)
+    yield "labels.csv", buffer.getvalue()
+
+
+WRITER = Writer(lambda image: image.path, write_table, keeps_boxes=False, keeps_difficult=False)

@@ -10,20 +10,20 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement
 
 from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
 from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_rotated
 from mirada.data.folders.layout import Parts, folder_splits, visible_files
 from mirada.data.folders.lists import follow_lists
-from mirada.data.folders.markup import BrokenXml, count_tags, parse_xml
+from mirada.data.folders.markup import BrokenXml, count_tags, element_text, parse_xml
 from mirada.data.folders.pairing import pair_files
-from mirada.data.folders.texts import clean_label
+from mirada.data.folders.texts import clean_label, is_true
 from mirada.data.formats.labels import list_strangers
-from mirada.data.formats.writing import Writer, Written, in_split, number_text, write_file
+from mirada.data.formats.writing import LabelSet, Writer, Written, beside, corners_of, number_text
 from mirada.data.records import Box
 
 _MAX_XML_BYTES = 64 * 1024 * 1024
@@ -150,7 +150,7 @@ def _boxes(root: Element, rename: Mapping[str, str], rotated: str) -> tuple[list
     boxes, codes = [], []
     for element in root.findall("object"):
         label = sys.intern(clean_label(element.findtext("name") or ""))  # one object for all its boxes
-        difficult = (element.findtext("difficult") or "").strip().lower() in ("1", "true", "yes")
+        difficult = is_true(element.findtext("difficult"))
         shapes = list(_shapes(element, rotated)) or [(None, "box_unreadable")]
         codes += ["object_of_several_boxes"] * (len(shapes) - 1)
         for corners, code in shapes:
@@ -213,25 +213,29 @@ def _points(polygon: Element) -> list[tuple[float, float]]:
         return []
 
 
-def write_voc(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
-    """Write an XML beside each image."""
-    for image in images:
-        root = Element("annotation")
-        SubElement(root, "filename").text = image.name
-        size = SubElement(root, "size")
-        for tag, side in (("width", image.width), ("height", image.height), ("depth", 3)):
-            SubElement(size, tag).text = str(side)
-        for at, box in enumerate(image.boxes):
-            entry = SubElement(root, "object")
-            SubElement(entry, "name").text = box.label
-            SubElement(entry, "difficult").text = str(int(box.difficult))
-            if image.scores:
-                SubElement(entry, "score").text = number_text(image.scores[at])
-            corners = SubElement(entry, "bndbox")
-            for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), (box.x1, box.y1, box.x2, box.y2), strict=True):
-                SubElement(corners, tag).text = number_text(value)
-        indent(root)
-        write_file((folder / in_split(image)).with_suffix(".xml"), tostring(root, encoding="unicode") + "\n")
+def write_voc(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """An XML for each image, which lies as the image does."""
+    for image, path in beside(labels, ".xml"):
+        yield path, voc_xml(image)
 
 
-WRITER = Writer(in_split, write_voc)
+def voc_xml(image: Written) -> str:
+    """The XML of one image; a score is in an element of its own, which readers pass over."""
+    root = Element("annotation")
+    SubElement(root, "filename").text = image.file_name
+    size = SubElement(root, "size")
+    for tag, side in (("width", image.width), ("height", image.height), ("depth", 3)):
+        SubElement(size, tag).text = str(side)
+    for box, score in image.objects:
+        entry = SubElement(root, "object")
+        SubElement(entry, "name").text = box.label
+        SubElement(entry, "difficult").text = str(int(box.difficult))
+        if score is not None:
+            SubElement(entry, "score").text = number_text(score)
+        corners = SubElement(entry, "bndbox")
+        for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners_of(box), strict=True):
+            SubElement(corners, tag).text = number_text(value)
+    return element_text(root)
+
+
+WRITER = Writer(lambda image: image.path, write_voc)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mirada.data.folders.pairing import pair_files
 from mirada.data.folders.texts import clean_label, read_text
 from mirada.data.formats.gathering import add_box
 from mirada.data.formats.labels import list_strangers
-from mirada.data.formats.writing import Writer, Written, in_split, write_file
+from mirada.data.formats.writing import LabelSet, Writer, beside
 from mirada.data.records import Box
 from mirada.errors import MiradaError
 
@@ -269,16 +269,17 @@ def _corners(cells: Sequence[str], keypoints: bool, rotated: str, size: tuple[in
     return enclose(points), "polygon_enclosed"
 
 
-def _place(image: Written) -> str:
-    return f"images/{in_split(image)}"
+def write_yolo(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    """Rows in `labels/`, and `data.yaml`.
 
-
-def write_yolo(images: Sequence[Written], classes: Sequence[str], folder: Path) -> None:
-    """Write rows into `labels/`, with a score at their end where there is one, and `data.yaml`."""
-    numbers = {label: number for number, label in enumerate(classes)}
-    for image in images:
+    What a model found lies as the photographs do, not in `labels/`, and its `data.yaml` names the classes alone: which
+    photographs are for training, people decide.
+    """
+    numbers = {label: number for number, label in enumerate(labels.classes)}
+    folder = "labels/" if labels.model is None else ""
+    for image, path in beside(labels, ".txt"):
         rows = []
-        for at, box in enumerate(image.boxes):
+        for box, score in image.objects:
             values = (
                 (box.x1 + box.x2) / 2 / image.width,
                 (box.y1 + box.y2) / 2 / image.height,
@@ -286,13 +287,17 @@ def write_yolo(images: Sequence[Written], classes: Sequence[str], folder: Path) 
                 (box.y2 - box.y1) / image.height,
             )
             cells = [str(numbers[box.label]), *(f"{value:.8f}" for value in values)]
-            rows.append(" ".join(cells + ([f"{image.scores[at]:.6f}"] if image.scores else [])))
-        path = (folder / "labels" / in_split(image)).with_suffix(".txt")
-        write_file(path, "".join(f"{row}\n" for row in rows))
-    splits = {split: f"images/{split}" for split in ("train", "val", "test") if any(i.split == split for i in images)}
-    content = {"path": ".", **(splits or {"train": "images", "val": "images"}), "nc": len(classes)}
-    content["names"] = dict(enumerate(classes))
-    write_file(folder / "data.yaml", yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+            rows.append(" ".join([*cells, f"{score:.6f}"] if labels.row_scores and score is not None else cells))
+        yield folder + path, "".join(f"{row}\n" for row in rows)
+    names: dict[str, Any] = {"nc": len(labels.classes), "names": dict(enumerate(labels.classes))}
+    if labels.model is None:
+        used = {image.split for image in labels.images}
+        splits = {split: f"images/{split}" for split in ("train", "val", "test") if split in used}
+        head = ""
+        content: dict[str, Any] = {"path": "."} | (splits or {"train": "images", "val": "images"}) | names
+    else:
+        head, content = "# For Ultralytics add train: and val:, folders of photographs.\n", names
+    yield "data.yaml", head + yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
 
 
-WRITER = Writer(_place, write_yolo)
+WRITER = Writer(lambda image: f"images/{image.path}", write_yolo, keeps_difficult=False, relative=True)

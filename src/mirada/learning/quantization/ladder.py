@@ -52,10 +52,14 @@ class Candidates:
         self._ways = {"int8": ("extremes", random)}  # rung -> ranges, images
         self._seen: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
 
-    def __iter__(self) -> Iterator[Candidate]:
-        """In the order of climbing; plain int8 is always the first."""
+    def ready(self) -> list[Candidate]:
+        """Plain int8, and qat where it is a variant: what takes no more than measuring it."""
         text = f"ranges by the converter, {len(self._ways['int8'][1])} random images"
-        yield self._variant("int8", "calibration", text)
+        tuned = [self._qat()] if "qat" in self.contents and "qat" in self.config.ladder else []
+        return [self._variant("int8", "calibration", text), *tuned]
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """What is to be made, in the order of climbing."""
         ways = {
             "calibration": self._calibrated,
             "selective": self._selected,
@@ -104,10 +108,14 @@ class Candidates:
         yield from self._select("selective", self.made.network)
 
     def _tuned(self) -> Iterator[Candidate]:
-        """Quantization-aware training."""
+        """Quantization-aware training, where `ready` had none."""
         require_schemes(preflight(self.made.float_model))
+        if "qat" not in self.contents:
+            yield self._qat()
+
+    def _qat(self) -> Candidate:
         epochs = self.made.tuned().epochs
-        yield self._variant("qat", "qat", f"tuned with int8's rounding in place, {epochs} epochs")
+        return self._variant("qat", "qat", f"tuned with int8's rounding in place, {epochs} epochs")
 
     def _tuned_selected(self) -> Iterator[Candidate]:
         """The tuned weights, with the worst operators in float."""

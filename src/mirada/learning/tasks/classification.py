@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -16,6 +15,7 @@ from mirada.data.records import Dataset
 from mirada.learning import published
 from mirada.learning.backbones import build_features
 from mirada.learning.layers import class_head
+from mirada.learning.tasks.class_loss import class_entropy
 
 LOSSES: tuple[str, ...] = ("classes",)
 
@@ -57,24 +57,13 @@ class ClassificationLoss:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
-        counts = np.array([dataset.splits["train"]["per_class"][name] for name in dataset.classes], np.float32)
-        self.classes, self.smoothing = len(counts), config.label_smoothing
-        # 'loss': a class counts as if all were equally frequent. 'logits': the third study multiplied each logit by its
-        # class's share of the training images.
-        self.weights = tf.constant(counts.sum() / (len(counts) * np.maximum(counts, 1)))
-        self.shares = tf.constant(counts / counts.sum())
-        self.kind = config.class_weight
+        self.entropy = class_entropy(config, dataset)
 
     def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The summed cross-entropy of a batch; see `tasks.Loss`. Images whose label is -1 do not count."""
         label = batch["labels"][:, 0]
         known = tf.cast(label >= 0, tf.float32)
-        label = tf.maximum(label, 0)
-        logits = outputs["classes"] * self.shares if self.kind == "logits" else outputs["classes"]
-        target = tf.one_hot(label, self.classes) * (1 - self.smoothing) + self.smoothing / self.classes
-        losses = tf.nn.softmax_cross_entropy_with_logits(target, logits) * known
-        if self.kind == "loss":
-            losses *= tf.gather(self.weights, label)
+        losses = self.entropy(outputs["classes"], tf.maximum(label, 0)) * known
         return {"classes": tf.reduce_sum(losses), "positives": tf.reduce_sum(known)}
 
 

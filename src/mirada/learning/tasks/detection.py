@@ -4,7 +4,8 @@ ReLU6 everywhere, boxes, scores and classes as separate outputs with scales of t
 graph (`mirada.inference.prediction`), so that all of it survives int8.
 
 Centre sampling and size ranges as in FCOS (arXiv:1904.01355), objectness by quality focal loss with the predicted box's
-IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes by cross-entropy on the cells with a box.
+IoU as its target (arXiv:2006.04388), boxes by GIoU (arXiv:1902.09630), classes by cross-entropy on the cells with a box;
+there classes may be weighted by their boxes in the training split, and labels smoothed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
 from mirada.learning.backbones import STRIDES, build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
+from mirada.learning.tasks.class_loss import ClassEntropy, class_entropy
 
 LOSSES: tuple[str, ...] = ("objectness", "classes", "boxes")
 _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)
@@ -157,11 +159,12 @@ class DetectionLoss:
     Args:
         input_size: side of the input in pixels.
         classes: number of classes.
+        entropy: what a cell's wrong class costs; None: plain cross-entropy.
     """
 
-    def __init__(self, input_size: int, classes: int) -> None:
+    def __init__(self, input_size: int, classes: int, entropy: ClassEntropy | None = None) -> None:
         self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(input_size))
-        self.classes = classes
+        self.classes, self.entropy = classes, entropy or ClassEntropy([1] * classes)
 
     def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Summed losses of a batch, and what to divide them by.
@@ -192,11 +195,11 @@ class DetectionLoss:
         }
         if self.classes > 1:
             label = tf.maximum(tf.gather(batch["labels"], chosen, batch_dims=1), 0)
-            entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(label, flatten_outputs(outputs, "classes"))
+            entropy = self.entropy(flatten_outputs(outputs, "classes"), label)
             losses["classes"] = CLASS_WEIGHT * tf.reduce_sum(entropy * weight)
         return losses
 
 
 def make_loss(config: TrainConfig, dataset: Dataset) -> DetectionLoss:
-    """The loss for the data's input size and classes."""
-    return DetectionLoss(dataset.input_size, len(dataset.classes))
+    """The loss for these settings and these data."""
+    return DetectionLoss(dataset.input_size, len(dataset.classes), class_entropy(config, dataset))

@@ -193,7 +193,10 @@ def _add_results(router: APIRouter, service: Service) -> None:
             raise Refusal(409, f"The image has no result: it is {state}.")
         side = THUMBNAIL_SIDE if thumbnail else MAX_SIDE
         image, found = stored
-        drawn = await service.compute(lambda: draw_found(image, found["detections"], labels, side=side))
+        depths = service.predictor.bundle.card.depth_range
+        drawn = await service.compute(
+            lambda: draw_found(image, found["detections"], labels, side=side, depth_range=depths)
+        )
         return Response(drawn, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 

@@ -16,7 +16,13 @@ THUMBNAIL_SIDE = 256
 
 
 def draw_found(
-    data: bytes, detections: Sequence[dict[str, Any]], labels: Sequence[str], *, side: int = MAX_SIDE, png: bool = False
+    data: bytes,
+    detections: Sequence[dict[str, Any]],
+    labels: Sequence[str],
+    *,
+    side: int = MAX_SIDE,
+    png: bool = False,
+    depth_range: Sequence[float] | None = None,
 ) -> bytes:
     """An image with its detections, as the bytes of a JPEG or PNG.
 
@@ -26,8 +32,9 @@ def draw_found(
         labels: of the card; a label's place is its colour.
         side: a larger image is scaled down so that its longer side has so many pixels.
         png: as PNG, else JPEG.
+        depth_range: of the card.
     """
-    picture = open_image(data, transpose=True)
+    picture = open_image(data, transpose=True, depth_range=depth_range)
     scale = min(1.0, side / max(picture.size))
     if scale < 1:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

@@ -144,7 +144,8 @@ def _answer(
     service.metrics.predictions.labels(variant).inc()
     service.metrics.model_seconds.labels(variant).observe(found.timings_ms["inference"] / 1000)
     if annotated:
-        picture = draw_found(data, found.content["detections"], predictor.bundle.card.labels, png=png)
+        card = predictor.bundle.card
+        picture = draw_found(data, found.content["detections"], card.labels, png=png, depth_range=card.depth_range)
         return Response(picture, media_type="image/png" if png else "image/jpeg")
     content = answer(predictor, found, variant)
     return Response(json.dumps(content, ensure_ascii=False).encode(), media_type="application/json")

@@ -8,8 +8,11 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from mirada.data.formats.coco import coco_json
+from mirada.data.formats.voc import voc_xml
+from mirada.data.formats.writing import LabelSet, Written
+from mirada.data.records import Box
 from mirada.service.safety import safe_stem
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -43,26 +46,8 @@ def to_json(job: Mapping[str, Any], images: Images, results: Results, labels: Se
 
 def to_coco(images: Images, results: Results, labels: Sequence[str]) -> bytes:
     """COCO: images, categories (from 1) and annotations with a score; an image that failed is left out."""
-    content: dict[str, Any] = {
-        "info": {"description": "Predictions by Mirada"},
-        "images": [],
-        "categories": [{"id": at, "name": label} for at, label in enumerate(labels, start=1)],
-        "annotations": [],
-    }
-    for image in images:
-        found = results.get(image["n"])
-        if found is None:
-            continue
-        about = {"width": found["width"], "height": found["height"]} | _how(found)
-        content["images"].append({"id": image["n"], "file_name": image["name"], **about})
-        for detection in found["detections"]:
-            annotation = {"id": len(content["annotations"]) + 1, "image_id": image["n"], "iscrowd": 0}
-            annotation |= {"category_id": labels.index(detection["label"]) + 1, "score": detection["score"]}
-            if detection["box"] is not None:
-                x1, y1, x2, y2 = detection["box"]
-                annotation |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-            content["annotations"].append(annotation)
-    return json.dumps(content, ensure_ascii=False).encode()
+    found = [_written(image, results[image["n"]], {"id": image["n"]}) for image in images if results.get(image["n"])]
+    return coco_json(LabelSet(found, labels, about="Predictions by Mirada")).encode()
 
 
 def to_csv(images: Images, results: Results) -> bytes:
@@ -111,24 +96,16 @@ def to_voc(images: Images, results: Results) -> bytes:
             while stem.lower() in taken:
                 stem = f"{stem}-{image['n']}"
             taken.add(stem.lower())
-            archive.writestr(f"{stem}.xml", _voc_xml(image["name"], found))
+            archive.writestr(f"{stem}.xml", voc_xml(_written(image, found, {})))
     return buffer.getvalue()
 
 
-def _voc_xml(name: str, found: Mapping[str, Any]) -> bytes:
-    root = Element("annotation")
-    SubElement(root, "filename").text = name
-    size = SubElement(root, "size")
-    for key, value in (("width", found["width"]), ("height", found["height"]), ("depth", 3)):
-        SubElement(size, key).text = str(value)
-    for detection in found["detections"]:
-        entry = SubElement(root, "object")
-        SubElement(entry, "name").text = detection["label"]
-        SubElement(entry, "score").text = str(detection["score"])
-        SubElement(entry, "difficult").text = "0"
-        box = SubElement(entry, "bndbox")
-        corners = detection["box"] or [0, 0, found["width"], found["height"]]
-        for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
-            SubElement(box, key).text = str(value)
-    indent(root)
-    return bytes(tostring(root, encoding="utf-8", xml_declaration=True))
+def _written(image: Mapping[str, Any], found: Mapping[str, Any], about: Mapping[str, Any]) -> Written:
+    """What was found in an image, as the formats write it; a label of the whole image has a box that spans it."""
+    width, height = found["width"], found["height"]
+    detections = found["detections"]
+    corners = [(one["label"], *(one["box"] or (0, 0, width, height))) for one in detections]
+    boxes = tuple(Box(x1, y1, x2, y2, label) for label, x1, y1, x2, y2 in corners)
+    scores = tuple(one["score"] for one in detections)
+    whole = any(one["box"] is None for one in detections)
+    return Written(image["name"], width, height, boxes, scores, whole=whole, about={**about, **_how(found)})

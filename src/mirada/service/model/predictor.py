@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirada.config import LimitsConfig
+from mirada.data.pixels.depth import DepthUnknown
 from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine
@@ -119,6 +120,10 @@ class Predictor:
         decoding = Decoding(score_floor=floor, max_detections=self.limits.max_detections)
         try:
             answer = engine.predict(data, decoding, viewing, size)
+        except DepthUnknown as error:
+            raise Refusal(
+                422, "The image holds floats, whose range the model doesn't know: send it with 8 bits."
+            ) from error
         except (MiradaError, MemoryError) as error:
             raise unreadable() from error
         return Found(*size, api_answer(answer, self.bundle.card, min_score), answer.timings_ms)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from mirada.data.annotations import Labelling, Rejected, reject
+from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import Corners
 from mirada.data.folders.texts import clean_label, read_json
 from mirada.data.formats.gathering import Gathering, add_box
@@ -29,21 +28,13 @@ def is_createml(content: Any) -> bool:
     )
 
 
-def list_createml(
-    raw_dir: Path, rename: Mapping[str, str], names: Mapping[str, str] | None = None, notes: list[str] | None = None
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the objects of every image.
+def gather_createml(gathering: Gathering, rename: Mapping[str, str]) -> None:
+    """Add the objects of every image.
 
     Args:
-        raw_dir: the raw folder.
+        gathering: the raw folder's images.
         rename: label in the file -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
     """
-    gathering = Gathering(raw_dir, names, notes)
     for source, path in gathering.files_of(".json"):
         content = read_json(path)
         if not is_createml(content):
@@ -64,7 +55,6 @@ def list_createml(
                     add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
             said = Labelling("", "", None, tuple(boxes), repairs=tuple(repairs))
             gathering.add(source, _image_of(entry), said, split=split, row=_image_of(entry) or f"entry {number}")
-    return gathering.finish()
 
 
 def _image_of(entry: Mapping[str, Any]) -> str:

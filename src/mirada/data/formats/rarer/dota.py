@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from mirada.data.annotations import Labelling, Rejected
+from mirada.data.annotations import Labelling
 from mirada.data.folders.geometry import ROTATED, enclose_quad
 from mirada.data.folders.texts import clean_label, read_text
 from mirada.data.formats.gathering import Gathering, add_box
@@ -26,26 +25,14 @@ def holds_dota_rows(head: str) -> bool:
     return _ROW.fullmatch(next(rows, "")) is not None
 
 
-def list_dota(
-    raw_dir: Path,
-    rename: Mapping[str, str],
-    names: Mapping[str, str] | None = None,
-    notes: list[str] | None = None,
-    rotated: str = "enclose",
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the rows of every text; an empty one with the name of an image says that the image shows no object.
+def gather_dota(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
+    """Add the rows of every text; an empty one with the name of an image says that the image shows no object.
 
     Args:
-        raw_dir: the raw folder.
+        gathering: the raw folder's images.
         rename: label in the file -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
         rotated: of `data.rotated`.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
     """
-    gathering = Gathering(raw_dir, names, notes)
     for source, path in gathering.files_of(".txt"):
         text, assumed = read_text(path)
         rows = [line for line in text.splitlines() if line.strip() and not _HEADER.fullmatch(line)]
@@ -60,7 +47,6 @@ def list_dota(
             )
         else:
             gathering.notes.append(f"{source} holds no rows of DOTA and was left alone")
-    return gathering.finish()
 
 
 def _add(cells: list[str], rename: Mapping[str, str], boxes: list[Box], repairs: list[str], rotated: str) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from mirada.data.annotations import Labelling, Rejected
+from mirada.data.annotations import Labelling
 from mirada.data.folders.layout import is_image
 from mirada.data.folders.texts import clean_label, read_text
 from mirada.data.formats.gathering import Gathering, add_box
@@ -25,26 +24,14 @@ def is_keras_list(head: str) -> bool:
     return all(is_image(name) for name, _ in lines[:-1] or lines) and any(cells for _, cells in lines)
 
 
-def list_keras(
-    raw_dir: Path,
-    classes: Sequence[str],
-    rename: Mapping[str, str],
-    names: Mapping[str, str] | None = None,
-    notes: list[str] | None = None,
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the boxes of every line; `_classes.txt` beside the list names the numbers, else `data.classes`.
+def gather_keras(gathering: Gathering, rename: Mapping[str, str], classes: Sequence[str]) -> None:
+    """Add the boxes of every line; `_classes.txt` beside the list names the numbers, else `data.classes`.
 
     Args:
-        raw_dir: the raw folder.
+        gathering: the raw folder's images.
+        rename: label in the file -> label to use.
         classes: of `data.classes`.
-        rename: name of a class -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
     """
-    gathering = Gathering(raw_dir, names, notes)
     texts = gathering.files_of(".txt")
     named = {source.rpartition("/")[0]: path for source, path in texts if path.name.lower() in _NAMES}
     for source, path in texts:
@@ -59,7 +46,6 @@ def list_keras(
             if name:
                 said = _labelling(cells, known, rename)
                 gathering.add(source, name, said, split=gathering.split_of_file(source))
-    return gathering.finish()
 
 
 def _parts(line: str) -> tuple[str, list[str]]:

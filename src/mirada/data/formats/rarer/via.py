@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mirada.data.annotations import Labelling, Rejected
+from mirada.data.annotations import Labelling
 from mirada.data.folders.geometry import Corners, enclose, enclose_ellipse
 from mirada.data.folders.texts import clean_label, read_json, read_text, split_rows
 from mirada.data.formats.gathering import Gathering, add_box
@@ -34,21 +34,13 @@ def is_via(content: Any) -> bool:
     )
 
 
-def list_via(
-    raw_dir: Path, rename: Mapping[str, str], names: Mapping[str, str] | None = None, notes: list[str] | None = None
-) -> tuple[list[Labelling], list[Rejected]]:
-    """Gather the regions of every image; where no region of a file has an attribute, all are an `object`.
+def gather_via(gathering: Gathering, rename: Mapping[str, str]) -> None:
+    """Add the regions of every image; where no region of a file has an attribute, all are an `object`.
 
     Args:
-        raw_dir: the raw folder.
+        gathering: the raw folder's images.
         rename: label in the file -> label to use.
-        names: of `data.split.names`.
-        notes: receives what was taken for what.
-
-    Returns:
-        What is said of each image, sorted by source, and what can't be used, sorted by file.
     """
-    gathering = Gathering(raw_dir, names, notes)
     for source, path in gathering.files_of(".json", ".csv"):
         images = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
         if images is None:
@@ -60,7 +52,6 @@ def list_via(
         for name, regions in images.items():
             said = _labelling(regions, "object" if bare else "", rename)
             gathering.add(source, name, said, split=gathering.split_of_file(source))
-    return gathering.finish()
 
 
 def _read_json(path: Path) -> dict[str, list[Region]] | None:
