@@ -93,8 +93,9 @@ def _gather(
         elif any(cell.strip() for cell in row):
             gathering.rejected.append(reject(f"{source}: {','.join(row)[:60]}", "labels_unreadable", 1))
     every = [corners for mine in images.values() for cells in mine if (corners := _corners(cells))]
-    # In pixels all of it would lie in the very first one.
-    relative = bool(every) and all(-0.01 <= value <= 1.01 for corners in every for value in corners)
+    # In pixels all of it would lie in the very first one. Where the sizes of images stand beside, pixels are meant.
+    sized = {"width", "height"} <= columns.keys()
+    relative = bool(every) and not sized and all(-0.01 <= value <= 1.01 for corners in every for value in corners)
     if relative:
         gathering.notes.append(f"{source}: its numbers are taken for shares of the images' sides")
     for reference, mine in images.items():
