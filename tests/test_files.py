@@ -1,11 +1,12 @@
-"""Files are there whole or not at all."""
+"""Files are there whole or not at all, and parts of big ones can be had."""
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from mirada.files import write_whole, written_aside
+from mirada.files import open_content, read_part, write_whole, written_aside
 
 
 def test_text_and_bytes_arrive_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -48,3 +49,25 @@ def test_a_file_keeps_the_mode_that_it_was_made_with(tmp_path: Path) -> None:
         part.touch(mode=0o600, exist_ok=False)
         part.write_text("password")
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_parts_of_a_file_or_of_what_is_packed_in_it(tmp_path: Path, packed: bool) -> None:
+    path, content = tmp_path / "x", bytes(range(200)) * 10_000
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert [read_part(path, 0, 3), read_part(path, 1_999_999, 9), read_part(path, 401, 2)] == [
+        b"\0\1\2",
+        b"\xc7",
+        b"\1\2",
+    ]
+    path.write_bytes(gzip.compress(content[1:]) if packed else content[1:])
+    assert read_part(path, 0, 3) == b"\1\2\3", "a file that changed is read anew"
+    with open_content(path) as file:
+        assert os.fstat(file).st_size == 1_999_999
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirada.files._GROWTH_COUNTS_FROM", 1000)
+    (tmp_path / "x").write_bytes(gzip.compress(b"0" * 10_000_000))
+    with pytest.raises(OSError, match="far more than photographs would"):
+        read_part(tmp_path / "x", 0, 1)

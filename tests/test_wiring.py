@@ -250,7 +250,8 @@ def test_command_writes_the_declared_outputs(stage: str) -> None:
 CONF_FILES = sorted(path for path in (PROJECT / "conf").rglob("*.yaml") if path.parts[-3] != "hydra")
 
 
-OWN_DATA = ("animals", "auto", "coco", "csv", "cvat", "folder", "jsonl", "label_studio", "labelme", "voc", "yolo")
+OWN_DATA = ("animals", "auto", "coco", "createml", "csv", "cvat", "dota", "folder", "jsonl", "keras", "label_studio")
+OWN_DATA += ("labelme", "tfrecord", "via", "voc", "yolo")
 
 
 @pytest.mark.parametrize("path", CONF_FILES, ids=lambda path: path.stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mirada.config import DataConfig, PreprocessConfig, SplitConfig, parse
+from mirada.config import DataConfig, PreprocessConfig, SplitConfig, TileConfig, parse
 from mirada.data import records
 from mirada.errors import MiradaError
 from mirada.stages import preprocess
 from tests.data.formats.drawing import draw, write
+from tests.data.formats.tfrecord.records import detection, picture
 
 ROOT = Path(__file__).parents[2]
 ROW = "{} 0.5 0.5 0.5 0.5\n"
@@ -127,6 +129,23 @@ def test_a_split_folder_in_other_words_is_no_class(tmp_path: Path) -> None:
     assert {split: part["images"] for split, part in dataset.splits.items()} == {"train": 6, "val": 0, "test": 6}
 
 
+def test_a_folder_of_one_class_only_is_told_before_anything_slow(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", *(f"cat/{n}.png" for n in range(6)))
+    with pytest.raises(
+        MiradaError, match=r"no usable image in a folder of its class, 6 files .*: put x\.jpg into <class>/"
+    ):
+        run(tmp_path, format="folder", task="classification")
+
+
+def test_classes_called_train_and_valid_and_the_key_that_says_so(tmp_path: Path) -> None:
+    draw(tmp_path / "raw", *(f"{label}/{n}.png" for label in ("train", "valid", "bus") for n in range(6)))
+    assert run(tmp_path, format="folder", task="classification").classes == ["bus", "train", "valid"]
+    names = {"train": "none", "valid": "none"}
+    draw(tmp_path / "raw", *(f"{label}/old/{n}.png" for label in ("train", "valid", "bus") for n in range(3)))
+    split = SplitConfig(val=0.2, test=0.2, names=names)
+    assert run(tmp_path, format="folder", task="classification", split=split).classes == ["bus", "train", "valid"]
+
+
 def test_the_key_for_names_reaches_from_the_command_line() -> None:
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         words = ["data=folder", "data.path=x", "output_dir=out", "+data.split.names.valid=none"]
@@ -145,3 +164,23 @@ def test_a_coco_of_crowds_keeps_its_books(tmp_path: Path) -> None:
     assert dataset.about["objects"] == {"found": 11, "read": {"x": 10}, "lost": {}, "rejected": 1}
     assert dataset.about["repaired"] == {"crowd_flag_ignored": 10}
     assert json.loads((tmp_path / "out/dataset.json").read_text())["about"]["rejected"] == 1
+
+
+@pytest.mark.parametrize("tile", [0, 64])
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_inside_records_become_a_data_set(tmp_path: Path, tile: int, packed: bool) -> None:
+    for split, count in (("train", 6), ("val", 2), ("test", 2)):
+        images = [picture(len(split) * 20 + number, "PNG") for number in range(count)]
+        content = b"".join(
+            detection(f"{n}.png", image, [(0.1, 0.25, 0.3, 0.5)], class__text=[b"cat"])
+            for n, image in enumerate(images)
+        )
+        path = tmp_path / "raw" / f"{split}.tfrecord"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.compress(content) if packed else content)
+    dataset = run(tmp_path, format="auto", task="auto", tile=TileConfig(size=tile))
+    assert dataset.about["objects"] == {"found": 10, "read": {"cat": 10}, "lost": {}, "rejected": 0}
+    assert [dataset.photographs[split]["images"] for split in ("val", "test")] == [2, 2]
+    first, second = dataset.whole_photographs("test")
+    assert (first.image, second.image) == (picture(80, "PNG"), picture(81, "PNG"))
+    assert first.source == "test.tfrecord/000000-0.png" and first.boxes_xyxy.tolist() == [[10, 20, 30, 40]]

@@ -135,6 +135,7 @@ TASKS = {"detection": "objects", "localization": "object", "classification": "la
 _OF_LABELS = tuple(task for task, shown in TASKS.items() if shown == "label")
 FORMATS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("voc", "coco", "yolo", "cvat", "label_studio", "labelme", "csv", "jsonl"), tuple(TASKS)),
+    **dict.fromkeys(("tfrecord", "createml", "via", "keras", "dota"), tuple(TASKS)),
     "auto": (*TASKS, "auto"),
     **dict.fromkeys(("folder", "table"), _OF_LABELS),
 }
@@ -155,6 +156,9 @@ class DataConfig:
     rename: dict[str, str] = field(default_factory=dict)  # label in the annotations -> label to learn
     classes: list[str] = field(default_factory=list)  # empty: every label found, sorted
     merge_labels: bool = True  # labels that differ in case alone are one: Dog and dog
+    rotated: str = (
+        "enclose"  # a rotated box: enclose (the box around it) | upright (turned to the nearest upright position)
+    )
     split: SplitConfig = field(default_factory=SplitConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     table: TableConfig = field(default_factory=TableConfig)
@@ -170,6 +174,7 @@ class DataConfig:
         )
         one_of("data.format", self.format, tuple(FORMATS))
         one_of("data.task", self.task, FORMATS["auto"] if self.format == "auto" else tuple(TASKS))
+        one_of("data.rotated", self.rotated, ("enclose", "upright"))
         one_of("data.several", self.several, ("reject", "largest", "crop"))
         require(
             not self.depth_range or (len(self.depth_range) == 2 and self.depth_range[0] < self.depth_range[1]),

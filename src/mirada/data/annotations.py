@@ -18,6 +18,7 @@ from PIL import Image
 from mirada.data.pixels.depth import is_cut_down, is_deep
 from mirada.data.pixels.opening import Unopenable, open_picture
 from mirada.data.records import Box
+from mirada.files import read_part
 
 _TOLERANCE_PX = 1.0
 _ORIENTATION = 0x0112
@@ -50,6 +51,10 @@ ADVICE = {
     "labels_twice": "other labels of the same images were taken: remove these to be sure",
     "labels_unreadable": "the file can't be read as labels: export it again",
     "image_id_twice": "two images of the file have one id, so nobody knows whose its objects are: export it again",
+    "record_damaged": "its bytes are not those that were written, or the file is cut short: copy or export it again",
+    "record_foreign": "it is no example of the Object Detection API: export it again",
+    "record_without_image": "its image/encoded is empty: write the image's bytes into the record",
+    "shard_missing": "the name of the others tells of it: copy all of them",
     "class_unknown": "an object's class is not among the names of the file: complete them",
 }
 
@@ -83,6 +88,7 @@ class RawImage:
         boxes: inside the image, each with an area.
         repairs: what was mended, a reason code for each occurrence.
         group: images of one group are never parted by a split; empty where the annotations tell of none.
+        part: offset and length of an image that lies inside a bigger file.
     """
 
     path: Path
@@ -94,6 +100,22 @@ class RawImage:
     boxes: tuple[Box, ...]
     repairs: tuple[str, ...]
     group: str = ""
+    part: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The image's own name."""
+        return self.source.rpartition("/")[2]
+
+    @property
+    def content(self) -> Path | bytes:
+        """What to decode: its file, or its bytes where it lies inside a bigger one."""
+        return self.path if self.part is None else read_part(self.path, *self.part)
+
+    def read(self) -> bytes:
+        """All bytes of the image."""
+        content = self.content
+        return content if isinstance(content, bytes) else content.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,7 @@ class Labelling:
         relative: whether coordinates are shares of the sides.
         repairs: what was mended or lost already, a code for each occurrence.
         checks_size: whether a size that is absent is worth a remark.
+        part: as of `RawImage`.
     """
 
     path: str
@@ -132,6 +155,7 @@ class Labelling:
     relative: bool = False
     repairs: tuple[str, ...] = ()
     checks_size: bool = False
+    part: tuple[int, int] | None = None
 
     @property
     def objects(self) -> int:
@@ -181,9 +205,9 @@ def settle(labelling: Labelling, header: tuple[tuple[int, int], int, list[str]] 
             kept.append(inside)
     if not kept and (set(dropped) & LOSSES.keys()) - _BACKGROUND:
         return reject(labelling.source, "no_usable_box", labelling.objects)
-    return RawImage(
-        path, labelling.source, labelling.split, width, height, transpose, tuple(kept), tuple(repairs + dropped)
-    )
+    repairs = [*repairs, *dropped]
+    place = (path, labelling.source, labelling.split, width, height, transpose)
+    return RawImage(*place, tuple(kept), tuple(repairs), part=labelling.part)
 
 
 def count_objects(images: Iterable[RawImage], rejected: Iterable[Rejected]) -> dict[str, Any]:
@@ -206,19 +230,23 @@ def count_objects(images: Iterable[RawImage], rejected: Iterable[Rejected]) -> d
     }
 
 
-def read_header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
-    """Stored size, EXIF orientation (1 where there is none) and repairs of an image, or a reason code."""
+def read_header(source: Path | bytes) -> tuple[tuple[int, int], int, list[str]] | str:
+    """Stored size, EXIF orientation (1 where there is none) and repairs of an image, or a reason code.
+
+    Args:
+        source: a file, or the bytes of one.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a big image and a damaged EXIF block are no reason to stop
-            with open_picture(path) as image:
+            with open_picture(source) as image:
                 # Pillow turns a TIFF by itself; asking a PNG without EXIF in its header would decode all of it.
                 known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
                 try:
                     orientation = image.getexif().get(_ORIENTATION, 1) if known else 1
                 except (OSError, ValueError, SyntaxError, struct.error):
                     orientation = 1
-                repairs = [] if _is_named_rightly(path, image) else ["extension_wrong"]
+                repairs = [] if isinstance(source, bytes) or _is_named_rightly(source, image) else ["extension_wrong"]
                 if is_deep(image):
                     repairs.append("depth_reduced")
                 elif is_cut_down(image):
@@ -232,7 +260,7 @@ def read_header(path: Path) -> tuple[tuple[int, int], int, list[str]] | str:
     except Image.DecompressionBombError:
         return "image_too_large"
     except (OSError, ValueError, SyntaxError, struct.error):
-        return _why_unreadable(path)
+        return _why_unreadable(source)
 
 
 def _is_named_rightly(path: Path, image: Image.Image) -> bool:
@@ -243,11 +271,10 @@ def _is_named_rightly(path: Path, image: Image.Image) -> bool:
     return ("JPEG" if image.format == "MPO" else image.format) == ("JPEG" if expected == "MPO" else expected)
 
 
-def _why_unreadable(path: Path) -> str:
+def _why_unreadable(source: Path | bytes) -> str:
     """What a file is that is no image."""
     try:
-        with path.open("rb") as file:
-            start = file.read(512)
+        start = source[:512] if isinstance(source, bytes) else read_part(source, 0, 512)
     except OSError:
         return "image_unreadable"
     if start.startswith(b"version https://git-lfs"):

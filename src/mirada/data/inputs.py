@@ -37,6 +37,7 @@ from mirada.data.splits.areas import by_area
 from mirada.data.splits.shares import order_key
 from mirada.data.tiles import Region, boxes_in, grid
 from mirada.errors import MiradaError
+from mirada.files import read_part
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def read_image(item: Any, data: DataConfig) -> tuple[RawImage | Rejected, str]:
     found = FORMATS[data.format].read(item, data)
     if isinstance(found, Rejected):
         return found, ""
-    return found, hashlib.sha256(found.path.read_bytes()).hexdigest()
+    return found, hashlib.sha256(found.read()).hexdigest()
 
 
 def plan(raw_images: Sequence[RawImage], splits: Mapping[str, str], data: DataConfig) -> list[Unit]:
@@ -233,16 +234,16 @@ def sample_unit(unit: Unit, seed: int) -> np.ndarray:
     """Some values of what a record shows of a deep image; none where it can't be decoded."""
     region = unit.region
     try:
-        deep = _deep_photograph(unit.image.path, unit.image.transpose)
+        deep = _deep_photograph(unit.image.path, unit.image.part, unit.image.transpose)
         return sample_values(deep, (region.x1, region.y1, region.x2, region.y2), seed, unit.image_id)
     except (MiradaError, *UNREADABLE):
         return np.zeros(0)
 
 
 @lru_cache(maxsize=1)
-def _deep_photograph(path: Path, transpose: bool) -> Deep:
+def _deep_photograph(path: Path, part: tuple[int, int] | None, transpose: bool) -> Deep:
     """The decoded image, kept for its next part."""
-    return read_deep(path, transpose)
+    return read_deep(path if part is None else read_part(path, *part), transpose)
 
 
 def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
@@ -250,7 +251,7 @@ def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement
     image = unit.image
     full_size = (image.width, image.height)
     return images.load_input(
-        image.path,
+        image.content,
         settings.input_size,
         settings.fit,
         channels=settings.channels,
@@ -264,7 +265,9 @@ def _whole(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement
 def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]:
     """A part of an image as the network's input. All tiles are zoomed alike; a short one is padded."""
     region = unit.region
-    photograph = _photograph(unit.image.path, unit.image.transpose, settings.channels, settings.depth_range)
+    photograph = _photograph(
+        unit.image.path, unit.image.part, unit.image.transpose, settings.channels, settings.depth_range
+    )
     part = photograph.crop((region.x1, region.y1, region.x2, region.y2))
     zoom = settings.input_size / settings.tile_size if unit.part == "tile" else None
     array, placement = images.fit_image(part, settings.input_size, settings.fit, enhance=settings.enhance, zoom=zoom)
@@ -272,6 +275,13 @@ def _part(unit: Unit, settings: Settings) -> tuple[np.ndarray, images.Placement]
 
 
 @lru_cache(maxsize=1)
-def _photograph(path: Path, transpose: bool, channels: int, depth_range: tuple[float, float] | None) -> Image.Image:
+def _photograph(
+    path: Path,
+    part: tuple[int, int] | None,
+    transpose: bool,
+    channels: int,
+    depth_range: tuple[float, float] | None,
+) -> Image.Image:
     """The decoded image, kept for its next part."""
-    return images.open_image(path, transpose, channels=channels, depth_range=depth_range)
+    source = path if part is None else read_part(path, *part)
+    return images.open_image(source, transpose, channels=channels, depth_range=depth_range)

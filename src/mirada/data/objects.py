@@ -170,7 +170,7 @@ def merge_copies(images: Sequence[RawImage], digests: Mapping[str, str]) -> tupl
     for image in images:
         label, digest = image.boxes[0].label, digests[image.source]
         labels.setdefault(digest, set()).add(label)
-        names.setdefault((digest, label, str(image.split), image.path.name), []).append(image)
+        names.setdefault((digest, label, str(image.split), image.name), []).append(image)
     kept, rejected = [], []
     for (digest, *_), copies in names.items():
         if len(labels[digest]) > 1:

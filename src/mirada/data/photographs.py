@@ -69,11 +69,11 @@ def make_photograph(unit: Unit, settings: Settings) -> Record | Rejected:
 def _bytes_of(unit: Unit, depth_range: Sequence[float] | None) -> bytes:
     image, region = unit.image, unit.region
     if unit.part == "whole" and (image.transpose or _is_upright(unit)):
-        return image.path.read_bytes()
-    photograph = open_image(image.path, image.transpose, depth_range=depth_range)
+        return image.read()
+    photograph = open_image(image.content, image.transpose, depth_range=depth_range)
     return encode(np.asarray(photograph.crop((region.x1, region.y1, region.x2, region.y2))), "png")
 
 
 def _is_upright(unit: Unit) -> bool:
-    with open_picture(unit.image.path) as opened:
+    with open_picture(unit.image.content) as opened:
         return opened.getexif().get(0x0112, 1) == 1

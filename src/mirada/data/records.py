@@ -20,6 +20,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 from mirada.errors import MiradaError
 
@@ -142,7 +143,23 @@ def parse_example(data: bytes) -> Example:
     )
 
 
-def _masked_crc(data: bytes) -> int:
+def parse_features(data: bytes) -> dict[str, list[Any]]:
+    """The features of a `tf.train.Example` that anybody wrote: name -> its bytes, floats or integers.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        features = _example_class().FromString(data).features.feature
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    return {
+        name: list(getattr(item, kind).value) for name, item in features.items() if (kind := item.WhichOneof("kind"))
+    }
+
+
+def masked_crc(data: bytes) -> int:
+    """The checksum that TFRecord keeps of bytes."""
     crc = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -150,7 +167,7 @@ def _masked_crc(data: bytes) -> int:
 def frame(record: bytes) -> bytes:
     """One record as TFRecord stores it: length, its crc, the record, its crc."""
     length = struct.pack("<Q", len(record))
-    return b"".join((length, struct.pack("<I", _masked_crc(length)), record, struct.pack("<I", _masked_crc(record))))
+    return b"".join((length, struct.pack("<I", masked_crc(length)), record, struct.pack("<I", masked_crc(record))))
 
 
 def read_shard(path: Path) -> Iterator[Example]:
@@ -166,11 +183,11 @@ def read_shard(path: Path) -> Iterator[Example]:
         number = 0
         while header := file.read(12):
             damaged = MiradaError(f"{path} is corrupt at record {number}: {advice}")
-            if len(header) < 12 or struct.unpack("<I", header[8:])[0] != _masked_crc(header[:8]):
+            if len(header) < 12 or struct.unpack("<I", header[8:])[0] != masked_crc(header[:8]):
                 raise damaged
             (length,) = struct.unpack("<Q", header[:8])
             body = file.read(length + 4)
-            if len(body) < length + 4 or struct.unpack("<I", body[length:])[0] != _masked_crc(body[:length]):
+            if len(body) < length + 4 or struct.unpack("<I", body[length:])[0] != masked_crc(body[:length]):
                 raise damaged
             yield parse_example(body[:length])
             number += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -109,13 +108,13 @@ def _describe(images: list[RawImage]) -> list[Written]:
 
 def _names(images: list[RawImage]) -> list[str]:
     """A file name for each image: its own, or its path where another of the split has the same."""
-    stems = Counter((image.split, image.path.stem.casefold()) for image in images)
+    names = [Path(image.name) for image in images]
+    stems = Counter((image.split, name.stem.casefold()) for image, name in zip(images, names, strict=True))
     return [
-        image.path.name
-        if stems[image.split, image.path.stem.casefold()] == 1
-        else image.source.replace("/", "__").removesuffix(image.path.suffix)
-        + f"_{image.path.suffix[1:]}{image.path.suffix}"
-        for image in images
+        name.name
+        if stems[image.split, name.stem.casefold()] == 1
+        else image.source.replace("/", "__").removesuffix(name.suffix) + f"_{name.suffix[1:]}{name.suffix}"
+        for image, name in zip(images, names, strict=True)
     ]
 
 
@@ -128,19 +127,17 @@ def _copy(image: RawImage, target: Path, writer: Writer) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     ignored = "exif_ignored" in image.repairs
     unclear = image.transpose and writer.keeps_boxes and not writer.relative
-    if not ignored and not unclear:
-        shutil.copyfile(image.path, target)
-        return False
-    with open_picture(image.path) as picture:
-        if ignored:
-            exif = picture.getexif()
-            exif[_ORIENTATION] = 1
-            keep = {"quality": "keep"} if picture.format == "JPEG" else {}
-            picture.save(target, picture.format, exif=exif, **keep)
-            return False
-        if picture.getexif().get(_ORIENTATION, 1) < _QUARTER_TURNS or image.width == image.height:
-            upright = ImageOps.exif_transpose(picture)
-            upright.save(target, picture.format, exif=upright.getexif(), quality=95)
-            return True
-    shutil.copyfile(image.path, target)
+    if ignored or unclear:
+        with open_picture(image.content) as picture:
+            if ignored:
+                exif = picture.getexif()
+                exif[_ORIENTATION] = 1
+                keep = {"quality": "keep"} if picture.format == "JPEG" else {}
+                picture.save(target, picture.format, exif=exif, **keep)
+                return False
+            if picture.getexif().get(_ORIENTATION, 1) < _QUARTER_TURNS or image.width == image.height:
+                upright = ImageOps.exif_transpose(picture)
+                upright.save(target, picture.format, exif=upright.getexif(), quality=95)
+                return True
+    target.write_bytes(image.read())
     return False

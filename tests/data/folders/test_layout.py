@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from mirada.data.folders.layout import ImageIndex, class_folders, folder_splits, image_suffixes, is_image, split_word
+from mirada.data.folders.layout import (
+    ImageIndex,
+    class_folders,
+    folder_splits,
+    image_suffixes,
+    is_image,
+    split_word,
+    visible_files,
+)
 from mirada.errors import MiradaError
 
 
@@ -112,6 +120,7 @@ INDEX = ("train/images/Ä b.JPG", "test/images/a.jpg", "train/images/a.jpg", "ol
         ("C:\\me\\test\\images\\A.JPG", "", ["test/images/a.jpg"]),
         ("/home/me/train/images/A\u0308 b.jpg", "", ["train/images/Ä b.JPG"]),
         ("https://host/train/a.jpg", "", ["train/images/a.jpg"]),
+        ("https://host/old/x%2Ey.png?size=9#top", "", ["old/x.y.png"]),
         ("a", "train/labels", ["train/images/a.jpg"]),
         ("a.png", "test", ["test/images/a.jpg"]),
         ("x.y", "", ["old/x.y.png"]),
@@ -141,3 +150,23 @@ def test_webp_and_gif_are_read_with_their_repairs(tmp_path: Path) -> None:
     assert read_header(tmp_path / "a.webp") == ((8, 4), 1, [])
     assert read_header(tmp_path / "b.gif") == ((8, 4), 1, ["first_frame_taken"])
     assert read_header(tmp_path / "c.jfif") == ((8, 4), 1, ["extension_wrong"])
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow opens no AVIF")
+def test_avif_under_another_name_is_read(tmp_path: Path) -> None:
+    from mirada.data.annotations import read_header
+
+    Image.new("RGB", (8, 4), "red").save(tmp_path / "a.jpg", format="AVIF")
+    assert read_header(tmp_path / "a.jpg") == ((8, 4), 1, ["extension_wrong"])
+
+
+def test_hidden_folders_and_files_are_not_there(tmp_path: Path) -> None:
+    for name in (
+        ".ipynb_checkpoints/a-checkpoint.jpg",
+        "cat/.ipynb_checkpoints/b.jpg",
+        "__MACOSX/cat/._c.jpg",
+        "cat/c.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [path.relative_to(tmp_path).as_posix() for _, path in visible_files(tmp_path)] == ["cat/c.jpg"]

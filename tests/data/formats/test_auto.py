@@ -32,6 +32,11 @@ def found(folder: Path) -> tuple[str, list[str]]:
         ),
         ("p.json", [{"image": "a.jpg", "label": [{"rectanglelabels": ["x"]}]}], "label_studio"),
         ("b.csv", "filename,class,xmin,ymin,xmax,ymax\n", "csv"),
+        ("c.json", [{"image": "a.jpg", "annotations": [{"label": "x", "coordinates": {"x": 1}}]}], "createml"),
+        ("via.json", {"a.jpg1": {"filename": "a.jpg", "regions": [{"shape_attributes": {}}]}}, "via"),
+        ("via.csv", "filename,file_size,region_shape_attributes,region_attributes\n", "via"),
+        ("_annotations.txt", "a.jpg 1,2,3,4,0\nb.jpg\n", "keras"),
+        ("a.txt", "gsd:1\n1 2 3 4 5 6 7 8 ship 0\n", "dota"),
     ],
 )
 def test_each_format_is_known_by_its_labels(tmp_path: Path, name: str, content: object, format_: str) -> None:

@@ -1,4 +1,4 @@
-"""CVAT, Label Studio, labelme and tables of boxes as tools export them."""
+"""CVAT, labelme and tables of boxes as tools export them."""
 
 import json
 import math
@@ -51,15 +51,15 @@ def test_cvat_images(tmp_path: Path) -> None:
 def test_cvat_tracks_with_outside_frames(tmp_path: Path) -> None:
     box = '<box frame="{0}" outside="{1}" xtl="10" ytl="20" xbr="30" ybr="40"/>'
     track = f'<track id="0" label="cat">{box.format(0, 0)}{box.format(2, 1)}{box.format(7, 0)}</track>'
-    size = "<meta><task><original_size><width>100</width><height>80</height></original_size></task></meta>"
+    size = "<meta><job><size>8</size></job><original_size><width>80</width><height>100</height></original_size></meta>"
     write(tmp_path, "annotations.xml", f"<annotations>{size}{track}</annotations>")
     draw(tmp_path, "images/frame_000000.PNG", "images/frame_000002.PNG", "images/frame_000003.PNG")
     found = Reading(tmp_path, "cvat")
     assert found.boxes("images/frame_000000.PNG") == [CAT_BOX]
-    assert found.boxes("images/frame_000002.PNG") == [] and found.repairs("images/frame_000002.PNG") == [
-        "outside_frame"
-    ]
-    assert found.boxes("images/frame_000003.PNG") == [] and found.repairs("images/frame_000003.PNG") == []
+    assert found.repairs("images/frame_000000.PNG") == ["size_wrong"]  # it is 100 x 80
+    assert found.boxes("images/frame_000002.PNG") == []
+    assert found.repairs("images/frame_000002.PNG") == ["outside_frame", "size_wrong"]
+    assert found.boxes("images/frame_000003.PNG") == [] and found.repairs("images/frame_000003.PNG") == ["size_wrong"]
     assert found.reasons == [("annotations.xml: frame 7", "labels_without_image", 1)]
 
 
@@ -97,95 +97,20 @@ def test_cvat_frames_without_objects(
     assert found.reasons == [(f"frame_{n:06d}.png", "image_without_labels", 0) for n in outside]
 
 
-REGION = {"x": 10, "y": 25, "width": 20, "height": 25, "rotation": 0}
-
-
-def region(kind: str = "rectanglelabels", **value: Any) -> dict[str, Any]:
-    return {"type": kind, "original_width": 100, "original_height": 80, "value": {kind: ["cat"]} | (value or REGION)}
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "/data/upload/3/0a1b2c3d-my%20cat.jpg",
-        "/data/local-files/?d=photos/my%20cat.jpg",
-        "s3://bucket/photos/my cat.jpg",
-        "https://host/x/my%20cat.jpg?sig=1",
-        "C:\\photos\\my cat.jpg",
-        "my cat.jpg",
-    ],
-)
-@pytest.mark.parametrize("key", ["image", "photo of it"])
-def test_label_studio_urls(tmp_path: Path, url: str, key: str) -> None:
-    task = {"id": 1, "data": {key: url, "text": "x"}, "annotations": [{"result": [region()]}]}
-    write(draw(tmp_path, "photos/my cat.jpg"), "export.json", [task])
-    assert Reading(tmp_path, "label_studio").boxes("photos/my cat.jpg") == [CAT_BOX]
-
-
-def test_label_studio_shapes_and_losses(tmp_path: Path) -> None:
-    result = [
-        region(),
-        region(x=50, y=50, width=20, height=12.5, rotation=90),  # 20 x 10 pixels about (50, 40): to the left and down
-        region("polygonlabels", points=[[1, 10], [5, 10], [3, 50]]),
-        region("ellipselabels", x=50, y=50, radiusX=10, radiusY=5),
-        region("keypointlabels", x=1, y=1, width=0.5),
-        region("brushlabels", rle=[1, 2]),
-        region("rectanglelabels", rectanglelabels=[], **REGION),
-        {"type": "choices", "value": {"choices": ["good"]}},
+def test_cvat_key_frames_alone_are_said(tmp_path: Path) -> None:
+    box = '<box frame="{0}" outside="{1}" xtl="10" ytl="20" xbr="30" ybr="40"/>'
+    whole = "".join(box.format(n, 0) for n in range(3)) + box.format(3, 1) + box.format(9, 0)
+    for name, boxes in (("whole", whole), ("keys", box.format(0, 0) + box.format(2, 0))):
+        track = f'<annotations><track id="0" label="cat">{boxes}</track></annotations>'
+        write(draw(tmp_path / name, *(f"frame_{n}.png" for n in range(10))), "a.xml", track)
+    assert Reading(tmp_path / "whole", "cvat").notes == []
+    assert Reading(tmp_path / "keys", "cvat").notes == [
+        "a.xml: 1 tracks hold key frames alone: their frames between are not told, export them with CVAT itself"
     ]
-    annotations = [{"result": [region()], "was_cancelled": True}, {"result": result}, {"result": [region(), region()]}]
-    tasks = [
-        {"id": 1, "data": {"image": "a.jpg"}, "annotations": annotations},
-        {"id": 2, "data": {"image": "b.jpg"}, "annotations": []},
-        {"id": 3, "data": {"image": "http://host/gone.jpg"}, "annotations": [{"result": [region()]}]},
-    ]
-    write(draw(tmp_path, "a.jpg", "b.jpg"), "export.json", tasks)
-    found = Reading(tmp_path, "label_studio")
-    assert found.boxes("a.jpg") == [CAT_BOX, (40, 40, 50, 60, "cat"), (1, 8, 5, 40, "cat"), (40, 36, 60, 44, "cat")]
-    assert found.repairs("a.jpg") == [
-        "annotator_dropped",
-        "annotator_dropped",
-        "mask_unreadable",
-        "name_missing",
-        "polygon_enclosed",
-        "polygon_enclosed",
-        "rotated_box_enclosed",
-        "shape_without_area",
-    ]
-    assert found.boxes("b.jpg") == []
-    assert found.reasons == [("export.json: task 3: http://host/gone.jpg", "labels_without_image", 1)]
 
 
-def test_label_studio_json_min(tmp_path: Path) -> None:
-    label = REGION | {"rectanglelabels": ["cat"], "original_width": 100, "original_height": 80}
-    task = {"photo": "/data/upload/1/0a1b2c3d-a.jpg", "my boxes": [label], "id": 1, "annotator": 1, "tags": [{"a": 1}]}
-    write(draw(tmp_path, "a.jpg"), "min.json", [task])
-    assert Reading(tmp_path, "label_studio").boxes("a.jpg") == [CAT_BOX]
-
-
-def test_label_studio_predictions_count_where_nobody_was_to_annotate(tmp_path: Path) -> None:
-    """An import holds predictions alone; in an export they are beside annotations, also where these are missing yet."""
-    predicted = [{"model_version": "m", "score": 0.5, "result": [region()]}]
-    tasks = [
-        {"id": 1, "data": {"image": "a.jpg"}, "predictions": predicted},
-        {"id": 2, "data": {"image": "b.jpg"}, "predictions": [{"result": []}]},
-        {"id": 3, "data": {"image": "c.jpg"}, "annotations": [], "predictions": predicted},
-    ]
-    write(draw(tmp_path, "a.jpg", "b.jpg", "c.jpg"), "tasks.json", tasks)
-    found = Reading(tmp_path, "label_studio")
-    assert [found.boxes(name) for name in ("a.jpg", "b.jpg", "c.jpg")] == [[CAT_BOX], [], []]
-    assert found.notes == ["tasks.json: 2 tasks hold predictions alone, which are taken for labels"]
-
-
-def test_label_studio_choices_are_labels_where_a_file_has_no_shapes(tmp_path: Path) -> None:
-    choice = {"type": "choices", "original_width": 100, "original_height": 80, "value": {"choices": ["good"]}}
-    tasks = [{"id": n, "data": {"image": f"{n}.jpg"}, "annotations": [{"result": [choice]}]} for n in (1, 2)]
-    draw(tmp_path, "1.jpg", "2.jpg")
-    found = Reading(write(tmp_path, "tasks.json", tasks), "label_studio")
-    assert found.boxes("1.jpg") == found.boxes("2.jpg") == [(0, 0, 100, 80, "good")]
-    tasks[0]["annotations"] = [{"result": [choice, region()]}]  # now they tell of images with boxes
-    found = Reading(write(tmp_path, "tasks.json", tasks), "label_studio")
-    assert (found.boxes("1.jpg"), found.boxes("2.jpg")) == ([CAT_BOX], [])
+# A PNG of 4 x 2 pixels of one bit: 0110 and 0010.
+MASK = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAACAQAAAABX00DOAAAADElEQVR4nGNIYFAAAAFEAIFCw9Q5AAAAAElFTkSuQmCC"
 
 
 def test_labelme(tmp_path: Path) -> None:
@@ -194,6 +119,8 @@ def test_labelme(tmp_path: Path) -> None:
         {"label": "cat", "points": [[1, 2], [9, 3], [5, 30]], "shape_type": "polygon"},
         {"label": "cat", "points": [[50, 40], [53, 44]], "shape_type": "circle"},
         {"label": "cat", "points": [[50, 40]], "shape_type": "point"},
+        {"label": "cat", "points": [[60, 50], [63, 51]], "shape_type": "mask", "mask": MASK},
+        {"label": "cat", "points": [[60, 50], [63, 51]], "shape_type": "mask", "mask": "?"},
         {"label": "cat", "points": [["x", 40], [1, 2]], "shape_type": "rectangle"},
         {"label": "", "points": [[30, 40], [10, 20]], "shape_type": "rectangle"},
     ]
@@ -208,9 +135,11 @@ def test_labelme(tmp_path: Path) -> None:
     write(tmp_path, "json/other.json", content | {"shapes": [], "imagePath": "..\\b.jpg"})
     write(tmp_path, "json/broken.json", "{")
     found = Reading(tmp_path, "labelme")
-    assert found.boxes("a.jpg") == [CAT_BOX, (1, 2, 9, 30, "cat"), (45, 35, 55, 45, "cat")]
+    assert found.boxes("a.jpg") == [CAT_BOX, (1, 2, 9, 30, "cat"), (45, 35, 55, 45, "cat"), (61, 50, 63, 52, "cat")]
     assert found.repairs("a.jpg") == [
         "box_unreadable",
+        "mask_enclosed",
+        "mask_unreadable",
         "name_missing",
         "polygon_enclosed",
         "polygon_enclosed",
@@ -236,6 +165,16 @@ def test_tables_of_boxes(tmp_path: Path, table: str, encoding: str) -> None:
     found = Reading(tmp_path, "csv")
     assert found.boxes("images/a.jpg") == [CAT_BOX] and found.boxes("images/b.jpg") == []
     assert found.reasons == []
+
+
+def test_a_table_of_shares_as_open_images_has_it(tmp_path: Path) -> None:
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf\n"
+    rows = "a,xclick,cat,1,0.1,0.3,0.25,0.5,0,0,0\na,xclick,cat,1,0.5,1.0,0.5,1.0,0,0,1\n"
+    write(draw(tmp_path, "images/a.jpg"), "boxes.csv", header + rows)
+    found = Reading(tmp_path, "csv")
+    assert found.boxes("images/a.jpg") == [CAT_BOX, (50, 40, 100, 80, "cat")]
+    assert [box.difficult for box in found.images["images/a.jpg"].boxes] == [False, True]
+    assert found.notes[-1] == "boxes.csv: its numbers are taken for shares of the images' sides"
 
 
 def test_a_table_tells_its_losses_and_splits(tmp_path: Path) -> None:

@@ -35,7 +35,14 @@ WHOLE: dict[str, Any] = {
             "id": 1,
             "data": {"image": "a.jpg"},
             "annotations": [
-                {"result": [REGION | {"value": REGION["value"] | {"rectanglelabels": ["cat"]}}]},  # type: ignore[operator]
+                {
+                    "result": [
+                        REGION | {"value": REGION["value"] | {"rectanglelabels": ["cat"]}},  # type: ignore[operator]
+                        REGION | {"id": "x", "value": {"rle": [0, 0, 1], "brushlabels": ["cat"]}},
+                        REGION | {"id": "y", "value": {"x": 9, "y": 9, "radiusX": 3, "radiusY": 2, "labels": ["cat"]}},
+                        REGION | {"id": "y", "value": {"imageDataURL": "AAAA", "labels": ["cat"]}},
+                    ]
+                },
                 {"result": [{"value": {"points": [[1, 2], [3, 4]], "polygonlabels": ["cat"]}}], "was_cancelled": False},
             ],
         }
@@ -45,8 +52,26 @@ WHOLE: dict[str, Any] = {
         "imageWidth": 100,
         "imageHeight": 80,
         "shapes": [
-            {"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": t} for t in ("rectangle", "circle", "polygon")
-        ],
+            {"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": t, "mask": "AAAA"}
+            for t in ("rectangle", "circle", "polygon", "mask")
+        ]
+        + [{"label": "cat", "points": [[1, 2], [3, 4], [5, 6], [7, 8]], "shape_type": "rotation"}],
+    },
+    "createml": [
+        {"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": {"x": 9, "y": 9, "width": 5, "height": 5}}]}
+    ],
+    "via": {
+        "a.jpg1": {
+            "filename": "a.jpg",
+            "regions": [
+                {"shape_attributes": shape, "region_attributes": {"kind": "cat"}}
+                for shape in (
+                    {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4},
+                    {"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": 2, "theta": 1},
+                    {"name": "polygon", "all_points_x": [1, 2], "all_points_y": [3, 4]},
+                )
+            ],
+        }
     },
 }
 junk = st.sampled_from(
@@ -60,7 +85,7 @@ def places(content: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_junk_is_no_traceback(name: str, data: st.DataObject) -> None:
     content: Any = {"all": copy.deepcopy(WHOLE[name])}

@@ -17,17 +17,17 @@ from mirada.errors import MiradaError
 def read_hashes(image: RawImage) -> Hashes | None:
     """What is to be kept of a photograph, decoded no larger than it takes; None where it can't be decoded."""
     try:
-        own_range = _range_of(image.path)
-        opened = open_image(image.path, image.transpose, reduce_to=4 * SIDE, depth_range=own_range)
+        content = image.content
+        opened = open_image(content, image.transpose, reduce_to=4 * SIDE, depth_range=_range_of(content))
     except (MiradaError, *UNREADABLE):
         return None
     return hashes_of(opened, (image.width, image.height))
 
 
-def _range_of(path: Path) -> tuple[float, float] | None:
+def _range_of(content: Path | bytes) -> tuple[float, float] | None:
     """The range of a deep image by itself, as the data set's is not known yet; None for one of 8 bits."""
-    with open_picture(path) as picture:
+    with open_picture(content) as picture:
         if not is_deep(picture):
             return None
-    values = read_deep(path, transpose=False).values
+    values = read_deep(content, transpose=False).values
     return choose_range([values[np.isfinite(values)]])

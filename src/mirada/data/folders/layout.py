@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from PIL import Image, ImageFile
 
@@ -209,7 +210,10 @@ def normalise(name: str) -> str:
 
 def _reference_parts(reference: str) -> Parts:
     """The parts of a path as some machine wrote it: with either slash, a drive, a host; never one that leads up."""
-    text = re.sub(r"^[a-zA-Z]:(?=[\\/])|^[a-z]+://[^/]*", "", reference.strip()).replace("\\", "/")
+    text = reference.strip()
+    if "://" in text:
+        text = re.split(r"[?#]", text)[0]
+    text = re.sub(r"^[a-zA-Z]:(?=[\\/])|^[a-z]+://[^/]*", "", text).replace("\\", "/")
     return tuple(part for part in text.split("/") if part not in ("", ".", ".."))
 
 
@@ -259,12 +263,17 @@ class ImageIndex:
         return tuple(found)
 
     def _named(self, name: str) -> list[str]:
-        """Images of that name, else of that stem, else of its stem where it has the suffix of an image."""
+        """Images of that name, else of that stem, else of its stem where it has the suffix of an image.
+
+        A name as a URL writes it, `my%20cat.jpg`, is looked for as it is, and then as it is meant.
+        """
         key = normalise(name)
         stem = os.path.splitext(key)[0]  # noqa: PTH122
         found = self._by_name.get(key) or self._by_stem.get(key)
         if not found and is_image(key):
             found = self._by_stem.get(stem)
+        if not found and "%" in name and (meant := unquote(name)) != name:
+            return self._named(meant)
         return list(found or ())
 
 

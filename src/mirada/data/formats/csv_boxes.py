@@ -78,6 +78,12 @@ def _gather(
             images.setdefault(cells["image"], []).append(cells)
         elif any(cell.strip() for cell in row):
             gathering.rejected.append(reject(f"{source}: {','.join(row)[:60]}", "labels_unreadable", 1))
+    every = [corners for mine in images.values() for cells in mine if (corners := _corners(cells))]
+    # In pixels all of it would lie in the very first one. Where the sizes of images stand beside, pixels are meant.
+    sized = {"width", "height"} <= columns.keys()
+    relative = bool(every) and not sized and all(-0.01 <= value <= 1.01 for corners in every for value in corners)
+    if relative:
+        gathering.notes.append(f"{source}: its numbers are taken for shares of the images' sides")
     for reference, mine in images.items():
         boxes: list[Box] = []
         repairs: list[str] = []
@@ -93,10 +99,8 @@ def _gather(
                 continue
             add_box(boxes, repairs, Box(*corners, rename.get(label, label), is_true(cells.get("difficult"))))
         said = split_word(mine[0].get("split", ""), gathering.names) if "split" in columns else None
-        size = _size(mine[0])
-        gathering.add(
-            source, reference, Labelling("", "", None, tuple(boxes), size, repairs=tuple(repairs)), split=said or split
-        )
+        labelling = Labelling("", "", None, tuple(boxes), _size(mine[0]), relative=relative, repairs=tuple(repairs))
+        gathering.add(source, reference, labelling, split=said or split)
 
 
 def _corners(cells: Mapping[str, str]) -> Corners | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from mirada.data.annotations import Labelling, reject
-from mirada.data.folders.geometry import Corners, enclose, enclose_rotated, enclose_runs
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_rotated, enclose_runs
 from mirada.data.folders.markup import BrokenXml, element_text, parse_xml
 from mirada.data.folders.texts import clean_label, is_true
 from mirada.data.formats.gathering import Gathering, add_box
@@ -24,8 +24,14 @@ _MAX_XML_BYTES = 1 << 29
 _SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid", "polyline", "points", "tag", "skeleton")
 
 
-def gather_cvat(gathering: Gathering, rename: Mapping[str, str]) -> None:
-    """Add the shapes of every image, or of every frame whose image the raw folder holds; one may have none."""
+def gather_cvat(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
+    """Add the shapes of every image, or of every frame whose image the raw folder holds; one may have none.
+
+    Args:
+        gathering: the raw folder's images.
+        rename: label in the file -> label to use.
+        rotated: of `data.rotated`.
+    """
     videos: list[tuple[str, Element, set[int]]] = []
     for source, path in gathering.files_of(".xml"):
         try:
@@ -38,8 +44,8 @@ def gather_cvat(gathering: Gathering, rename: Mapping[str, str]) -> None:
             continue
         gathering.notes += [f"{source}: {code}" for code in mended]
         for image in root.findall("image"):
-            _add_image(gathering, source, image, rename)
-        frames = _add_tracks(gathering, source, root, rename)
+            _add_image(gathering, source, image, rename, rotated)
+        frames = _add_tracks(gathering, source, root, rename, rotated)
         if frames or _of_task(root, "mode") == "interpolation":
             videos.append((source, root, frames))
     for source, root, frames in videos:  # at the end, so that every file has spoken for its images
@@ -63,22 +69,24 @@ def _add_background(gathering: Gathering, source: str, root: Element, frames: se
             gathering.add(source, images[0], Labelling("", "", None, (), size), row=f"frame {number}")
 
 
-def _add_image(gathering: Gathering, source: str, image: Element, rename: Mapping[str, str]) -> None:
+def _add_image(gathering: Gathering, source: str, image: Element, rename: Mapping[str, str], rotated: str) -> None:
     boxes: list[Box] = []
     repairs: list[str] = []
     for shape in image:
         if shape.tag in _SHAPES:
-            _add_shape(shape, shape.get("label"), rename, boxes, repairs)
+            _add_shape(shape, shape.get("label"), rename, boxes, repairs, rotated)
     said = Labelling("", "", None, tuple(boxes), _size(image), repairs=tuple(repairs))
     subset = image.get("subset") or ""
     split = {"train": "train", "val": "val", "validation": "val", "test": "test"}.get(subset.lower())
     gathering.add(source, image.get("name") or "", said, split=split, row=f"image {image.get('id')}")
 
 
-def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str]) -> set[int]:
+def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mapping[str, str], rotated: str) -> set[int]:
     """Frame by frame: what its tracks show there. Returns the frames."""
     frames: dict[int, tuple[list[Box], list[str]]] = {}
+    gaps = 0
     for track in root.findall("track"):
+        gaps += _has_gaps(track)
         for shape in track:
             frame = shape.get("frame") or ""
             if shape.tag not in _SHAPES:
@@ -90,7 +98,10 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
             if shape.get("outside") == "1":
                 repairs.append("outside_frame")
             else:
-                _add_shape(shape, track.get("label"), rename, boxes, repairs)
+                _add_shape(shape, track.get("label"), rename, boxes, repairs, rotated)
+    if gaps:
+        advice = "their frames between are not told, export them with CVAT itself"
+        gathering.notes.append(f"{source}: {gaps} tracks hold key frames alone: {advice}")
     numbered = _numbered(gathering) if frames else {}
     size = _text_size(root)
     for number, (boxes, repairs) in sorted(frames.items()):
@@ -103,6 +114,14 @@ def _add_tracks(gathering: Gathering, source: str, root: Element, rename: Mappin
             detail = " or ".join(images[:3])
             gathering.rejected.append(reject(f"{source}: frame {number}", reason, said.objects, detail))
     return set(frames)
+
+
+def _has_gaps(track: Element) -> bool:
+    """Whether a track that is seen in one frame and in a later one tells nothing of those between."""
+    told = sorted(
+        (int(frame), shape.get("outside") == "1") for shape in track if (frame := shape.get("frame") or "").isdecimal()
+    )
+    return any(not gone and after > at + 1 for (at, gone), (after, _) in zip(told, told[1:], strict=False))
 
 
 def _numbered(gathering: Gathering) -> dict[int, list[str]]:
@@ -121,19 +140,25 @@ def _size(element: Element) -> tuple[int, int]:
 
 
 def _text_size(root: Element) -> tuple[int, int]:
-    width, height = _of_task(root, "original_size/width"), _of_task(root, "original_size/height")
+    size = root.find("meta//original_size")  # of the task, the job, or all of it
+    width, height = ("", "") if size is None else (size.findtext("width") or "", size.findtext("height") or "")
     return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else (0, 0)
 
 
 def _add_shape(
-    shape: Element, label: str | None, rename: Mapping[str, str], boxes: list[Box], repairs: list[str]
+    shape: Element,
+    label: str | None,
+    rename: Mapping[str, str],
+    boxes: list[Box],
+    repairs: list[str],
+    rotated: str,
 ) -> None:
     """Take the box of one shape, or count why not."""
     label = clean_label(label or "")
     if shape.tag in ("polyline", "points", "tag", "skeleton"):
         repairs.append("shape_without_area")
         return
-    corners, code = next(_corners(shape))
+    corners, code = next(_corners(shape, rotated))
     if not label or corners is None:
         repairs.append("box_unreadable" if label else "name_missing")
         return
@@ -142,7 +167,7 @@ def _add_shape(
     add_box(boxes, repairs, Box(*corners, rename.get(label, label), any(map(is_true, flags))))
 
 
-def _corners(shape: Element) -> Iterator[tuple[Corners | None, str]]:
+def _corners(shape: Element, rotated: str) -> Iterator[tuple[Corners | None, str]]:
     try:
         angle = math.radians(float(shape.get("rotation") or 0))
         if shape.tag == "box":
@@ -150,20 +175,18 @@ def _corners(shape: Element) -> Iterator[tuple[Corners | None, str]]:
             if not all(map(math.isfinite, (x1, y1, x2, y2))):
                 yield None, ""
             elif angle:
-                corners = enclose_rotated((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, angle)
-                yield corners, "rotated_box_enclosed"
+                corners = enclose_rotated((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, angle, rotated)
+                yield corners, ROTATED[rotated]
             yield (x1, y1, x2, y2), ""
         elif shape.tag == "ellipse":
             x, y, rx, ry = (float(shape.get(key) or "") for key in ("cx", "cy", "rx", "ry"))
-            half_x = math.hypot(rx * math.cos(angle), ry * math.sin(angle))
-            half_y = math.hypot(rx * math.sin(angle), ry * math.cos(angle))
-            yield (x - half_x, y - half_y, x + half_x, y + half_y), "polygon_enclosed"
+            yield enclose_ellipse(x, y, rx, ry, angle), "polygon_enclosed"
         elif shape.tag == "mask":
             left, top, width, height = (int(shape.get(key) or "") for key in ("left", "top", "width", "height"))
             runs = [int(run) for run in (shape.get("rle") or "").split(",")]
-            inside = enclose_runs(runs, width, height)  # row by row: turned
+            inside = enclose_runs(runs, height, width, by_rows=True)
             yield (
-                (left + inside[1], top + inside[0], left + inside[3], top + inside[2]) if inside else None,
+                (left + inside[0], top + inside[1], left + inside[2], top + inside[3]) if inside else None,
                 "mask_enclosed",
             )
         elif shape.tag == "cuboid":

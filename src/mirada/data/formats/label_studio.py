@@ -15,15 +15,17 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, SubElement
 
 from mirada.data.annotations import Labelling, reject
-from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_quad, in_shares
 from mirada.data.folders.layout import is_image
 from mirada.data.folders.markup import element_text
+from mirada.data.folders.masks import enclose_brush, enclose_picture
 from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, Written
 from mirada.data.records import Box
 
 _DIFFICULT = "difficult"
+_SHAPES = ("points", "vertices", "rle", "imageDataURL", "sequence")
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the name of an uploaded file
 
 
@@ -33,11 +35,11 @@ def is_label_studio(content: Any) -> bool:
         isinstance(content, list)
         and bool(content)
         and all(isinstance(task, dict) for task in content[:20])
-        and any(_image_of(task) for task in content[:20])
+        and any(_images_of(task) for task in content[:20])
     )
 
 
-def gather_label_studio(gathering: Gathering, rename: Mapping[str, str]) -> None:
+def gather_label_studio(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
     """Add the regions of every task.
 
     A file without any region that has a place is one of labels of whole images: its choices are these. Predictions count
@@ -56,15 +58,15 @@ def gather_label_studio(gathering: Gathering, rename: Mapping[str, str]) -> None
         for number, task in enumerate(content):
             row = f"task {task.get('id', number) if isinstance(task, dict) else number}"
             if isinstance(task, dict):
-                said = _labelling(task, rename, _is_choice if whole else _is_shape)
-                image = _image_of(task)
-                gathering.add(source, _reference(gathering, source, image), said, split=split, row=f"{row}: {image}")
+                said = _labelling(task, rename, _is_choice if whole else _is_shape, rotated)
+                row = f"{row}: {next(iter(_images_of(task)), '')}"
+                gathering.add(source, _reference(gathering, source, task), said, split=split, row=row)
             else:
                 gathering.rejected.append(reject(f"{source}: {row}", "labels_unreadable"))
 
 
 def _labelling(
-    task: Mapping[str, Any], rename: Mapping[str, str], counts: Callable[[Mapping[str, Any]], bool]
+    task: Mapping[str, Any], rename: Mapping[str, str], counts: Callable[[Mapping[str, Any]], bool], rotated: str
 ) -> Labelling:
     """What a task says of its image; path and source are filled in later."""
     boxes: list[Box] = []
@@ -73,18 +75,18 @@ def _labelling(
     size = (0, 0)
     for region in regions:
         size = _size(region) or size
-        _add_region(region, rename, boxes, repairs)
+        _add_region(region, rename, boxes, repairs, rotated)
     return Labelling("", "", None, tuple(boxes), size, relative=True, repairs=tuple(repairs))
 
 
-def _image_of(task: Mapping[str, Any]) -> str:
-    """The path or URL of a task's image, under whatever key."""
+def _images_of(task: Mapping[str, Any]) -> list[str]:
+    """The paths or URLs that may be a task's image, under whatever keys, the likeliest first."""
     inner = task.get("data")
     data: Mapping[str, Any] = inner if isinstance(inner, dict) else task
     texts = [value for value in data.values() if isinstance(value, str)]
     named = [text for text in texts if is_image(_path_of(text))]
-    likely = [str(data[key]) for key in ("image", "img", "url", "file_upload") if isinstance(data.get(key), str)]
-    return next(iter(named or likely), "")
+    likely = [data.get(key) for key in ("image", "img", "url")] + [task.get("file_upload")]
+    return named + [text for text in likely if isinstance(text, str) and text and text not in named]
 
 
 def _path_of(text: str) -> str:
@@ -96,13 +98,13 @@ def _path_of(text: str) -> str:
     return asked[0] if asked else unquote(parts.path)
 
 
-def _reference(gathering: Gathering, source: str, text: str) -> str:
-    """What to look for: the name as it is, else without the mark of an upload."""
-    path = _path_of(text)
-    if gathering.index.find(path, tuple(source.split("/")[:-1])):
-        return path
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{_UPLOAD.sub('', name)}"
+def _reference(gathering: Gathering, source: str, task: Mapping[str, Any]) -> str:
+    """What to look for: the first name that meets an image as it is, or without the mark of an upload."""
+    paths = [_path_of(text) for text in _images_of(task)]
+    bare = ["".join((*path.rpartition("/")[:2], _UPLOAD.sub("", path.rpartition("/")[2]))) for path in paths]
+    names = [name for pair in zip(paths, bare, strict=True) for name in pair]
+    near = tuple(source.split("/")[:-1])
+    return next((name for name in names if gathering.index.find(name, near)), next(iter(bare), ""))
 
 
 def _annotations(task: Mapping[str, Any]) -> Any:
@@ -117,7 +119,7 @@ def _regions(
     annotations = _annotations(task)
     if isinstance(annotations, list):
         results: list[list[Mapping[str, Any]]] = [
-            [region for region in _list_of(annotation, "result") if isinstance(region, dict) and counts(region)]
+            _whole([region for region in _list_of(annotation, "result") if isinstance(region, dict) and counts(region)])
             for annotation in annotations
             if isinstance(annotation, dict) and not annotation.get("was_cancelled")
         ]
@@ -133,10 +135,30 @@ def _list_of(content: Mapping[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _whole(regions: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The regions, each once: what is told of one in several parts, shape, labels and text of one id, is one."""
+    whole: list[dict[str, Any]] = []
+    by_id: dict[str, dict[str, Any]] = {}
+    for region in regions:
+        value, name = region["value"], region.get("id")
+        known = by_id.get(name) if isinstance(name, str) else None
+        if known is not None and _is_shape(region) and _place(known["value"]) == _place(value):
+            known["value"] = value | known["value"]
+            continue
+        whole.append({**region, "value": value})
+        if isinstance(name, str):
+            by_id[name] = whole[-1]
+    return list(whole)
+
+
 def _is_shape(region: Mapping[str, Any]) -> bool:
     """Regions of text, choices and relations are no objects; a label of its own belongs to the shape before."""
     value = region.get("value")
-    return isinstance(value, dict) and ({"x", "y"} <= value.keys() or "points" in value or "rle" in value)
+    return isinstance(value, dict) and ({"x", "y"} <= value.keys() or not value.keys().isdisjoint(_SHAPES))
+
+
+def _place(value: Mapping[str, Any]) -> list[Any]:
+    return [value.get(key) for key in ("x", "y", *_SHAPES)]
 
 
 def _is_choice(region: Mapping[str, Any]) -> bool:
@@ -155,8 +177,10 @@ def _labels(value: Mapping[str, Any]) -> Iterator[str]:
             yield from (clean_label(str(label)) for label in content)
 
 
-def _add_region(region: Mapping[str, Any], rename: Mapping[str, str], boxes: list[Box], repairs: list[str]) -> None:
-    """Take the box of one region, or count why not."""
+def _add_region(
+    region: Mapping[str, Any], rename: Mapping[str, str], boxes: list[Box], repairs: list[str], rotated: str
+) -> None:
+    """Take the box of one region, or count why not; a choice is of the whole image."""
     inner = region.get("value")
     value: Mapping[str, Any] = inner if isinstance(inner, dict) else region
     label = next(_labels(value), "")
@@ -164,53 +188,56 @@ def _add_region(region: Mapping[str, Any], rename: Mapping[str, str], boxes: lis
         for choice in (clean_label(str(text)) for text in value["choices"]):
             add_box(boxes, repairs, Box(0.0, 0.0, 1.0, 1.0, rename.get(choice, choice)))
         return
-    if "rle" in value:
-        repairs.append("mask_unreadable")
+    corners, code = _corners(value, _size(region), rotated)
+    if corners is None or not label:
+        repairs.append("name_missing" if corners else code)
         return
-    size = _size(region) or (100, 100)
-    corners, code = _corners(value, size)
-    if corners is None:
-        repairs.append(code)
-    elif not label:
-        repairs.append("name_missing")
-    else:
-        repairs += [code] if code else []
-        notes = region.get("meta")
-        difficult = isinstance(notes, dict) and _DIFFICULT in _list_of(notes, "text")
-        add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
+    repairs += [code] if code else []
+    notes = region.get("meta")
+    difficult = isinstance(notes, dict) and _DIFFICULT in _list_of(notes, "text")
+    add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
 
 
-def _corners(value: Mapping[str, Any], size: tuple[int, int]) -> tuple[Corners | None, str]:
-    """The corners as shares of the sides, and a code where that is worth a remark."""
+def _corners(value: Mapping[str, Any], known: tuple[int, int] | None, rotated: str) -> tuple[Corners | None, str]:
+    if "rle" in value or "imageDataURL" in value:
+        return _around_mask(value, known)
+    width, height = size = known or (100, 100)
     try:
         if isinstance(value.get("points"), list):
-            points = [(float(x) / 100, float(y) / 100) for x, y in value["points"]]
-            corners = enclose(points)
+            corners = enclose([(float(x) / 100, float(y) / 100) for x, y in value["points"]])
             return corners, "polygon_enclosed" if corners else "box_unreadable"
         x, y = float(value["x"]) / 100, float(value["y"]) / 100
+        angle = math.radians(float(value.get("rotation") or 0))
         if "radiusX" in value:
             rx, ry = float(value["radiusX"]) / 100, float(value["radiusY"]) / 100
-            return (x - rx, y - ry, x + rx, y + ry), "polygon_enclosed"
+            corners = enclose_ellipse(x * width, y * height, rx * width, ry * height, angle)
+            return in_shares(corners, size), "polygon_enclosed"
         if "width" not in value or "height" not in value or "keypointlabels" in value:
             return None, "shape_without_area"
-        width, height = float(value["width"]) / 100, float(value["height"]) / 100
-        angle = math.radians(float(value.get("rotation") or 0))
-    except (TypeError, ValueError, KeyError):
-        return None, "box_unreadable"
-    if not all(map(math.isfinite, (x, y, width, height, angle))):
+        sides = float(value["width"]) / 100, float(value["height"]) / 100
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None, "shape_without_area" if "vertices" in value else "box_unreadable"
+    if not all(map(math.isfinite, (x, y, *sides, angle))):
         return None, "box_unreadable"
     if not angle:
-        return (x, y, x + width, y + height), ""
+        return (x, y, x + sides[0], y + sides[1]), ""
     # Turned about its upper left corner, in pixels: shares of two different sides don't turn.
-    wide, high = width * size[0], height * size[1]
+    left, top, wide, high = x * width, y * height, sides[0] * width, sides[1] * height
     cos, sin = math.cos(angle), math.sin(angle)
-    offsets = [
-        (0.0, 0.0),
-        (wide * cos, wide * sin),
-        (-high * sin, high * cos),
-        (wide * cos - high * sin, wide * sin + high * cos),
-    ]
-    return enclose([(x + dx / size[0], y + dy / size[1]) for dx, dy in offsets]), "rotated_box_enclosed"
+    across, down = (wide * cos, wide * sin), (-high * sin, high * cos)
+    offsets = [(0.0, 0.0), across, (across[0] + down[0], across[1] + down[1]), down]
+    return in_shares(enclose_quad([(left + dx, top + dy) for dx, dy in offsets], rotated), size), ROTATED[rotated]
+
+
+def _around_mask(value: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[Corners | None, str]:
+    """The box around what a brush painted, or around a picture of the mask, both as large as the image."""
+    corners = None
+    if size and min(size) > 0:
+        if isinstance(value.get("rle"), list):
+            corners = enclose_brush(value["rle"], *size)
+        elif isinstance(value.get("imageDataURL"), str):
+            corners = enclose_picture(value["imageDataURL"])
+    return (in_shares(corners, size), "mask_enclosed") if corners and size else (None, "mask_unreadable")
 
 
 def write_label_studio(labels: LabelSet) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirada.data.annotations import Labelling
-from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_quad
+from mirada.data.folders.masks import enclose_picture
 from mirada.data.folders.texts import clean_label
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, Written, beside, exact, number_text
@@ -26,13 +27,13 @@ def is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("shapes"), list) and "imagePath" in content
 
 
-def gather_labelme(gathering: Gathering, rename: Mapping[str, str]) -> None:
+def gather_labelme(gathering: Gathering, rename: Mapping[str, str], rotated: str = "enclose") -> None:
     """Add the shapes of every image."""
     for source, content in gathering.jsons(is_labelme, "shapes of labelme", broken=True):
         boxes: list[Box] = []
         repairs: list[str] = []
         for shape in content["shapes"]:
-            _add(shape if isinstance(shape, dict) else {}, rename, boxes, repairs)
+            _add(shape if isinstance(shape, dict) else {}, rename, boxes, repairs, rotated)
         folder, _, name = source.rpartition("/")
         # Its own name first: a photograph that was renamed took its labels along, and `imagePath` stayed behind.
         stem = name.rpartition(".")[0]
@@ -48,33 +49,47 @@ def _size(content: Mapping[str, Any]) -> tuple[int, int]:
         return 0, 0
 
 
-def _add(shape: Mapping[str, Any], rename: Mapping[str, str], boxes: list[Box], repairs: list[str]) -> None:
+def _add(
+    shape: Mapping[str, Any], rename: Mapping[str, str], boxes: list[Box], repairs: list[str], rotated: str
+) -> None:
     """Take the box of one shape, or count why not."""
     label = clean_label(str(shape.get("label") or ""))
     kind = str(shape.get("shape_type") or "polygon")
     if kind in ("point", "points", "line", "linestrip"):
         repairs.append("shape_without_area")
         return
-    corners = _corners(kind, shape.get("points"))
+    corners, code = _corners(kind, shape, rotated)
     if not label or corners is None:
-        repairs.append("box_unreadable" if label else "name_missing")
+        repairs.append("name_missing" if corners else code or "box_unreadable")
         return
-    repairs += ["polygon_enclosed"] if kind not in ("rectangle", "mask") else []
+    repairs += [code] if code else []
     flags = shape.get("flags")
     difficult = isinstance(flags, dict) and bool(flags.get(_DIFFICULT))
     add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
 
 
-def _corners(kind: str, points: Any) -> Corners | None:
+def _corners(kind: str, shape: Mapping[str, Any], rotated: str) -> tuple[Corners | None, str]:
+    """The box of a shape, and a code where that is worth a remark."""
     try:
-        found = [(float(x), float(y)) for x, y in points]
+        points = [(float(x), float(y)) for x, y in shape.get("points") or ()]
     except (TypeError, ValueError):
-        return None
-    if kind == "circle" and len(found) == 2:
-        (x, y), edge = found
+        return None, ""
+    if kind == "rectangle" or not points:
+        return enclose(points), ""
+    if kind == "circle" and len(points) == 2:
+        (x, y), edge = points
         radius = math.dist((x, y), edge)
-        found = [(x - radius, y - radius), (x + radius, y + radius)]
-    return enclose(found)
+        points = [(x - radius, y - radius), (x + radius, y + radius)]
+    if kind == "mask" and isinstance(shape.get("mask"), str):
+        inside = enclose_picture(shape["mask"])  # it begins at the first point; the second is its last pixel
+        (x, y) = points[0]
+        corners = (x + inside[0], y + inside[1], x + inside[2], y + inside[3]) if inside else None
+        return (corners, "mask_enclosed") if corners and all(map(math.isfinite, corners)) else (None, "mask_unreadable")
+    if kind in ("rotation", "oriented_rectangle") and len(points) == 4:
+        corners = enclose_quad(points, rotated)
+        return corners, ROTATED[rotated] if corners else "box_unreadable"
+    corners = enclose(points)
+    return corners, "polygon_enclosed" if corners else "box_unreadable"
 
 
 def write_labelme(labels: LabelSet) -> Iterator[tuple[str, str]]:

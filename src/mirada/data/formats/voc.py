@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
-from mirada.data.folders.geometry import Corners, enclose, enclose_rotated
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_rotated
 from mirada.data.folders.layout import Parts, folder_splits, visible_files
 from mirada.data.folders.lists import follow_lists
 from mirada.data.folders.markup import BrokenXml, count_tags, element_text, parse_xml
@@ -103,12 +103,13 @@ def _count(path: str) -> int:
     return count_tags(path, "object")
 
 
-def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
+def read_voc(pair: VocPair, rename: Mapping[str, str], rotated: str = "enclose") -> RawImage | Rejected:
     """Read an XML and its image's header; see `annotations.settle`.
 
     Args:
         pair: from `list_voc`.
         rename: label in the file -> label to use; others stay as they are.
+        rotated: of `data.rotated`.
 
     Returns:
         The image with its boxes and repairs, or why it can't be used.
@@ -125,9 +126,9 @@ def read_voc(pair: VocPair, rename: Mapping[str, str]) -> RawImage | Rejected:
     header = read_header(image)
     if not isinstance(header, str):
         name = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-        wrong = ["filename_wrong"] if name and name != image.name else []
+        wrong = ["filename_wrong"] if name and name not in (image.name, image.stem) else []
         header = header[0], header[1], [*header[2], *mended, *wrong]
-    boxes, dropped = _boxes(root, rename)
+    boxes, dropped = _boxes(root, rename, rotated)
     labelling = Labelling(
         str(image), pair.source, pair.split, tuple(boxes), _xml_size(root), repairs=tuple(dropped), checks_size=True
     )
@@ -144,13 +145,13 @@ def _xml_size(root: Element) -> tuple[int, int]:
         return 0, 0
 
 
-def _boxes(root: Element, rename: Mapping[str, str]) -> tuple[list[Box], list[str]]:
+def _boxes(root: Element, rename: Mapping[str, str], rotated: str) -> tuple[list[Box], list[str]]:
     """The boxes as written, and a code for each object that was mended or lacks a name or four numbers."""
     boxes, codes = [], []
     for element in root.findall("object"):
         label = sys.intern(clean_label(element.findtext("name") or ""))  # one object for all its boxes
         difficult = is_true(element.findtext("difficult"))
-        shapes = list(_shapes(element)) or [(None, "box_unreadable")]
+        shapes = list(_shapes(element, rotated)) or [(None, "box_unreadable")]
         codes += ["object_of_several_boxes"] * (len(shapes) - 1)
         for corners, code in shapes:
             if not label:
@@ -162,28 +163,32 @@ def _boxes(root: Element, rename: Mapping[str, str]) -> tuple[list[Box], list[st
     return boxes, codes
 
 
-def _shapes(element: Element) -> Iterator[tuple[Corners | None, str]]:
+def _shapes(element: Element, rotated: str) -> Iterator[tuple[Corners | None, str]]:
     """The box of each shape of an object, None for one without numbers; and a code where that is worth a remark."""
     for box in element.findall("bndbox"):
         values = _numbers(box, ("xmin", "ymin", "xmax", "ymax"))
         if values:
             yield (values[0], values[1], values[2], values[3]), ""
         elif _numbers(box, ("cx", "cy", "w", "h", "angle")):
-            yield from _rotated(box)
+            yield from _rotated(box, rotated)
         else:
             yield None, "box_unreadable"
     for box in element.findall("robndbox"):
-        yield from _rotated(box)
+        yield from _rotated(box, rotated)
     if element.find("bndbox") is None and element.find("robndbox") is None:
         for polygon in element.findall("polygon"):
             corners = enclose(_points(polygon))
             yield corners, "polygon_enclosed" if corners else "box_unreadable"
 
 
-def _rotated(box: Element) -> Iterator[tuple[Corners | None, str]]:
+def _rotated(box: Element, rotated: str) -> Iterator[tuple[Corners | None, str]]:
     """A box of roLabelImg: centre, sides, and an angle in radians."""
     values = _numbers(box, ("cx", "cy", "w", "h", "angle"))
-    yield (enclose_rotated(*values), "rotated_box_enclosed") if values else (None, "box_unreadable")
+    if not values:
+        yield None, "box_unreadable"
+        return
+    cx, cy, width, height, angle = values
+    yield enclose_rotated(cx, cy, width, height, angle, rotated), ROTATED[rotated]
 
 
 def _numbers(element: Element, tags: tuple[str, ...]) -> list[float]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from mirada.data.annotations import Labelling, RawImage, Rejected, reject, settle
-from mirada.data.folders.geometry import Corners, enclose
+from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
+from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_quad, in_shares
 from mirada.data.folders.layout import Parts, folder_splits, is_image, visible_files
 from mirada.data.folders.lists import follow_lists
 from mirada.data.folders.pairing import pair_files
@@ -207,30 +207,34 @@ def _holds(folder: Parts, tail: Parts) -> bool:
     return any(folder[at : at + len(tail)] == tail for at in range(len(folder) - len(tail) + 1))
 
 
-def read_yolo(pair: YoloPair, rename: Mapping[str, str]) -> RawImage | Rejected:
+def read_yolo(pair: YoloPair, rename: Mapping[str, str], rotated: str = "enclose") -> RawImage | Rejected:
     """Read an image's rows and its header.
 
     Args:
         pair: from `list_yolo`.
         rename: name of a class -> label to use.
+        rotated: of `data.rotated`.
     """
     if pair.labels is None:
         return settle(Labelling(pair.path, pair.source, pair.split, repairs=("label_file_missing",), relative=True))
     text, assumed = read_text(Path(pair.labels))
+    header = read_header(Path(pair.path))
+    size = (1, 1) if isinstance(header, str) else header[0][::-1] if header[1] >= 5 else header[0]
     boxes: list[Box] = []
     repairs = [f"decoded_as_{assumed}"] if assumed else []
     for line in text.splitlines():
         cells = line.replace(",", " ").split()
         if not cells:
             continue
-        corners, code = _corners(cells, pair.keypoints)
+        corners, code = _corners(cells, pair.keypoints, rotated, size)
         label = _label(cells[0], pair.names)
         if corners is None or not label:
             repairs.append("class_unknown" if corners else code)
             continue
         repairs += [code] if code else []
         add_box(boxes, repairs, Box(*corners, rename.get(label, label)))
-    return settle(Labelling(pair.path, pair.source, pair.split, tuple(boxes), relative=True, repairs=tuple(repairs)))
+    said = Labelling(pair.path, pair.source, pair.split, tuple(boxes), relative=True, repairs=tuple(repairs))
+    return reject(pair.source, header, said.objects) if isinstance(header, str) else settle(said, header)
 
 
 def _label(cell: str, names: Sequence[str]) -> str:
@@ -242,7 +246,7 @@ def _label(cell: str, names: Sequence[str]) -> str:
     return names[int(number)] if number.is_integer() and 0 <= number < len(names) else ""
 
 
-def _corners(cells: Sequence[str], keypoints: bool) -> tuple[Corners | None, str]:
+def _corners(cells: Sequence[str], keypoints: bool, rotated: str, size: tuple[int, int]) -> tuple[Corners | None, str]:
     """The corners of a row as shares of the sides, and a code where that is worth a remark."""
     try:
         values = [float(cell) for cell in cells[1:]]
@@ -257,10 +261,12 @@ def _corners(cells: Sequence[str], keypoints: bool) -> tuple[Corners | None, str
         return (x - width / 2, y - height / 2, x + width / 2, y + height / 2), ""
     if len(values) < 6 or len(values) % 2:
         return None, "box_unreadable"
-    corners = enclose(list(zip(values[::2], values[1::2], strict=False)))
-    return corners, (
-        "rotated_box_enclosed" if len(values) == 8 else "polygon_enclosed"
-    ) if corners else "box_unreadable"
+    points = list(zip(values[::2], values[1::2], strict=False))
+    if len(points) == 4:
+        # Shares of two different sides don't turn: pixels do.
+        corners = enclose_quad([(x * size[0], y * size[1]) for x, y in points], rotated)
+        return in_shares(corners, size), ROTATED[rotated]
+    return enclose(points), "polygon_enclosed"
 
 
 def write_yolo(labels: LabelSet) -> Iterator[tuple[str, str]]:
