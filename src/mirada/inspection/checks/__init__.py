@@ -1,0 +1,38 @@
+"""What is looked for: every check takes the survey and returns what it noticed. A file a kind of finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mirada.inspection.checks import boxes, classes, files, names, pixels, shift, sizes
+from mirada.inspection.finding import Finding
+from mirada.inspection.survey import Survey
+
+Check = Callable[[Survey], list[Finding]]
+
+# In the order in which findings of one severity are told. A new kind of finding is a function of a file of its own, here;
+# what it needs of the pixels is in `survey.seen`, which `looking.measure` fills while each image is open anyway.
+CHECKS: tuple[Check, ...] = (
+    files.find_refusals,
+    files.find_left_out,
+    files.find_repaired,
+    files.find_odd,
+    names.find_copies,
+    names.find_originals,
+    names.find_scenes,
+    shift.find_shift,
+    classes.find_missing,
+    classes.find_rare,
+    classes.find_without_objects,
+    sizes.find_small,
+    sizes.find_cut,
+    boxes.find_repeated,
+    boxes.find_disagreeing,
+    boxes.find_nested,
+    boxes.find_tiny,
+    boxes.find_covering,
+    pixels.find_constant,
+    pixels.find_brightness,
+    pixels.find_grey,
+    pixels.find_shapes,
+)
