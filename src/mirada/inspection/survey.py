@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class Survey:
     def shows_boxes(self) -> bool:
         """Whether objects have boxes that were drawn by someone; the label of a whole image has none."""
         return TASKS[self.config.data.task] != "label"
+
+    @cached_property
+    def by_source(self) -> dict[str, RawImage]:
+        """The images by their source."""
+        return {image.source: image for image in self.images}
 
     def split_of(self, source: str) -> str:
         """An image's split, '' where it has none of its own."""
