@@ -91,3 +91,8 @@ def breaks(findings: Sequence[Finding], fail_on: str) -> list[Finding]:
 def many(count: int, one: str, several: str = "") -> str:
     """A number with its noun: `1 image`, `3 images`, `2 boxes`."""
     return f"{count:,} {one if count == 1 else several or one + 's'}".replace(",", " ")
+
+
+def percent(share: float) -> str:
+    """A share in whole percent: `12 %`; what is not none is no zero."""
+    return "below 1 %" if 0 < share < 0.005 else f"{share:.0%}".replace("%", " %")

@@ -20,7 +20,6 @@ from mirada.plots import ink_colour, line_colour, new_figure, to_png
 
 TEMPLATE = Path(__file__).with_name("inspect.html.j2")
 _ROWS, _NOTES, _WIDE = 12, 5, 118  # classes and notes that are printed, characters of a line
-_WORDS = {"error": "errors", "warning": "warnings", "note": "notes"}
 
 Pictures = Mapping[str, Sequence[tuple[Example, bytes | None]]]
 """Finding's id -> its examples and their pictures."""
@@ -50,7 +49,7 @@ def render_page(survey: Survey, findings: Sequence[Finding], pictures: Pictures,
     ]
     return render(
         TEMPLATE,
-        title=f"{config.data.name}: what the data look like",
+        title=f"{name_of(survey)}: what the data look like",
         sentence=key_sentence(survey, findings),
         tiles=_tiles(survey, findings),
         notes=survey.notes,
@@ -60,6 +59,12 @@ def render_page(survey: Survey, findings: Sequence[Finding], pictures: Pictures,
         about=_about(survey, seconds),
         severities=SEVERITIES,
     )
+
+
+def name_of(survey: Survey) -> str:
+    """What the data are called: a folder that was looked at where it lies has its own name."""
+    config = survey.config
+    return Path(config.data.path).name if config.data.path and not config.raw_dir else config.data.name
 
 
 def render_off(config: InspectConfig) -> str:
@@ -85,7 +90,7 @@ def _tiles(survey: Survey, findings: Sequence[Finding]) -> list[dict[str, str]]:
     numbers = Counter(finding.severity for finding in findings)
     objects = sum(len(image.boxes) for image in survey.images)
     tiles = [
-        {"name": "images", "value": f"{len(survey.seen)}", "detail": f"{len(survey.rejected)} files left out"},
+        {"name": "images", "value": f"{len(survey.seen)}", "detail": f"{many(len(survey.rejected), 'file')} left out"},
         {"name": "classes", "value": str(len(survey.classes)), "detail": survey.config.data.task},
     ]
     if survey.shows_boxes:
@@ -94,8 +99,8 @@ def _tiles(survey: Survey, findings: Sequence[Finding]) -> list[dict[str, str]]:
             median = f"{np.median(network_sizes(survey)):.0f} px"
             detail = f"in an input of {survey.config.input_size}"
             tiles.append({"name": "median object, network's pixels", "value": median, "detail": detail})
-    word = ", ".join(f"{numbers[severity]} {_WORDS[severity]}" for severity in SEVERITIES)
-    return [*tiles, {"name": "findings", "value": str(len(findings)), "detail": word}]
+    told = ", ".join(many(numbers[severity], severity) for severity in SEVERITIES)
+    return [*tiles, {"name": "findings", "value": str(len(findings)), "detail": told}]
 
 
 def _about(survey: Survey, seconds: float) -> list[tuple[str, str]]:
@@ -122,7 +127,11 @@ def _plots(survey: Survey) -> list[dict[str, str]]:
         sides = np.array([(image.width, image.height) for image in survey.images])
         light = np.array([survey.seen[image.source].brightness for image in survey.images])
         plots.append(
-            _plot("Sizes of images", "Width and height in pixels, a point an image.", lambda dark: plot_shapes(sides, dark=dark))
+            _plot(
+                "Sizes of images",
+                "Width and height in pixels, a point an image.",
+                lambda dark: plot_shapes(sides, dark=dark),
+            )
         )
         caption = "Mean brightness of each image, 0 black, 255 white."
         plots.append(_plot("Brightness", caption, lambda dark: plot_brightness(light, dark=dark)))
@@ -136,8 +145,8 @@ def _plot(title: str, caption: str, draw: Any) -> dict[str, str]:
 def plot_sizes(sizes: np.ndarray, *, dark: bool = False) -> bytes:
     """A histogram over network pixels, with the detector's strides, as a PNG."""
     figure, axes = new_figure(dark, 6.4, 3.6)
-    low, high = max(1.0, float(sizes.min())), max(64.0, float(sizes.max()))
-    axes.hist(np.maximum(sizes, 1), np.geomspace(low, high, 40), color=line_colour(0))
+    low, high = max(1.0, min(6.0, float(sizes.min()))), max(64.0, float(sizes.max()))
+    axes.hist(np.maximum(sizes, 1), np.geomspace(low, high, 40).tolist(), color=line_colour(0))
     for stride in STRIDES:
         axes.axvline(stride, color=line_colour(1), linestyle="--", linewidth=1.2)
         at = axes.get_ylim()[1]
@@ -165,7 +174,7 @@ def plot_shapes(sides: np.ndarray, *, dark: bool = False) -> bytes:
 def plot_brightness(light: np.ndarray, *, dark: bool = False) -> bytes:
     """A histogram of brightness, as a PNG."""
     figure, axes = new_figure(dark, 6.4, 3.6)
-    axes.hist(light, np.linspace(0, 255, 52), color=line_colour(0))
+    axes.hist(light, np.linspace(0, 255, 52).tolist(), color=line_colour(0))
     axes.set(xlabel="mean brightness", ylabel="images", xlim=(0, 255))
     return to_png(figure)
 
@@ -185,7 +194,8 @@ def print_lines(survey: Survey, findings: Sequence[Finding], page: Path) -> list
             lines.append(_cut(f"    {finding.mend}"))
     numbers = Counter(finding.severity for finding in findings)
     told = ", ".join(many(numbers[severity], severity) for severity in SEVERITIES)
-    return [*lines, f"{many(len(survey.seen), 'image')}, {len(survey.rejected)} files left out; {told}: {shlex.quote(str(page))}"]
+    files = f"{many(len(survey.seen), 'image')}, {many(len(survey.rejected), 'file')} left out"
+    return [*lines, f"{files}; {told}: {shlex.quote(str(page))}"]
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

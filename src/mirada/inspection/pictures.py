@@ -85,7 +85,7 @@ def draw_boxes(
         classes: names, in the order of their colours.
     """
     shrunk = photograph.width / full[0], photograph.height / full[1]
-    part = tuple(value * shrunk[at % 2] for at, value in enumerate(window))
+    part = (window[0] * shrunk[0], window[1] * shrunk[1], window[2] * shrunk[0], window[3] * shrunk[1])
     scale = SIDE / max(window[2] - window[0], window[3] - window[1])
     size = max(1, round((window[2] - window[0]) * scale)), max(1, round((window[3] - window[1]) * scale))
     canvas = photograph.resize(size, Image.Resampling.BICUBIC, box=part).convert("RGB")

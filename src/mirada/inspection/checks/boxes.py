@@ -1,4 +1,4 @@
-"""Boxes that are hardly meant as they are: drawn twice, in another of their class, a few pixels large, over the whole image."""
+"""Boxes that are hardly meant so: drawn twice, one in another of its class, a few pixels large, over the whole image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mirada.data.annotations import RawImage
-from mirada.inspection.finding import Example, Finding, many
+from mirada.inspection.finding import Example, Finding, many, percent
 from mirada.inspection.survey import Survey, area
 
 SAME = 0.85  # intersection over union from which two boxes are of one object
@@ -104,7 +104,10 @@ def find_tiny(survey: Survey) -> list[Finding]:
             examples.append(Example(image.source, many(len(tiny), "box", "boxes"), tiny))
     if not count:
         return []
-    sentence = f"{many(count, 'box', 'boxes')} narrower than {TINY:g} pixels of the image, in {many(len(examples), 'image')}."
+    images = many(len(examples), "image")
+    sentence = (
+        f"{many(count, 'box', 'boxes')} narrower than {TINY:g} pixels of the image, in {many(len(examples), 'image')}."
+    )
     return [Finding("boxes_tiny", "warning", count, sentence, "delete them, or draw them anew", tuple(examples))]
 
 
@@ -123,6 +126,8 @@ def find_covering(survey: Survey) -> list[Finding]:
     total = sum(len(image.boxes) for image in survey.images)
     share = len(examples) / total
     severity = "warning" if share > 0.5 else "note"
-    sentence = f"{many(len(examples), 'box', 'boxes')} ({share:.1%}) cover the whole image."
-    mend = "data.task=classification, if no box says where" if severity == "warning" else "look whether they are meant so"
+    sentence = f"{many(len(examples), 'box', 'boxes')} ({percent(share)}) cover the whole image."
+    mend = (
+        "data.task=classification, if no box says where" if severity == "warning" else "look whether they are meant so"
+    )
     return [Finding("boxes_covering", severity, len(examples), sentence, mend, examples)]

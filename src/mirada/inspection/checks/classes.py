@@ -6,7 +6,7 @@ from collections import Counter
 
 from mirada.config import TASKS
 from mirada.data.records import SPLITS
-from mirada.inspection.finding import Example, Finding, many
+from mirada.inspection.finding import Example, Finding, many, percent
 from mirada.inspection.survey import Survey
 
 FEW_TO_LEARN = 30  # objects in train
@@ -48,16 +48,19 @@ def find_rare(survey: Survey) -> list[Finding]:
     hard = [label for label in survey.classes if 0 < test[label] < FEW_TO_JUDGE]
     if hard:
         listed = _some([f"{label} ({test[label]})" for label in hard])
-        sentence = (
-            f"{many(len(hard), 'class', 'classes')} with fewer than {FEW_TO_JUDGE} in test, too few to judge by: {listed}."
-        )
+        number = many(len(hard), "class", "classes")
+        sentence = f"{number} with fewer than {FEW_TO_JUDGE} in test, too few to judge by: {listed}."
         findings.append(Finding("class_hard_to_judge", "note", len(hard), sentence, "raise data.split.test"))
     counts = Counter({label: train[label] for label in survey.classes if train[label]})
     if len(counts) > 1:
         (most, large), (least, small) = counts.most_common()[0], counts.most_common()[-1]
         if large >= UNEQUAL * small:
             label_task = TASKS[survey.config.data.task] == "label"
-            mend = "train.class_weight=loss" if label_task else "add images of the rare classes: photographs that hold them"
+            mend = (
+                "train.class_weight=loss"
+                if label_task
+                else "add images of the rare classes: photographs that hold them"
+            )
             sentence = f"{most!r} is {large / small:.0f} times as frequent in train as {least!r} ({large} to {small})."
             findings.append(Finding("class_imbalance", "warning", len(counts), sentence, mend))
     return findings
@@ -72,7 +75,9 @@ def find_without_objects(survey: Survey) -> list[Finding]:
         return []
     share = len(empty) / len(survey.images)
     severity = "warning" if share > 0.5 else "note"
-    sentence = f"{many(len(empty), 'image')} ({share:.0%}) without an object: they teach what background looks like."
+    sentence = (
+        f"{many(len(empty), 'image')} ({percent(share)}) without an object: they teach what background looks like."
+    )
     examples = tuple(Example(image.source, survey.split_of(image.source)) for image in empty)
     mend = "look whether objects were forgotten in them"
     return [Finding("image_without_objects", severity, len(empty), sentence, mend, examples)]

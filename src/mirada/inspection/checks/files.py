@@ -5,33 +5,34 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from mirada.data.annotations import LOSSES, RawImage
-from mirada.inspection.finding import Example, Finding, many
+from mirada.inspection.finding import Example, Finding, many, percent
 from mirada.inspection.survey import Survey
 
 # Reasons that are a matter of choice, not of damage.
 _CHOSEN = {"in_no_list", "in_no_split", "image_without_xml", "image_without_labels", "labels_twice", "no_object"}
 _CHOSEN |= {"several_objects", "several_labels"}
 _REPAIRS = {
-    "corners_swapped": "boxes with their corners in the wrong order were turned round",
-    "box_clipped": "boxes reached out of their image and were cut to it",
-    "size_wrong": "annotations give another size than the image has; the image was believed",
-    "exif_applied": "images were turned as their EXIF says, because the boxes fit that",
-    "exif_ignored": "images have an EXIF orientation that contradicts their boxes; it was ignored",
-    "extension_wrong": "images are of another format than their extension says",
-    "first_frame_taken": "files hold several pictures; the first was taken",
-    "label_merged": "objects have a label that differs from another in case or spaces alone; they were put together",
-    "label_not_wanted": "objects have labels that data.classes does not list; they were left out",
-    "polygon_enclosed": "polygons were taken as the boxes that enclose them",
-    "mask_enclosed": "masks were taken as the boxes that enclose them",
-    "rotated_box_enclosed": "turned boxes were taken as the upright boxes that enclose them",
-    "object_of_several_boxes": "objects have several boxes; each counts as an object",
-    "image_listed_twice": "images are listed twice in one file of labels; their objects were put together",
-    "crowd_flag_ignored": "objects are flagged as crowds where every object is; the flag was ignored",
-    "xml_space_before": "XML files begin with a blank, which was passed over",
-    "ampersand_bare": "XML files hold a bare ampersand, which was read as one",
-    "copy_merged": "copies of an image, of the same name and label, were put together",
-    "object_dropped": "objects were dropped: the image's largest was kept",
-    "object_overlapped": "objects overlap others too much to be shown alone",
+    "corners_swapped": "Boxes with their corners in the wrong order were turned round",
+    "box_clipped": "Boxes that reached out of their image were cut to it",
+    "size_wrong": "Where annotations give another size than the image has, the image was believed",
+    "filename_wrong": "Annotations name another file than the one beside them, which was taken",
+    "exif_applied": "Images were turned as their EXIF says, because the boxes fit that",
+    "exif_ignored": "The EXIF orientation of images contradicts their boxes, and was ignored",
+    "extension_wrong": "Images are of another format than their extension says, and were read all the same",
+    "first_frame_taken": "Of files that hold several pictures the first was taken",
+    "label_merged": "Objects whose label differs from another in case or spaces alone got that other label",
+    "label_not_wanted": "Objects with labels that data.classes does not list were left out",
+    "polygon_enclosed": "Polygons were taken as the boxes that enclose them",
+    "mask_enclosed": "Masks were taken as the boxes that enclose them",
+    "rotated_box_enclosed": "Turned boxes were taken as the upright boxes that enclose them",
+    "object_of_several_boxes": "Of objects with several boxes, each box counts as an object",
+    "image_listed_twice": "Objects of images that one file lists twice were put together",
+    "crowd_flag_ignored": "The flag of a crowd was ignored where every object has it",
+    "xml_space_before": "A blank before the first line of an XML was passed over",
+    "ampersand_bare": "A bare ampersand in an XML was read as one",
+    "copy_merged": "Copies of an image, of the same name and label, were put together",
+    "object_dropped": "Objects were dropped, and the image's largest kept",
+    "object_overlapped": "Objects that overlap others too much to be shown alone were left out",
 }
 _MENDS = {
     "box_clipped": "check the tool that exported them: boxes a pixel outside are harmless, boxes far outside are not",
@@ -84,8 +85,8 @@ def find_repaired(survey: Survey) -> list[Finding]:
             severity = "warning" if count >= 0.01 * max(1, survey.books.get("found", 0)) else "note"
             mend = "look at these images in the labelling tool, or leave it: the rest of each image is used"
         else:
-            told = _REPAIRS.get(code, "repairs")
-            sentence = f"{count:,} {told} ({code}).".replace(",", " ")
+            told = _REPAIRS.get(code, "Something was mended")
+            sentence = f"{told}: {many(count, 'time')} ({code})."
             severity = "warning" if code in ("size_wrong", "exif_ignored") else "note"
             mend = _MENDS.get(code, "nothing to do")
         findings.append(Finding(f"repaired.{code}", severity, count, sentence, mend, examples))
@@ -119,7 +120,7 @@ def find_odd(survey: Survey) -> list[Finding]:
     findings = []
     for kind, sources in kinds.items():
         severity, words, mend = told[kind]
-        share = f"{len(sources) / len(survey.seen):.0%} of the images"
+        share = f"{percent(len(sources) / len(survey.seen))} of the images"
         examples = tuple(Example(source, survey.seen[source].mode) for source in sorted(sources))
         sentence = f"{many(len(sources), 'image')} ({share}) {words}."
         findings.append(Finding(f"odd.{kind}", severity, len(sources), sentence, mend, examples))

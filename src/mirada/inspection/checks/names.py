@@ -35,7 +35,9 @@ def find_copies(survey: Survey) -> list[Finding]:
     across = [sources for sources in copies if len({survey.split_of(s) for s in sources} - {""}) > 1]
     if across:
         count = sum(len(sources) for sources in across)
-        sentence = f"{many(count, 'file')} with the same bytes in two splits: the test would ask what the training was told."
+        sentence = (
+            f"{many(count, 'file')} with the same bytes in two splits: the test would ask what the training was told."
+        )
         mend = "preprocess leaves out the copies of test images in train and val; remove them to be sure"
         examples = _examples(survey, across)
         findings.append(Finding("copies_across_splits", "warning", count, sentence, mend, examples))
@@ -56,12 +58,20 @@ def find_originals(survey: Survey) -> list[Finding]:
         return []
     count = sum(len(sources) for sources in several)
     across = _across(survey, several)
-    told = f"{many(len(several), 'original')} with several versions, {many(count, 'image')} in all (Roboflow's .rf. names)"
+    told = (
+        f"{many(len(several), 'original')} with several versions, {many(count, 'image')} in all (Roboflow's .rf. names)"
+    )
     mend = group_key(ORIGINAL)
     if across:
         sentence = f"{told}: of {len(across)} some are trained on and others tested with, so the test is too easy."
-        return [Finding("originals_across_splits", "error", len(across), sentence, _how(survey, mend), _examples(survey, across))]
-    return [Finding("originals", "note", len(several), f"{told}; none is in two splits.", mend, _examples(survey, several))]
+        return [
+            Finding(
+                "originals_across_splits", "error", len(across), sentence, _how(survey, mend), _examples(survey, across)
+            )
+        ]
+    return [
+        Finding("originals", "note", len(several), f"{told}; none is in two splits.", mend, _examples(survey, several))
+    ]
 
 
 def find_scenes(survey: Survey) -> list[Finding]:
@@ -74,14 +84,18 @@ def find_scenes(survey: Survey) -> list[Finding]:
         if len(groups) < 2 or count < 0.3 * len(survey.seen) or not looks_alike(survey, scenes):
             continue
         across = _across(survey, scenes)
-        words = f"{many(count, 'image')} are {kind} of {many(len(scenes), 'scene')}, as their names say and their looks confirm"
+        words = f"{many(count, 'image')} are {kind} of {many(len(scenes), 'scene')}, by their names and by their looks"
         mend = group_key(pattern)
         if not across:
             sentence = f"{words}; none is in two splits."
             return [Finding("scenes", "note", len(scenes), sentence, mend, _examples(survey, scenes))]
         sentence = f"{words}: {len(across)} of them are on both sides of the split, so the test is too easy."
         severity = "error" if len(across) > 0.1 * len(scenes) else "warning"
-        return [Finding("scenes_across_splits", severity, len(across), sentence, _how(survey, mend), _examples(survey, across))]
+        return [
+            Finding(
+                "scenes_across_splits", severity, len(across), sentence, _how(survey, mend), _examples(survey, across)
+            )
+        ]
     return []
 
 
@@ -131,7 +145,12 @@ def _distance(survey: Survey, pairs: Sequence[tuple[str, str]]) -> float:
 def _says_else(survey: Survey, key: str) -> bool:
     """Whether what stands before the number is a class or a split: cat.1.jpg, test_017.jpg."""
     word = re.sub(r"[\W\d_]+", " ", key).strip().casefold()
-    return word in {label.casefold() for label in survey.classes} or split_word(word) is not None or not word and len(key) < 2
+    return (
+        word in {label.casefold() for label in survey.classes}
+        or split_word(word) is not None
+        or not word
+        and len(key) < 2
+    )
 
 
 def _across(survey: Survey, groups: Sequence[list[str]]) -> list[list[str]]:

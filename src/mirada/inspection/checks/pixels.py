@@ -1,10 +1,10 @@
-"""What the pixels are like: images of one brightness, far too dark or bright, grey ones kept as RGB, odd sizes and aspects."""
+"""What the pixels are like: images of one brightness, too dark or bright, grey ones kept as RGB, odd sizes and aspects."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mirada.inspection.finding import Example, Finding, many
+from mirada.inspection.finding import Example, Finding, many, percent
 from mirada.inspection.survey import Survey
 
 FLAT = 4.0  # between the 1st and the 99th percentile of the brightness, 0..255
@@ -26,7 +26,9 @@ def find_constant(survey: Survey) -> list[Finding]:
     flat = [(source, seen) for source, seen in survey.seen.items() if seen.high - seen.low < FLAT]
     if not flat:
         return []
-    examples = tuple(Example(source, f"brightness {seen.brightness:.0f}") for source, seen in sorted(flat, key=_by_source))
+    examples = tuple(
+        Example(source, f"brightness {seen.brightness:.0f}") for source, seen in sorted(flat, key=_by_source)
+    )
     sentence = f"{many(len(flat), 'image')} of one brightness: there is nothing to see."
     return [Finding("image_constant", "warning", len(flat), sentence, "remove them, or export them again", examples)]
 
@@ -57,13 +59,19 @@ def find_brightness(survey: Survey) -> list[Finding]:
     far = np.abs(values - middle) / max(spread, LEAST_SPREAD)
     told = {source for _, source in (*dark, *bright)}
     outliers = sorted(
-        ((-distance, source) for distance, source in zip(far, shown, strict=True) if distance > FAR and source not in told)
+        (
+            (-distance, source)
+            for distance, source in zip(far, shown, strict=True)
+            if distance > FAR and source not in told
+        )
     )
     if outliers and len(values) >= 20:
         examples = tuple(
             Example(source, f"brightness {shown[source].brightness:.0f}, median {middle:.0f}") for _, source in outliers
         )
-        sentence = f"{many(len(outliers), 'image')} far brighter or darker than the others (median {middle:.0f} of 255)."
+        sentence = (
+            f"{many(len(outliers), 'image')} far brighter or darker than the others (median {middle:.0f} of 255)."
+        )
         mend = "look whether they belong here"
         findings.append(Finding("brightness_outlier", "note", len(outliers), sentence, mend, examples))
     return findings
@@ -75,16 +83,19 @@ def find_grey(survey: Survey) -> list[Finding]:
     if not grey:
         return []
     share = len(grey) / len(survey.seen)
-    stored = sum(survey.seen[source].mode not in ("L", "1") and not survey.seen[source].mode.startswith("I") for source in grey)
+    stored = sum(
+        survey.seen[source].mode not in ("L", "1") and not survey.seen[source].mode.startswith("I") for source in grey
+    )
     examples = tuple(Example(source, survey.seen[source].mode) for source in grey)
     if share >= 0.99:
         if survey.config.channels == 1:
             return []
-        sentence = f"All images are grey, {many(stored, 'of them is', 'of them are')} stored as RGB: two channels say nothing new."
+        kept = many(stored, "of them is", "of them are")
+        sentence = f"All images are grey, {kept} stored in colour: two of three channels say nothing new."
         return [Finding("all_grey", "note", len(grey), sentence, "channels=1", examples)]
     if survey.config.channels == 1:
         return []
-    sentence = f"{many(len(grey), 'image')} ({share:.0%}) are grey, the others coloured."
+    sentence = f"{many(len(grey), 'image')} ({percent(share)}) are grey, the others coloured."
     mend = "channels=1, if colour says nothing; else look whether grey goes with a class or a split"
     return [Finding("some_grey", "note", len(grey), sentence, mend, examples)]
 
@@ -102,7 +113,8 @@ def find_shapes(survey: Survey) -> list[Finding]:
         examples = tuple(
             Example(survey.images[i].source, f"{survey.images[i].width} × {survey.images[i].height}") for i in order
         )
-        sentence = f"Half of the images are so long that {np.median(padding):.0%} of the network's input is padding."
+        share = percent(float(np.median(padding)))
+        sentence = f"Half of the images are so long that {share} of the network's input is padding, or more."
         mend = f"data.tile.size={max(32, int(np.median(shorter) // 32 * 32))}, or fit=stretch"
         findings.append(Finding("aspect_long", "note", int((padding > WIDE).sum()), sentence, mend, examples))
     small = np.flatnonzero(longer < config.input_size / 2)
@@ -112,13 +124,15 @@ def find_shapes(survey: Survey) -> list[Finding]:
         examples = tuple(
             Example(survey.images[i].source, f"{survey.images[i].width} × {survey.images[i].height}") for i in order
         )
-        sentence = f"{many(len(small), 'image')} ({share:.0%}) are less than half as large as the network's input."
+        sentence = f"{many(len(small), 'image')} ({percent(share)}) are less than half as large as the network's input."
         side = max(32, int(-(-np.median(longer) // 32) * 32))
         mend = f"input_size={side}" if share > 0.5 else "get the originals: are these previews?"
-        findings.append(Finding("image_small", "warning" if share > 0.5 else "note", len(small), sentence, mend, examples))
+        findings.append(
+            Finding("image_small", "warning" if share > 0.5 else "note", len(small), sentence, mend, examples)
+        )
     low, high = np.percentile(longer, (5, 95))
     if high >= 4 * low and not config.data.tile.size:
-        sentence = f"Images are of very different sizes: one in twenty is below {low:.0f} pixels, one in twenty above {high:.0f}."
+        sentence = f"Sizes differ much: one image in twenty is below {low:.0f} pixels, one in twenty above {high:.0f}."
         mend = "look whether the same things come at the same scale in the small and in the large ones"
         findings.append(Finding("sizes_mixed", "note", len(longer), sentence, mend))
     return findings

@@ -49,13 +49,15 @@ def find_shift(survey: Survey) -> list[Finding]:
     examples = tuple(Example(test[i], f"test, {scores[len(train) + i]:.0%} sure") for i in far)
     mend = "data.split.kind=ratio, unless the test is meant to be another place or time"
     severity = "warning" if value >= CLEARLY else "note"
-    return [Finding("splits_differ", severity, len(test), sentence, mend, examples, (("median of", "train", "test", "AUC alone"), *rows))]
+    head = ("median of", "train", "test", "AUC alone")
+    return [Finding("splits_differ", severity, len(test), sentence, mend, examples, (head, *rows))]
 
 
 def chosen(survey: Survey, split: str) -> list[str]:
     """Images of a split, at most MOST, evenly taken."""
     sources = [image.source for image in survey.images if survey.split_of(image.source) == split]
-    return [sources[i] for i in np.unique(np.linspace(0, len(sources) - 1, min(MOST, len(sources))).astype(int))] if sources else []
+    step = max(1.0, len(sources) / MOST)
+    return [sources[int(number * step)] for number in range(min(MOST, len(sources)))]
 
 
 def statistics_of(survey: Survey, source: str) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 from mirada.config import TASKS
 from mirada.data.records import Box
 from mirada.data.tiles import Region, grid
-from mirada.inspection.finding import Example, Finding, many
+from mirada.inspection.finding import Example, Finding, many, percent
 from mirada.inspection.survey import Survey, area, zoom_of
 
 STRIDES = (8, 16, 32)  # pixels of the network's input behind a cell, a level each
@@ -124,7 +124,7 @@ def find_small(survey: Survey) -> list[Finding]:
     boxes = counted_boxes(survey)
     order = np.argsort(sizes, kind="stable")
     sentence = (
-        f"{now.small:.0%} of {many(len(boxes), 'object')} are smaller than {SMALL:g} pixels in the network's input of "
+        f"{percent(now.small)} of {many(len(boxes), 'object')} are smaller than {SMALL:g} pixels in the network's input of "
         f"{survey.config.input_size}, the median is {now.median:.1f}: a cell of the finest level is {STRIDES[0]} wide."
     )
     mend = " or ".join(f"{v.key} (median {v.median:.1f}, {v.small:.0%} small, {v.cost:.1f} × the work)" for v in views)
@@ -158,7 +158,8 @@ def find_cut(survey: Survey) -> list[Finding]:
     side = int(-(-np.quantile(lengths, 0.98) / 0.75 // STEP) * STEP)
     order = long[np.argsort(-lengths[long], kind="stable")]
     examples = tuple(Example(boxes[i][0], f"{lengths[i]:.0f} pixels long", (boxes[i][3],)) for i in order)
-    sentence = f"{many(len(long), 'object')} ({share:.1%}) are longer than a tile of {tile} pixels: no tile shows them whole."
+    objects = f"{many(len(long), 'object')} ({percent(share)})"
+    sentence = f"{objects} longer than a tile of {tile} pixels: no tile shows them whole."
     severity = "warning" if share > MAY_BE_CUT else "note"
     mend = f"data.tile.size={side}" if severity == "warning" else "nothing to do, if these are few"
     return [Finding("objects_cut", severity, len(long), sentence, mend, examples)]
