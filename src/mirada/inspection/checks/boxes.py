@@ -104,7 +104,6 @@ def find_tiny(survey: Survey) -> list[Finding]:
             examples.append(Example(image.source, many(len(tiny), "box", "boxes"), tiny))
     if not count:
         return []
-    images = many(len(examples), "image")
     sentence = (
         f"{many(count, 'box', 'boxes')} narrower than {TINY:g} pixels of the image, in {many(len(examples), 'image')}."
     )
