@@ -7,8 +7,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rich.progress import Progress
 
 from mirada.config import InspectConfig
 from mirada.data import sources
@@ -82,18 +85,20 @@ def _raw_folder(config: InspectConfig, unpacked: Path) -> Path:
 def _look(config: InspectConfig, raw_dir: Path, folder: Path) -> list[Finding]:
     """Survey, check, draw and write."""
     started = time.perf_counter()
-    with make_executor(config.workers, preload=PRELOAD) as executor, image_progress() as progress:
+    with image_progress() as progress:
+        with make_executor(config.workers, preload=PRELOAD) as executor:
 
-        def work(function: Callable[..., Any], items: list[Any], name: Callable[[Any], str]) -> Iterable[Any]:
-            bar = progress.add_task("looking", total=len(items))
-            chunk = max(1, min(_CHUNK, len(items) // (32 * config.workers)))
-            return map_bounded(
-                executor, function, items, chunk=chunk, window=3 * config.workers, name=name,
-                on_done=lambda done: progress.advance(bar, done),
-            )  # fmt: skip
+            def work(function: Callable[..., Any], items: list[Any], name: Callable[[Any], str]) -> Iterable[Any]:
+                bar = progress.add_task("looking", total=len(items))
+                chunk = max(1, min(_CHUNK, len(items) // (32 * config.workers)))
+                return map_bounded(
+                    executor, function, items, chunk=chunk, window=3 * config.workers, name=name,
+                    on_done=lambda done: progress.advance(bar, done),
+                )  # fmt: skip
 
-        survey = collect(config, raw_dir, work)
-    findings = worst_first([*_suspects(survey, folder), *(found for check in CHECKS for found in check(survey))])
+            survey = collect(config, raw_dir, work)
+        doubted = _look_for_suspects(survey, folder / "labels", progress) if config.model_dir else []
+    findings = worst_first([*doubted, *(found for check in CHECKS for found in check(survey))])
     pictures = {finding.id: draw_examples(survey, finding, config.examples) for finding in findings}
     page = render_page(survey, findings, pictures, time.perf_counter() - started)
     _write(folder, page, _as_json(survey, findings))
@@ -101,9 +106,16 @@ def _look(config: InspectConfig, raw_dir: Path, folder: Path) -> list[Finding]:
     return findings
 
 
-def _suspects(survey: Survey, folder: Path) -> list[Finding]:
-    """Likely label errors, where a trained model is given."""
-    return []
+def _look_for_suspects(survey: Survey, folder: Path, progress: Progress) -> list[Finding]:
+    """Likely label errors, by the trained model that is given."""
+    from mirada.inspection import suspects
+
+    engine = suspects.open_model(survey)
+    bar = progress.add_task("asking the model", total=len(survey.images))
+    found = suspects.find_suspects(survey, engine, partial(progress.advance, bar))[: survey.config.suspects]
+    if found:
+        suspects.write_suspects(found, survey.classes, folder)
+    return suspects.told_as_finding(found, survey, folder)
 
 
 def _as_json(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:

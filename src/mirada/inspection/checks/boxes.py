@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mirada.data.annotations import RawImage
+from mirada.inference.boxes import box_areas, intersections
 from mirada.inspection.finding import Example, Finding, many, percent
 from mirada.inspection.survey import Survey, area
 
@@ -54,7 +55,7 @@ def pairs_of(image: RawImage) -> dict[str, list[Pair]]:
     """Pairs of boxes: 'repeated', 'disagreeing' and 'nested', each (one, other, by how much), the nested one first."""
     corners = np.array([(box.x1, box.y1, box.x2, box.y2) for box in image.boxes])
     labels = np.array([box.label for box in image.boxes])
-    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    areas = box_areas(corners)
     found: dict[str, list[Pair]] = {"repeated": [], "disagreeing": [], "nested": []}
     for rows, shared in _intersections(corners):
         union = areas[rows, None] + areas[None] - shared
@@ -75,13 +76,7 @@ def _intersections(corners: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray
     """Row numbers and the area that each of these boxes shares with every box, a block at a time."""
     for start in range(0, len(corners), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(corners)))
-        block = corners[rows]
-        sides = [
-            np.minimum(block[:, None, at + 2], corners[None, :, at + 2])
-            - np.maximum(block[:, None, at], corners[None, :, at])
-            for at in (0, 1)
-        ]
-        yield rows, np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
+        yield rows, intersections(corners[rows], corners)
 
 
 def _example(image: RawImage, pairs: list[Pair]) -> Example:

@@ -113,8 +113,8 @@ def find_shapes(survey: Survey) -> list[Finding]:
         examples = tuple(
             Example(survey.images[i].source, f"{survey.images[i].width} × {survey.images[i].height}") for i in order
         )
-        share = percent(float(np.median(padding)))
-        sentence = f"Half of the images are so long that {share} of the network's input is padding, or more."
+        wasted = percent(float(np.median(padding)))
+        sentence = f"Half of the images are so long that {wasted} of the network's input is padding, or more."
         mend = f"data.tile.size={max(32, int(np.median(shorter) // 32 * 32))}, or fit=stretch"
         findings.append(Finding("aspect_long", "note", int((padding > WIDE).sum()), sentence, mend, examples))
     small = np.flatnonzero(longer < config.input_size / 2)
