@@ -1,9 +1,9 @@
 """Labels that a trained model doubts, the worst first: likely mistakes, for a person to decide.
 
-Of whole labels cleanlab decides (Northcutt, Jiang and Chuang, Confident Learning, JAIR 2021). Of boxes its measure is as slow
-as the square of an image's objects (a minute for 600) and knows no doubt from scores below 0.95, so it is our own, of the same
-three kinds as Tkachenko, Thyagarajan and Mueller, ObjectLab, 2023: a swapped class, an object overlooked, a box misplaced;
-and a fourth: a box where the model sees nothing.
+Of whole labels cleanlab decides (Northcutt, Jiang and Chuang, Confident Learning, JAIR 2021). Its measure of boxes takes a
+minute for an image of 600 objects, and doubts nothing that a model scores below 0.95; so that of boxes is our own, of the
+three kinds of ObjectLab (Tkachenko, Thyagarajan and Mueller, 2023), a swapped class, an object overlooked and a box
+misplaced, and of a fourth: a box where the model sees nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -76,10 +77,24 @@ def open_model(survey: Survey) -> Engine:
         )
     if survey.classes and not set(survey.classes) & set(engine.card.labels):
         raise MiradaError(
-            f"model_dir={folder} knows {', '.join(engine.card.labels[:5])}, and the data have {', '.join(survey.classes[:5])}: "
-            "give a model that was trained on these classes, or bring the names together with data.rename."
+            f"model_dir={folder} knows {', '.join(engine.card.labels[:5])}, and the data have "
+            f"{', '.join(survey.classes[:5])}: give a model of these classes, or bring the names together by data.rename."
         )
+    if engine.card.task != "detection":
+        _cleanlab()
     return engine
+
+
+def _cleanlab() -> Any:
+    """The module of cleanlab that finds wrong labels; imported here, as it brings pandas and scikit-learn."""
+    try:
+        from cleanlab import filter as issues
+    except ImportError as error:
+        raise MiradaError(
+            "model_dir looks for wrong labels of whole images by cleanlab, which is not installed: pip install cleanlab, or "
+            "leave model_dir out."
+        ) from error
+    return issues
 
 
 def find_suspects(survey: Survey, engine: Engine, on_done: Callable[[], object] = lambda: None) -> list[Suspect]:
@@ -91,7 +106,7 @@ def find_suspects(survey: Survey, engine: Engine, on_done: Callable[[], object] 
         on_done: called after each image.
 
     Raises:
-        MiradaError: an image can't be decoded, or cleanlab is needed and is not there.
+        MiradaError: an image can't be decoded.
     """
     told: list[tuple[RawImage, Prediction]] = []
     doubtful: list[Suspect] = []
@@ -141,13 +156,13 @@ def doubt_boxes(image: RawImage, found: Detections, labels: Sequence[str]) -> tu
             suspects.append(Suspect(image, "swapped", float(doubt), box, None, note))
         elif not rightly and len(beside) and beside.max() > 0:
             at = int(beside.argmax())
-            doubt = beside[at] * (1 - row[at])
             note = f"{box.label}: overlaps by {row[at]:.2f} with what the model sees ({beside[at]:.2f})"
-            suspects.append(Suspect(image, "misplaced", float(doubt), box, _box(boxes[at], box.label), note))
+            doubt = float(beside[at] * (1 - row[at]))
+            suspects.append(Suspect(image, "misplaced", doubt, box, _box(boxes[at], box.label), note))
         elif not (row >= NEAR).any():
             suspects.append(Suspect(image, "unseen", 0.6, box, None, f"labelled {box.label}, the model sees nothing"))
     alone = ~(overlap >= NEAR).any(axis=0) if len(truth) else np.ones(len(boxes), bool)
-    for at in np.flatnonzero(alone & (found.scores >= SURE)):
+    for at in map(int, np.flatnonzero(alone & (found.scores >= SURE))):
         name = labels[found.labels[at]]
         note = f"no label, the model says {name} ({found.scores[at]:.2f})"
         suspects.append(Suspect(image, "overlooked", float(found.scores[at]), _box(boxes[at], name), None, note))
@@ -160,24 +175,17 @@ def _box(corners: np.ndarray, label: str) -> Box:
 
 
 def doubt_labels(told: Sequence[tuple[RawImage, Prediction]], labels: Sequence[str]) -> list[Suspect]:
-    """The images whose label cleanlab takes for a mistake, the worst first; and where their one box is, if they have one.
+    """The images whose label cleanlab takes for a mistake, and those whose one box lies elsewhere, the worst first.
 
     Raises:
         MiradaError: cleanlab is not installed.
     """
-    try:
-        from cleanlab.filter import find_label_issues
-    except ImportError as error:
-        raise MiradaError(
-            "model_dir looks for label errors of whole images by cleanlab, which is not installed: pip install cleanlab, or "
-            "leave model_dir out."
-        ) from error
     known = [(image, said) for image, said in told if image.boxes and image.boxes[0].label in labels]
     if not known:
         return []
     given = np.array([labels.index(image.boxes[0].label) for image, _ in known])
     table = np.array([_probabilities(said) for _, said in known])
-    issues = find_label_issues(given, table, return_indices_ranked_by="self_confidence", n_jobs=1)
+    issues = _cleanlab().find_label_issues(given, table, return_indices_ranked_by="self_confidence", n_jobs=1)
     suspects = []
     for at in issues:
         image, said = known[at]
@@ -185,7 +193,18 @@ def doubt_labels(told: Sequence[tuple[RawImage, Prediction]], labels: Sequence[s
         note = f"labelled {image.boxes[0].label}, the model says {name} ({table[at].max():.2f})"
         seen = _box(said.box_xyxy, name) if isinstance(said, Localization) else None
         suspects.append(Suspect(image, "label", doubt, image.boxes[0], seen, note))
-    return suspects
+    named = {suspect.image.source for suspect in suspects}
+    boxed = [(image, said) for image, said in known if isinstance(said, Localization) and image.source not in named]
+    for image, said in boxed:
+        box = image.boxes[0]
+        overlap = float(
+            iou_matrix(np.array([[box.x1, box.y1, box.x2, box.y2]]), said.box_xyxy[None].astype(float))[0, 0]
+        )
+        if overlap < NEAR:
+            note = f"overlaps by {overlap:.2f} with where the model sees it"
+            seen = _box(said.box_xyxy, box.label)
+            suspects.append(Suspect(image, "misplaced", (1 - overlap) * said.probability, box, seen, note))
+    return sorted(suspects, key=lambda one: (-one.doubt, one.image.source))
 
 
 def _probabilities(said: Prediction) -> np.ndarray:

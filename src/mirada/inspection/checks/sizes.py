@@ -98,7 +98,7 @@ def recommend(survey: Survey) -> list[View]:
     boxes = counted_boxes(survey)
     lengths = np.array([max(box.x2 - box.x1, box.y2 - box.y1) for _, _, _, box in boxes])
     wanted = np.median([area(box) ** 0.5 for _, _, _, box in boxes]) * config.input_size / WANTED
-    whole = float(np.quantile(lengths, 1 - MAY_BE_CUT)) / 0.75
+    whole = float(np.quantile(lengths, 1 - MAY_BE_CUT, method="higher")) / 0.75
     tile = int(max(wanted // STEP * STEP, -(-whole // STEP) * STEP, FINEST_TILE))
     current = config.data.tile.size or max(max(image.width, image.height) for image in survey.images)
     if tile < 0.8 * current and TASKS[config.data.task] == "objects":
@@ -127,7 +127,9 @@ def find_small(survey: Survey) -> list[Finding]:
         f"{percent(now.small)} of {many(len(boxes), 'object')} are smaller than {SMALL:g} pixels in the network's input of "
         f"{survey.config.input_size}, the median is {now.median:.1f}: a cell of the finest level is {STRIDES[0]} wide."
     )
-    mend = " or ".join(f"{v.key} (median {v.median:.1f}, {v.small:.0%} small, {v.cost:.1f} × the work)" for v in views)
+    mend = " or ".join(
+        f"{v.key} (median {v.median:.1f}, {percent(v.small)} small, {v.cost:.1f} × the work)" for v in views
+    )
     if severity == "note":
         mend = "a smaller data.tile.size or a larger input_size, if the small ones matter"
     examples = tuple(
@@ -136,7 +138,7 @@ def find_small(survey: Survey) -> list[Finding]:
     rows = (
         ("setting", "median size", f"below {SMALL:g}", "cut by tiles", "inputs an image", "work"),
         *(
-            (v.key, f"{v.median:.1f}", f"{v.small:.0%}", f"{v.cut:.1%}", f"{v.looks:.1f}", f"{v.cost:.1f} ×")
+            (v.key, f"{v.median:.1f}", percent(v.small), percent(v.cut), f"{v.looks:.1f}", f"{v.cost:.1f} ×")
             for v in (now, *views)
         ),
     )
