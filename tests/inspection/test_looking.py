@@ -15,7 +15,8 @@ from mirada.data.formats import FORMATS
 from mirada.inspection.looking import look, measure
 from tests.data.formats.drawing import draw, write
 
-XML = "<annotation><object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+XML = f"<annotation><object><name>cat</name>{BOX}</object></annotation>"
 
 
 def look_at(folder: Path) -> tuple[RawImage | Rejected, object]:
