@@ -41,6 +41,8 @@ def test_kinds_of_doubt_by_hand() -> None:
     assert doubts(found((300, 300, 400, 400, 0.8, 1), (0, 0, 100, 100, 0.9, 0)), cat) == [("overlooked", 0.8)]
     assert doubts(found((300, 300, 400, 400, 0.4, 1)), box(0, 0, 100, 100, difficult=True)) == []
     assert doubts(found((300, 300, 400, 400, 0.8, 0))) == [("overlooked", 0.8)]
+    twice = found((300, 300, 400, 400, 0.8, 1), (320, 300, 420, 400, 0.7, 1))
+    assert doubts(twice) == [("overlooked", 0.8)]  # one thing
     assert doubts(found(), box(0, 0, 9, 9, "horse")) == []  # the model was never told of horses
 
 
@@ -89,7 +91,7 @@ def test_the_files_open_elsewhere_with_the_labels_as_they_are(tmp_path: Path) ->
         *doubt_boxes(second, found((0, 0, 64, 64, 0.7, 0)), LABELS)[0],
     ]
     write_suspects(suspects, LABELS, tmp_path)
-    rows = list(csv.DictReader((tmp_path / "suspects.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "suspects.csv").read_text().splitlines()))
     assert [(row["file"], row["kind"], row["doubt"], row["label"]) for row in rows] == [
         ("x/a.jpg", "swapped", "0.900", "cat"),
         ("x/a.jpg", "unseen", "0.600", "dog"),

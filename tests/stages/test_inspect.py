@@ -24,12 +24,12 @@ from tests.squares import LABELS, draw_example
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def xml(*boxes: tuple[float, float, float, float, str]) -> str:
+def xml(*boxes: tuple[float, float, float, float, str], size: tuple[int, int] = (320, 240)) -> str:
     objects = "".join(
         f"<object><name>{label}</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
         for a, b, c, d, label in boxes
     )
-    return f"<annotation>{objects}</annotation>"
+    return f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>{objects}</annotation>"
 
 
 def photograph(path: Path, seed: int, size: tuple[int, int] = (320, 240)) -> None:
@@ -47,7 +47,9 @@ def raw(folder: Path, images: int = 12) -> Path:
 
 
 def run(source: Path, target: Path, name: str = "auto", **config: Any) -> dict[str, Any]:
-    data = config.pop("data", None) or DataConfig(format=name, path=str(source))
+    data = config.pop("data", None) or DataConfig(
+        format=name, task="auto" if name == "auto" else "detection", path=str(source)
+    )
     inspect.run(InspectConfig(data=data, output_dir=str(target), **config))
     return json.loads((target / "findings.json").read_text())
 
@@ -196,7 +198,7 @@ def squares(folder: Path) -> Path:
             boxes = [(*boxes[0][:4], LABELS[1 - LABELS.index(boxes[0][4])])]
         if number == 6:  # two squares: the first is forgotten
             boxes = boxes[1:]
-        write(folder, f"{number}.xml", xml(*boxes))
+        write(folder, f"{number}.xml", xml(*boxes, size=(64, 64)))
     return folder
 
 

@@ -9,6 +9,7 @@ misplaced, and of a fourth: a box where the model sees nothing.
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,12 +162,23 @@ def doubt_boxes(image: RawImage, found: Detections, labels: Sequence[str]) -> tu
             suspects.append(Suspect(image, "misplaced", doubt, box, _box(boxes[at], box.label), note))
         elif not (row >= NEAR).any():
             suspects.append(Suspect(image, "unseen", 0.6, box, None, f"labelled {box.label}, the model sees nothing"))
-    alone = ~(overlap >= NEAR).any(axis=0) if len(truth) else np.ones(len(boxes), bool)
-    for at in map(int, np.flatnonzero(alone & (found.scores >= SURE))):
-        name = labels[found.labels[at]]
-        note = f"no label, the model says {name} ({found.scores[at]:.2f})"
-        suspects.append(Suspect(image, "overlooked", float(found.scores[at]), _box(boxes[at], name), None, note))
-    return suspects, met
+    return suspects + _overlooked(image, found, overlap, labels), met
+
+
+def _overlooked(image: RawImage, found: Detections, overlap: np.ndarray, labels: Sequence[str]) -> list[Suspect]:
+    """What a detector is sure of where there is no label; several boxes of one thing count once."""
+    boxes = np.asarray(found.boxes_xyxy, float)
+    told: list[int] = []
+    for at in map(int, np.flatnonzero(~(overlap >= NEAR).any(axis=0) & (found.scores >= SURE))):  # the best first
+        if not told or iou_matrix(boxes[[at]], boxes[told]).max() < NEAR:
+            told.append(at)
+    return [
+        Suspect(
+            image, "overlooked", float(found.scores[at]), _box(boxes[at], labels[found.labels[at]]), None,
+            f"no label, the model says {labels[found.labels[at]]} ({found.scores[at]:.2f})",
+        )
+        for at in told
+    ]  # fmt: skip
 
 
 def _box(corners: np.ndarray, label: str) -> Box:
@@ -185,7 +197,9 @@ def doubt_labels(told: Sequence[tuple[RawImage, Prediction]], labels: Sequence[s
         return []
     given = np.array([labels.index(image.boxes[0].label) for image, _ in known])
     table = np.array([_probabilities(said) for _, said in known])
-    issues = _cleanlab().find_label_issues(given, table, return_indices_ranked_by="self_confidence", n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with few images it finds less, and says so
+        issues = _cleanlab().find_label_issues(given, table, return_indices_ranked_by="self_confidence", n_jobs=1)
     suspects = []
     for at in issues:
         image, said = known[at]
