@@ -10,8 +10,8 @@ from mirada.inspection.survey import Survey
 
 Check = Callable[[Survey], list[Finding]]
 
-# In the order in which findings of one severity are told. A new kind of finding is a function of a file of its own, here;
-# what it needs of the pixels is in `survey.seen`, which `looking.measure` fills while each image is open anyway.
+# In the order in which findings of one severity are told. What a check needs of the pixels is in `survey.seen`, which
+# `looking.measure` fills while each image is open anyway: statistics, and a thumbnail of which hashes can be made.
 CHECKS: tuple[Check, ...] = (
     files.find_refusals,
     files.find_left_out,
