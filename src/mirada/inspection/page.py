@@ -19,6 +19,7 @@ from mirada.pages import data_url, render
 from mirada.plots import ink_colour, line_colour, new_figure, to_png
 
 TEMPLATE = Path(__file__).with_name("inspect.html.j2")
+_DISTRIBUTED = 10  # images that have a distribution
 _ROWS, _NOTES, _WIDE = 12, 5, 118  # classes and notes that are printed, characters of a line
 
 Pictures = Mapping[str, Sequence[tuple[Example, bytes | None]]]
@@ -123,7 +124,7 @@ def _plots(survey: Survey) -> list[dict[str, str]]:
                 f"{', '.join(map(str, STRIDES))}; an object below {SMALL:g} is hard to find."
             )
             plots.append(_plot("Sizes of objects", caption, lambda dark: plot_sizes(sizes, dark=dark)))
-    if len(survey.images) > 1:
+    if len(survey.images) >= _DISTRIBUTED:
         sides = np.array([(image.width, image.height) for image in survey.images])
         light = np.array([survey.seen[image.source].brightness for image in survey.images])
         plots.append(

@@ -34,11 +34,11 @@ MET, NEAR = 0.5, 0.2  # overlap from which a detection is of an object; from whi
 SEEN, SURE = 0.1, 0.5  # scores from which a detection counts at all; from which it may name an object overlooked
 DOUBTED = 0.5  # doubt from which a label is told as a likely mistake
 _KINDS = {
-    "swapped": "another class",
-    "overlooked": "no label, though the model is sure",
-    "misplaced": "a box that lies beside what the model sees",
-    "unseen": "a box where the model sees nothing",
-    "label": "another class",
+    "swapped": "of another class",
+    "overlooked": "missing where the model is sure",
+    "misplaced": "beside what the model sees",
+    "unseen": "where the model sees nothing",
+    "label": "of another class",
 }
 
 
@@ -234,7 +234,7 @@ def told_as_finding(suspects: Sequence[Suspect], survey: Survey, folder: Path) -
     counts = {kind: sum(suspect.kind == kind for suspect in likely) for kind in _KINDS}
     kinds = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in counts.items() if count)
     images = len({suspect.image.source for suspect in likely})
-    sentence = f"{many(len(likely), 'label')} in {many(images, 'image')} the model doubts: {kinds}."
+    sentence = f"The model doubts {many(len(likely), 'label')} in {many(images, 'image')}: {kinds}."
     if "train" in {survey.split_of(suspect.image.source) for suspect in likely}:
         sentence += " Of images that it was trained on it doubts too little."
     mend = f"look at them, the worst first: {folder / 'suspects.csv'}; correct them in Label Studio: {folder / 'tasks.json'}"

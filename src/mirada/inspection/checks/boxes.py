@@ -120,7 +120,7 @@ def find_covering(survey: Survey) -> list[Finding]:
     total = sum(len(image.boxes) for image in survey.images)
     share = len(examples) / total
     severity = "warning" if share > 0.5 else "note"
-    sentence = f"{many(len(examples), 'box', 'boxes')} ({percent(share)}) cover the whole image."
+    sentence = f"{many(len(examples), 'box', 'boxes')} ({percent(share)}) over the whole image."
     mend = (
         "data.task=classification, if no box says where" if severity == "warning" else "look whether they are meant so"
     )

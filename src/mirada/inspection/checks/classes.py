@@ -39,11 +39,7 @@ def find_rare(survey: Survey) -> list[Finding]:
         listed = _some([f"{label} ({train[label]})" for label in few])
         sentence = f"{many(len(few), 'class', 'classes')} with fewer than {FEW_TO_LEARN} in train: {listed}."
         mend = "add images of them, or put classes together with data.rename"
-        examples = tuple(
-            Example(image.source, image.boxes[0].label, tuple(box for box in image.boxes if box.label in few))
-            for image in survey.images
-            if survey.split_of(image.source) == "train" and any(box.label in few for box in image.boxes)
-        )
+        examples = _show(survey, few)
         findings.append(Finding("class_rare", "warning", len(few), sentence, mend, examples))
     hard = [label for label in survey.classes if 0 < test[label] < FEW_TO_JUDGE]
     if hard:
@@ -64,6 +60,19 @@ def find_rare(survey: Survey) -> list[Finding]:
             sentence = f"{most!r} is {large / small:.0f} times as frequent in train as {least!r} ({large} to {small})."
             findings.append(Finding("class_imbalance", "warning", len(counts), sentence, mend))
     return findings
+
+
+def _show(survey: Survey, labels: list[str]) -> tuple[Example, ...]:
+    """Training images of some classes, one of each class before a second of any."""
+    turns = Counter[str]()
+    found: list[tuple[int, int, Example]] = []
+    for image in survey.images:
+        boxes = tuple(box for box in image.boxes if box.label in labels)
+        if boxes and survey.split_of(image.source) in ("train", ""):
+            label = boxes[0].label
+            found.append((turns[label], labels.index(label), Example(image.source, label, boxes)))
+            turns[label] += 1
+    return tuple(example for *_, example in sorted(found, key=lambda one: one[:2]))
 
 
 def find_without_objects(survey: Survey) -> list[Finding]:

@@ -35,10 +35,10 @@ def find_copies(survey: Survey) -> list[Finding]:
     across = [sources for sources in copies if len({survey.split_of(s) for s in sources} - {""}) > 1]
     if across:
         count = sum(len(sources) for sources in across)
-        sentence = (
-            f"{many(count, 'file')} with the same bytes in two splits: the test would ask what the training was told."
-        )
-        mend = "preprocess leaves out the copies of test images in train and val; remove them to be sure"
+        splits = {survey.split_of(source) for sources in across for source in sources}
+        where = " and ".join(split for split in SPLITS if split in splits)
+        sentence = f"{many(count, 'file')} with the same bytes in two splits ({where}): one side would know the other."
+        mend = "preprocess keeps the copy in test, else that in val, and leaves out the others; remove them to be sure"
         examples = _examples(survey, across)
         findings.append(Finding("copies_across_splits", "warning", count, sentence, mend, examples))
     inside = [sources for sources in copies if sources not in across]

@@ -15,6 +15,7 @@ LEAST = 20
 TOLD_APART = 0.65  # area under the ROC curve; 0.5 is chance
 SURELY = 3.0  # standard errors above chance
 CLEARLY = 0.85
+TOLD_ALONE = 0.6  # of one statistic
 STATISTICS = (
     *("width", "height", "aspect", "bytes a pixel", "brightness", "contrast", "colour", "sharpness"),
     *("red", "green", "blue", "objects", "median object's share of the image"),
@@ -40,10 +41,11 @@ def find_shift(survey: Survey) -> list[Finding]:
          f"{max(singly[i], 1 - singly[i]):.2f}")
         for i in order
     )  # fmt: skip
-    first, second = (STATISTICS[i] for i in order[:2])
+    best = max(singly[order[0]], 1 - singly[order[0]])
+    by = f"most by {STATISTICS[order[0]]}" if best >= TOLD_ALONE else "by no statistic alone"
     sentence = (
-        f"Train and test differ: a small classifier that never saw an image before says which of the two it is of, with an "
-        f"AUC of {value:.2f} (0.50 is chance), most by {first} and {second}."
+        f"Train and test differ: a small classifier tells images of the one from images of the other, with an AUC of {value:.2f} "
+        f"(0.50 is chance), {by}."
     )
     far = np.argsort(-scores[len(train) :], kind="stable")
     examples = tuple(Example(test[i], f"test, {scores[len(train) + i]:.0%} sure") for i in far)
