@@ -44,8 +44,8 @@ def find_shift(survey: Survey) -> list[Finding]:
     best = max(singly[order[0]], 1 - singly[order[0]])
     by = f"most by {STATISTICS[order[0]]}" if best >= TOLD_ALONE else "by no statistic alone"
     sentence = (
-        f"Train and test differ: a small classifier tells images of the one from images of the other, with an AUC of {value:.2f} "
-        f"(0.50 is chance), {by}."
+        f"Train and test differ: a small classifier tells images of the one from images of the other, with an AUC of "
+        f"{value:.2f} (0.50 is chance), {by}."
     )
     far = np.argsort(-scores[len(train) :], kind="stable")
     examples = tuple(Example(test[i], f"test, {scores[len(train) + i]:.0%} sure") for i in far)
