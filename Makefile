@@ -39,8 +39,9 @@ $(MADE): requirements.lock
 	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@touch $@
 
-run: $(MADE) ## run the pipeline, as far as something changed: fetch, preprocess, train, quantize, evaluate
+run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate
 	@$(IN_ENV) dvc repro
+	@echo "the data: $(CURDIR)/reports/inspect/index.html"
 	@echo "the page: $(CURDIR)/reports/evaluate/index.html"
 	@echo "the runs: make ui"
 

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = PROJECT / "src"
 PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text())
 PARAMS = yaml.safe_load((PROJECT / "params.yaml").read_text())
-STAGES = list(SCHEMAS)
+STAGES = [*list(SCHEMAS)[:1], "inspect", *list(SCHEMAS)[1:]]  # of an experiment's stages the doctor is none
 
 # What a stage imports without a say in its result: an edit of these runs nothing again.
 NO_SAY = {
@@ -42,7 +42,7 @@ NO_SAY_IN = {("train", "data.sources"), ("quantize", "data.sources")}
 # What it lists there names the raw files for a sweep to know them again; it shapes no record.
 NO_SAY_IN |= {("preprocess", "data.sources")}
 # What is refused, and what MLflow gets to know: the weights are the same whatever these look like.
-NO_SAY_IN |= {("train", "stages.train_checks"), ("train", "stages.train_record")}
+NO_SAY_IN |= {("train", "stages.training")}
 # Pictures and tables for the report: the weights are the same whatever they look like.
 NO_SAY_IN |= {
     (stage, name) for stage in ("train", "quantize") for name in ("palette", "plots", "tables", "tasks.pictures")
@@ -157,11 +157,13 @@ def test_every_parameter_arrives(stage: str) -> None:
     for word in shlex.split(PIPELINE["stages"][stage]["cmd"]):
         for template in template_keys(word):
             key = word.partition("=")[0]
-            sent = {int: 7, float: 0.007, bool: True}.get(type(values[template]), values[template])
+            sent = {int: 7, float: 0.007, bool: not values[template]}.get(type(values[template]), values[template])
             sent = {
                 "input_size": 64,
                 "split": "val",
                 "data": "shapes",
+                "raw_dir": "shapes",
+                "fail_on": "error",
                 "model": "tiny",
                 "augment": "upright",
             }.get(key, sent)
@@ -169,7 +171,7 @@ def test_every_parameter_arrives(stage: str) -> None:
             arrived = OmegaConf.select(
                 compose(stage, overrides=overrides), f"{key}.{groups[key]}" if key in groups else key
             )
-            assert arrived == sent, template
+            assert arrived == (f"data/raw/{sent}" if key == "raw_dir" else sent), template
             assert sent != values[template], f"{template} was not changed by this test"
 
 
@@ -184,7 +186,7 @@ def test_what_a_command_reads_in_params_is_known_to_dvc_and_arrives_as_it_stands
 ) -> None:
     read = read_keys(PIPELINE["stages"][stage]["cmd"])
     assert PIPELINE["stages"][stage].get("params", []) == read
-    assert read == (["fetch.path"] if stage in ("fetch", "preprocess") else [])
+    assert read == (["fetch.path"] if stage in ("fetch", "inspect", "preprocess") else [])
     monkeypatch.chdir(tmp_path)
     for path in ("/a b/c (1),2", '/é/it\'s "so" #1=2 $x ${y} `z` \\n', "null", "no", "0123", "1e3"):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump({"fetch": {"path": path}}, allow_unicode=True))

@@ -1,7 +1,7 @@
 """Every setting's type and range, and `parse`, which turns what Hydra composed into a checked dataclass.
 
 The defaults that people see and override live in `conf/*.yaml`; a dataclass here says what type and range each key has. They
-lie in `data` (up to preprocess), `training`, `measuring` (from quantize on), `predicting` and
+lie in `data` (up to preprocess), `inspecting`, `training`, `measuring` (from quantize on), `predicting` and
 `serving`; all are imported from here.
 """
 
@@ -30,6 +30,7 @@ from mirada.config.data import (
     TableConfig,
     TileConfig,
 )
+from mirada.config.inspecting import SEVERITIES, InspectConfig
 from mirada.config.measuring import (
     MORE_VARIANTS,
     RUNGS,
@@ -75,6 +76,7 @@ __all__ = [
     "FetchConfig",
     "FineTuneConfig",
     "InputConfig",
+    "InspectConfig",
     "LABEL_FORMATS",
     "LimitsConfig",
     "MORE_VARIANTS",
@@ -89,6 +91,7 @@ __all__ = [
     "QueueConfig",
     "RUNGS",
     "SCHEMAS",
+    "SEVERITIES",
     "ServeConfig",
     "SourceConfig",
     "SplitConfig",

@@ -112,20 +112,21 @@ def alike(hashes: Mapping[str, Hashes], *, by_name: bool = True, by_crop: bool =
     Returns:
         The groups of two or more, sorted by their first image.
     """
+    if len(hashes) < 2:
+        return []
     photographs = _Photographs(hashes)
     joined = _Joined(len(photographs.names))
-    if len(photographs.names) > 1:
-        _join_copies(photographs, joined)
-        if by_name:
-            _join_named(photographs, joined, names_of.originals(photographs.names), "original")
-        with ThreadPoolExecutor(threads) as pool:
-            _join_whole(photographs, joined, pool)
-            if by_crop:
-                _join_crops(photographs, joined, pool)
-                _join_overlaps(photographs, joined, pool)
-        if by_name:
-            _join_named(photographs, joined, names_of.scenes(photographs.names), "scene")
-            _join_neighbours(photographs, joined)
+    _join_copies(photographs, joined)
+    if by_name:
+        _join_named(photographs, joined, names_of.originals(photographs.names), "original")
+    with ThreadPoolExecutor(threads) as pool:
+        _join_whole(photographs, joined, pool)
+        if by_crop:
+            _join_crops(photographs, joined, pool)
+            _join_overlaps(photographs, joined, pool)
+    if by_name:
+        _join_named(photographs, joined, names_of.scenes(photographs.names), "scene")
+        _join_neighbours(photographs, joined)
     return _groups(photographs, joined)
 
 

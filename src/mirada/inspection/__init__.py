@@ -1,0 +1,1 @@
+"""What raw data look like before they are trained on: a survey in one pass, findings about it, the page with them."""
