@@ -48,6 +48,7 @@ from mirada.config.predicting import LABEL_FORMATS, PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
+    AUTO,
     BACKBONES,
     MOST_SHARDS_AT_ONCE,
     AugmentConfig,
@@ -59,6 +60,7 @@ from mirada.errors import MiradaError
 from mirada.storage import is_url
 
 __all__ = [
+    "AUTO",
     "AugmentConfig",
     "BACKBONES",
     "CheckQatConfig",

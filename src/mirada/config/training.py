@@ -75,6 +75,7 @@ class AugmentConfig:
         between("augment.rotate_degrees", self.rotate_degrees, 0.0, 45.0)
 
 
+AUTO = "auto"  # a learning rate that is looked for before the training
 MOST_SHARDS_AT_ONCE = 16  # records are taken from so many shards in turn, whatever number is read at the same time
 
 
@@ -106,9 +107,13 @@ class TrainConfig:
     output_dir: str = MISSING
     epochs: int = 20
     batch_size: int = 8
-    learning_rate: float | None = None  # null: what suits the task
+    learning_rate: int | float | str | None = None  # null: what suits the task; auto: by a range test
     schedule: str = "cosine"  # cosine | constant
-    backbone_lr_scale: float = 0.3
+    backbone_lr_scale: int | float | str = 0.3  # auto: the highest that does no harm when it is tried
+    layer_lr_decay: float = 1.0  # each block of the pretrained layers learns so much slower than the one after it
+    thaw_blocks: int = 0  # pretrained blocks let go an epoch, the last ones first; 0: all at once
+    guard_epochs: int = 2  # epochs below the frozen network's figure before training goes back to it; 0: never
+    guard_returns: int = 2  # times that it goes back and goes on more gently; then the backbone stays frozen
     weight_decay: float = 1e-4
     warmup_epochs: float = 1.0
     freeze_epochs: int = 0
@@ -147,12 +152,19 @@ class TrainConfig:
             "workers",
             "patience",
             "freeze_epochs",
+            "thaw_blocks",
+            "guard_epochs",
+            "guard_returns",
             "warmup_epochs",
             "weight_decay",
             "seed",
         ):
             at_least(key, getattr(self, key), 0)
-        if self.learning_rate is not None:
+        if isinstance(self.learning_rate, str):
+            require(
+                self.learning_rate == AUTO, f"learning_rate must be a number, auto or null, got {self.learning_rate!r}."
+            )
+        elif self.learning_rate is not None:
             greater_than("learning_rate", self.learning_rate, 0)
         greater_than("peer_wait_s", self.peer_wait_s, 0)
         one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
@@ -161,7 +173,12 @@ class TrainConfig:
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)
-        between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        if isinstance(self.backbone_lr_scale, str):
+            found = self.backbone_lr_scale
+            require(found == AUTO, f"backbone_lr_scale must be a number from 0 to 1 or auto, got {found!r}.")
+        else:
+            between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        between("layer_lr_decay", self.layer_lr_decay, 0.1, 1.0)
         require(
             self.compare_epochs <= self.epochs,
             f"compare_epochs must be at most epochs={self.epochs}, got {self.compare_epochs}.",

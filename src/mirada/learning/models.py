@@ -51,6 +51,18 @@ def backbone_variables(model: keras.Model) -> tuple[list, list]:
     return old, [v for v in model.trainable_variables if v.ref() not in known]
 
 
+def backbone_depths(model: keras.Model) -> list[int]:
+    """How many blocks lie behind that of each pretrained variable, in the order of `backbone_variables`."""
+    blocks = [
+        layer.name.split("_")[1]
+        for layer in model.layers
+        if layer.name.startswith("backbone_")
+        for _ in layer.trainable_variables
+    ]
+    order = list(dict.fromkeys(blocks))
+    return [len(order) - 1 - order.index(block) for block in blocks]
+
+
 def load_model(path: Path) -> keras.Model:
     """Read a `model.keras` that the train stage wrote.
 
