@@ -243,7 +243,8 @@ class Trainer:
     def _find_scale(self, tell: Callable[[str], None]) -> None:
         """What backbone_lr_scale=auto stands for, when the pretrained layers are about to be let go."""
         if self.course.seeks_scale:
-            scale, tried = try_scales(self._stretch(), self.course.learning_rate * decay(self.config, self.state.epoch))
+            rate = self.course.learning_rate * decay(self.config, self.state.epoch)
+            scale, tried = try_scales(self._stretch(), rate, (self.config.epochs - self.state.epoch) * self.input.steps)
             self.state.backbone_lr_scale = self.devices.gather(scale)[0]
             self._note_rates()
             self._say(describe(scale, tried), tell)
