@@ -178,9 +178,8 @@ class Trainer:
             tell: called with a sentence where something was decided on the way.
 
         Yields:
-            After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of the
-            epoch's time that went into waiting for input), seconds, learning_rate, backbone_learning_rate, and what
-            `UsageMeter.figures` tells.
+            After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of its
+            time, that waited for input), seconds, learning_rate, backbone_learning_rate, and what `UsageMeter.figures` tells.
 
         Raises:
             MiradaError: the loss is not finite; the message names step and files.
