@@ -28,6 +28,9 @@ class ModelConfig:
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
     frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none
+    batch_norm: str = (
+        "folded"  # of the pretrained backbone: folded into its convolutions, frozen beside them, or trained
+    )
     dropout: float = 0.0  # share of features dropped before the class head of a classifier or localizer
     pool_after: list[int] = field(default_factory=list)  # study1: convolutions, from 1, that a max-pooling follows
 
@@ -39,6 +42,7 @@ class ModelConfig:
             self.backbone == "efficientnet_lite0" or self.weights is None,
             f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",
         )
+        one_of("model.batch_norm", self.batch_norm, ("folded", "frozen", "trained"))
         between("model.dropout", self.dropout, 0.0, 0.95)
         require(
             all(1 <= number <= 5 for number in self.pool_after),

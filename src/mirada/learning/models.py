@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig
 from mirada.errors import MiradaError
-from mirada.learning.backbones import load_imagenet
+from mirada.learning.backbones import load_imagenet, moving_statistics
 from mirada.learning.pretrained import load_efficientnet_lite0
 from mirada.learning.tasks import learning_task
 
@@ -32,10 +32,13 @@ def build_model(config: ModelConfig, task: str, input_size: int, channels: int, 
     model = keras.Model(image, outputs, name=config.name)
     if config.weights == "imagenet":
         load_imagenet(model, load_efficientnet_lite0())
+    if config.batch_norm == "frozen":
+        for layer in moving_statistics(model):
+            layer.trainable = False
     if config.frozen_blocks:
         frozen = ("backbone_stem", *(f"backbone_{number}_" for number in range(config.frozen_blocks)))
         for layer in model.layers:
-            layer.trainable = not layer.name.startswith(frozen)
+            layer.trainable = layer.trainable and not layer.name.startswith(frozen)
     return model
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import TrainConfig
+from mirada.learning.backbones import moving_statistics
 from mirada.learning.models import backbone_depths, backbone_variables
 from mirada.learning.tasks import Loss
 
@@ -96,6 +97,7 @@ class TrainStep:
         self.config, self.strategy, self.model, self.average = config, strategy, model, average
         self.loss, self.parts, self.learning_rate = loss, parts, learning_rate
         self.optimizers = [self._optimizer(), self._optimizer()]  # of the pretrained layers, of the new ones
+        self._moving = moving_statistics(model) if config.model.weights else []
         self.variables, self.depths = backbone_variables(model), backbone_depths(model)
         for optimizer, variables in zip(self.optimizers, self.variables, strict=True):
             optimizer.build(variables)
@@ -148,6 +150,8 @@ class TrainStep:
         Returns:
             The loss, then its parts, over all batches and replicas.
         """
+        for layer in self._moving:  # Keras then neither takes nor moves its statistics
+            layer.trainable = not frozen
         parts = None if frozen or shares is None else tf.constant(shares, tf.float32)
         if not self.batch_by_batch:
             return self._at_once(batches[0], tf.constant(decay), frozen, parts).numpy()

@@ -179,7 +179,7 @@ class Trainer:
 
         Yields:
             After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of its
-            time, that waited for input), seconds, learning_rate, backbone_learning_rate, and what `UsageMeter.figures` tells.
+            time, that waited for input), seconds, learning_rate, backbone_learning_rate, and `UsageMeter.figures`.
 
         Raises:
             MiradaError: the loss is not finite; the message names step and files.
