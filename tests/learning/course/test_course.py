@@ -70,7 +70,8 @@ def test_a_training_that_is_resumed_while_it_goes_back_is_the_unbroken_one(confi
     list(resumed.fit())
     assert figures_of(resumed) == figures_of(unbroken) and resumed.state.events == unbroken.state.events
     for ours, theirs in zip(weights_of(resumed), weights_of(unbroken), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        # Of several replicas a checkpoint holds the mean of their batch statistics, and not each one's own.
+        np.testing.assert_allclose(ours, theirs, rtol=0 if gpus == 1 else 1e-6)
 
 
 def test_the_frozen_network_is_measured_even_where_that_epoch_is_none_to_validate(config):
