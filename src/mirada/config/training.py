@@ -164,12 +164,7 @@ class TrainConfig:
             "seed",
         ):
             at_least(key, getattr(self, key), 0)
-        if isinstance(self.learning_rate, str):
-            require(
-                self.learning_rate == AUTO, f"learning_rate must be a number, auto or null, got {self.learning_rate!r}."
-            )
-        elif self.learning_rate is not None:
-            greater_than("learning_rate", self.learning_rate, 0)
+        self._check_rates()
         greater_than("peer_wait_s", self.peer_wait_s, 0)
         one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         one_of("schedule", self.schedule, ("cosine", "constant"))
@@ -177,12 +172,6 @@ class TrainConfig:
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)
-        if isinstance(self.backbone_lr_scale, str):
-            found = self.backbone_lr_scale
-            require(found == AUTO, f"backbone_lr_scale must be a number from 0 to 1 or auto, got {found!r}.")
-        else:
-            between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
-        between("layer_lr_decay", self.layer_lr_decay, 0.1, 1.0)
         require(
             self.compare_epochs <= self.epochs,
             f"compare_epochs must be at most epochs={self.epochs}, got {self.compare_epochs}.",
@@ -197,3 +186,16 @@ class TrainConfig:
             f"batch_size is the global batch and must be a multiple of gpus, got batch_size={self.batch_size} and "
             f"gpus={self.gpus}.",
         )
+
+    def _check_rates(self) -> None:
+        if isinstance(self.learning_rate, str):
+            given = self.learning_rate
+            require(given == AUTO, f"learning_rate must be a number, auto or null, got {given!r}.")
+        elif self.learning_rate is not None:
+            greater_than("learning_rate", self.learning_rate, 0)
+        if isinstance(self.backbone_lr_scale, str):
+            given = self.backbone_lr_scale
+            require(given == AUTO, f"backbone_lr_scale must be a number from 0 to 1 or auto, got {given!r}.")
+        else:
+            between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        between("layer_lr_decay", self.layer_lr_decay, 0.1, 1.0)

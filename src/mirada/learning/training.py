@@ -92,15 +92,8 @@ class Trainer:
         self._make_networks(build)
         with devices.strategy.scope():
             self.loss = learning.make_loss(config, dataset)
-            self.step = TrainStep(
-                config,
-                devices.strategy,
-                self.model,
-                self.average,
-                self.loss,
-                self.losses[1:],
-                self.course.learning_rate,
-            )
+            parts, rate = self.losses[1:], self.course.learning_rate
+            self.step = TrainStep(config, devices.strategy, self.model, self.average, self.loss, parts, rate)
         self._draws = {
             f"random_{layer.name}": layer._random_generator._generator
             for layer in self.model.layers

@@ -135,11 +135,16 @@ def tune(
         trainer.guard(before[f"val_{trainer.task.main_metric}"])
     for figures in trainer.fit(tell=tell):
         report(trainer.state.epoch, figures)
-    best, after = trainer.state.best_epoch, {}
-    if before:
-        after = {key: value for key, value in trainer.state.history[best - 1].items() if key.startswith("val_")}
-    if compress is None and before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
-        best, after = 0, before
-    else:
+    best, after = _better(trainer, before, keep=compress is None)
+    if best:
         calibrated.set_weights(trainer.best_model().get_weights())
     return Tuned(calibrated, best, trainer.state.epoch, before, after, time.perf_counter() - started)
+
+
+def _better(trainer: Trainer, before: dict[str, float], *, keep: bool) -> tuple[int, dict[str, float]]:
+    """The best epoch and its figures on val; 0 where what was there before is better, and may be kept."""
+    best = trainer.state.best_epoch
+    if keep and before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
+        return 0, before
+    row = trainer.state.history[best - 1] if before else {}
+    return best, {key: value for key, value in row.items() if key.startswith("val_")}
