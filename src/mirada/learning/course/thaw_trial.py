@@ -15,7 +15,7 @@ import numpy as np
 from mirada.learning.course.stretch import Stretch
 
 SCALES = (0.3, 0.1, 0.03, 0.01)  # the pretrained layers' rate, relative to the new ones'
-HARM = 0.06  # so much higher than with the pretrained layers standing still, relatively, may the loss be
+HARM = 0.08  # so much higher than with the pretrained layers standing still, relatively, may the loss be
 LEAST_STEPS, MOST_STEPS, SHARE = 8, 32, 0.05  # a try takes this share of the training's steps, within these bounds
 _WARMUP = 5  # steps
 _HOPELESS = 1.15  # times the loss of all steps so far without: a try ends early
