@@ -51,6 +51,7 @@ from mirada.config.predicting import PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
+    AUTO,
     BACKBONES,
     MOST_SHARDS_AT_ONCE,
     AugmentConfig,
@@ -62,6 +63,7 @@ from mirada.errors import MiradaError
 from mirada.storage import is_url
 
 __all__ = [
+    "AUTO",
     "AugmentConfig",
     "BACKBONES",
     "CheckQatConfig",

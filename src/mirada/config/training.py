@@ -28,6 +28,9 @@ class ModelConfig:
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
     frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none
+    batch_norm: str = (
+        "folded"  # of the pretrained backbone: folded into its convolutions, frozen beside them, or trained
+    )
     dropout: float = 0.0  # share of features dropped before the class head of a classifier or localizer
     pool_after: list[int] = field(default_factory=list)  # study1: convolutions, from 1, that a max-pooling follows
 
@@ -39,6 +42,7 @@ class ModelConfig:
             self.backbone == "efficientnet_lite0" or self.weights is None,
             f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",
         )
+        one_of("model.batch_norm", self.batch_norm, ("folded", "frozen", "trained"))
         between("model.dropout", self.dropout, 0.0, 0.95)
         require(
             all(1 <= number <= 5 for number in self.pool_after),
@@ -75,6 +79,7 @@ class AugmentConfig:
         between("augment.rotate_degrees", self.rotate_degrees, 0.0, 45.0)
 
 
+AUTO = "auto"  # a learning rate that is looked for before the training
 MOST_SHARDS_AT_ONCE = 16  # records are taken from so many shards in turn, whatever number is read at the same time
 
 
@@ -106,9 +111,13 @@ class TrainConfig:
     output_dir: str = MISSING
     epochs: int = 20
     batch_size: int = 8
-    learning_rate: float | None = None  # null: what suits the task
+    learning_rate: int | float | str | None = None  # null: what suits the task; auto: by a range test
     schedule: str = "cosine"  # cosine | constant
-    backbone_lr_scale: float = 0.3
+    backbone_lr_scale: int | float | str = 0.3  # auto: the highest that does no harm when it is tried
+    layer_lr_decay: float = 1.0  # each block of the pretrained layers learns so much slower than the one after it
+    thaw_blocks: int = 0  # pretrained blocks let go an epoch, the last ones first; 0: all at once
+    guard_epochs: int = 2  # epochs below the frozen network's figure before training goes back to it; 0: never
+    guard_returns: int = 2  # times that it goes back and goes on more gently; then the backbone stays frozen
     weight_decay: float = 1e-4
     warmup_epochs: float = 1.0
     freeze_epochs: int = 0
@@ -147,13 +156,15 @@ class TrainConfig:
             "workers",
             "patience",
             "freeze_epochs",
+            "thaw_blocks",
+            "guard_epochs",
+            "guard_returns",
             "warmup_epochs",
             "weight_decay",
             "seed",
         ):
             at_least(key, getattr(self, key), 0)
-        if self.learning_rate is not None:
-            greater_than("learning_rate", self.learning_rate, 0)
+        self._check_rates()
         greater_than("peer_wait_s", self.peer_wait_s, 0)
         one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         one_of("schedule", self.schedule, ("cosine", "constant"))
@@ -161,7 +172,6 @@ class TrainConfig:
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)
-        between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
         require(
             self.compare_epochs <= self.epochs,
             f"compare_epochs must be at most epochs={self.epochs}, got {self.compare_epochs}.",
@@ -176,3 +186,16 @@ class TrainConfig:
             f"batch_size is the global batch and must be a multiple of gpus, got batch_size={self.batch_size} and "
             f"gpus={self.gpus}.",
         )
+
+    def _check_rates(self) -> None:
+        if isinstance(self.learning_rate, str):
+            given = self.learning_rate
+            require(given == AUTO, f"learning_rate must be a number, auto or null, got {given!r}.")
+        elif self.learning_rate is not None:
+            greater_than("learning_rate", self.learning_rate, 0)
+        if isinstance(self.backbone_lr_scale, str):
+            given = self.backbone_lr_scale
+            require(given == AUTO, f"backbone_lr_scale must be a number from 0 to 1 or auto, got {given!r}.")
+        else:
+            between("backbone_lr_scale", self.backbone_lr_scale, 0.0, 1.0)
+        between("layer_lr_decay", self.layer_lr_decay, 0.1, 1.0)

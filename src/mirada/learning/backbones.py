@@ -2,7 +2,7 @@
 
 EfficientNet-Lite0 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
 ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
-what is trained is what is converted, and a step is faster.
+what is trained is what is converted, and a step is faster; or they stay layers of their own.
 """
 
 from __future__ import annotations
@@ -24,27 +24,33 @@ _LITE0_STAGES = (
 _LITE0_TAPS = (4, 10, 15)  # the last blocks at strides 8, 16 and 32
 _LITE0_FEATURES = 1280
 _BN_EPSILON = 1e-3
+_BN_MOMENTUM = 0.99
+_BN = "_normalized"  # at the end of a name
+FOLDED = "folded"
 
 
-def build_backbone(name: str, image: keras.KerasTensor) -> list[keras.KerasTensor]:
+def build_backbone(name: str, image: keras.KerasTensor, batch_norm: str = FOLDED) -> list[keras.KerasTensor]:
     """The maps at strides 8, 16 and 32 of an image in -1..1.
 
     Args:
         name: 'efficientnet_lite0' or 'tiny'.
         image: (batch, side, side, channels).
+        batch_norm: of efficientnet_lite0: 'folded', or anything else for layers of its own.
 
     Returns:
         Three tensors (batch, side / stride, side / stride, channels). Every layer's name begins with 'backbone_'.
     """
-    return {"efficientnet_lite0": _efficientnet_lite0, "tiny": _tiny}[name](image)
+    return _tiny(image) if name == "tiny" else _efficientnet_lite0(image, batch_norm != FOLDED)
 
 
-def build_features(name: str, image: keras.KerasTensor) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
+def build_features(
+    name: str, image: keras.KerasTensor, batch_norm: str = FOLDED
+) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
     """The maps of `build_backbone`, and the features that ImageNet's classes were told by, at stride 32."""
-    maps = build_backbone(name, image)
+    maps = build_backbone(name, image, batch_norm)
     if name != "efficientnet_lite0":
         return maps, maps[-1]
-    return maps, _convolution(maps[-1], _LITE0_FEATURES, 1, 1, "backbone_head", activate=True)
+    return maps, _convolution(maps[-1], _LITE0_FEATURES, 1, 1, "backbone_head", batch_norm != FOLDED, activate=True)
 
 
 def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -58,12 +64,12 @@ def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
     return maps[2:]
 
 
-def _efficientnet_lite0(image: keras.KerasTensor) -> list[keras.KerasTensor]:
-    x = _convolution(image, 32, 3, 2, "backbone_stem", activate=True)
+def _efficientnet_lite0(image: keras.KerasTensor, normalize: bool) -> list[keras.KerasTensor]:
+    x = _convolution(image, 32, 3, 2, "backbone_stem", normalize, activate=True)
     maps, number = [], 0
     for kernel, stride, expansion, channels, blocks in _LITE0_STAGES:
         for block in range(blocks):
-            x = _inverted_residual(x, kernel, stride if block == 0 else 1, expansion, channels, number)
+            x = _inverted_residual(x, kernel, stride if block == 0 else 1, expansion, channels, number, normalize)
             if number in _LITE0_TAPS:
                 maps.append(x)
             number += 1
@@ -71,28 +77,40 @@ def _efficientnet_lite0(image: keras.KerasTensor) -> list[keras.KerasTensor]:
 
 
 def _inverted_residual(
-    x: keras.KerasTensor, kernel: int, stride: int, expansion: int, channels: int, number: int
+    x: keras.KerasTensor, kernel: int, stride: int, expansion: int, channels: int, number: int, normalize: bool
 ) -> keras.KerasTensor:
     name, start = f"backbone_{number}", x
     if expansion > 1:
-        x = _convolution(x, x.shape[-1] * expansion, 1, 1, f"{name}_expand", activate=True)
-    x = keras.layers.DepthwiseConv2D(kernel, stride, "same", name=f"{name}_depthwise")(x)
+        x = _convolution(x, x.shape[-1] * expansion, 1, 1, f"{name}_expand", normalize, activate=True)
+    x = keras.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=not normalize, name=f"{name}_depthwise")(x)
+    x = _batch_norm(x, f"{name}_depthwise") if normalize else x
     x = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
-    x = _convolution(x, channels, 1, 1, f"{name}_project", activate=False)
+    x = _convolution(x, channels, 1, 1, f"{name}_project", normalize, activate=False)
     if stride == 1 and start.shape[-1] == channels:
         x = keras.layers.Add(name=f"{name}_add")([start, x])
     return x
 
 
 def _convolution(
-    x: keras.KerasTensor, channels: int, kernel: int, stride: int, name: str, *, activate: bool
+    x: keras.KerasTensor, channels: int, kernel: int, stride: int, name: str, normalize: bool, *, activate: bool
 ) -> keras.KerasTensor:
-    x = keras.layers.Conv2D(channels, kernel, stride, "same", name=name)(x)
+    x = keras.layers.Conv2D(channels, kernel, stride, "same", use_bias=not normalize, name=name)(x)
+    x = _batch_norm(x, name) if normalize else x
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
 
 
+def _batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return keras.layers.BatchNormalization(momentum=_BN_MOMENTUM, epsilon=_BN_EPSILON, name=f"{name}{_BN}")(x)
+
+
+def moving_statistics(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch normalisations of a pretrained backbone that learn along, and so follow the batches."""
+    layers = [layer for layer in model.layers if layer.name.startswith("backbone_") and layer.name.endswith(_BN)]
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+
+
 def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Put EfficientNet-Lite0's weights, batch normalisations folded in, into the layers named 'backbone_*'.
+    """Put EfficientNet-Lite0's weights into the layers named 'backbone_*', batch normalisations folded in or beside.
 
     Args:
         model: any model that `build_backbone('efficientnet_lite0', ...)` is part of.
@@ -114,11 +132,15 @@ def _assign(model: keras.Model, layer: str, arrays: dict[str, np.ndarray], conv:
 
     A grey image has one channel instead of three equal ones, so the stem's kernel is summed over them.
     """
-    scale = arrays[f"{bn}.weight"] / np.sqrt(arrays[f"{bn}.running_var"] + _BN_EPSILON)
-    kernel = arrays[f"{conv}.weight"] * scale[:, None, None, None]
-    bias = arrays[f"{bn}.bias"] - arrays[f"{bn}.running_mean"] * scale
     axes = (2, 3, 0, 1) if "depthwise" in layer else (2, 3, 1, 0)
+    beside = any(other.name == f"{layer}{_BN}" for other in model.layers)
+    scale = arrays[f"{bn}.weight"] / np.sqrt(arrays[f"{bn}.running_var"] + _BN_EPSILON)
+    kernel = arrays[f"{conv}.weight"] * (1.0 if beside else scale[:, None, None, None])
+    bias = arrays[f"{bn}.bias"] - arrays[f"{bn}.running_mean"] * scale
     kernel = kernel.transpose(axes)
     if layer == "backbone_stem" and model.input_shape[-1] == 1:
         kernel = kernel.sum(axis=2, keepdims=True)
-    model.get_layer(layer).set_weights([kernel, bias])
+    model.get_layer(layer).set_weights([kernel] if beside else [kernel, bias])
+    if beside:
+        names = ("weight", "bias", "running_mean", "running_var")
+        model.get_layer(f"{layer}{_BN}").set_weights([arrays[f"{bn}.{name}"] for name in names])

@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig
 from mirada.errors import MiradaError
-from mirada.learning.backbones import load_imagenet
+from mirada.learning.backbones import load_imagenet, moving_statistics
 from mirada.learning.pretrained import load_efficientnet_lite0
 from mirada.learning.tasks import learning_task
 
@@ -32,10 +32,13 @@ def build_model(config: ModelConfig, task: str, input_size: int, channels: int, 
     model = keras.Model(image, outputs, name=config.name)
     if config.weights == "imagenet":
         load_imagenet(model, load_efficientnet_lite0())
+    if config.batch_norm == "frozen":
+        for layer in moving_statistics(model):
+            layer.trainable = False
     if config.frozen_blocks:
         frozen = ("backbone_stem", *(f"backbone_{number}_" for number in range(config.frozen_blocks)))
         for layer in model.layers:
-            layer.trainable = not layer.name.startswith(frozen)
+            layer.trainable = layer.trainable and not layer.name.startswith(frozen)
     return model
 
 
@@ -49,6 +52,18 @@ def backbone_variables(model: keras.Model) -> tuple[list, list]:
     old = [v for layer in model.layers if layer.name.startswith("backbone_") for v in layer.trainable_variables]
     known = {v.ref() for v in old}
     return old, [v for v in model.trainable_variables if v.ref() not in known]
+
+
+def backbone_depths(model: keras.Model) -> list[int]:
+    """How many blocks lie behind that of each pretrained variable, in the order of `backbone_variables`."""
+    blocks = [
+        layer.name.split("_")[1]
+        for layer in model.layers
+        if layer.name.startswith("backbone_")
+        for _ in layer.trainable_variables
+    ]
+    order = list(dict.fromkeys(blocks))
+    return [len(order) - 1 - order.index(block) for block in blocks]
 
 
 def load_model(path: Path) -> keras.Model:

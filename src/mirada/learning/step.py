@@ -15,7 +15,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import TrainConfig
-from mirada.learning.models import backbone_variables
+from mirada.learning.backbones import moving_statistics
+from mirada.learning.models import backbone_depths, backbone_variables
 from mirada.learning.tasks import Loss
 
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
@@ -96,7 +97,8 @@ class TrainStep:
         self.config, self.strategy, self.model, self.average = config, strategy, model, average
         self.loss, self.parts, self.learning_rate = loss, parts, learning_rate
         self.optimizers = [self._optimizer(), self._optimizer()]  # of the pretrained layers, of the new ones
-        self.variables = backbone_variables(model)
+        self._moving = moving_statistics(model) if config.model.weights else []
+        self.variables, self.depths = backbone_variables(model), backbone_depths(model)
         for optimizer, variables in zip(self.optimizers, self.variables, strict=True):
             optimizer.build(variables)
         self.scale = _FIRST_SCALE if config.precision == "fp16" else 1.0
@@ -120,30 +122,52 @@ class TrainStep:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
-    def __call__(self, batches: Sequence[Batch], decay: float, frozen: bool) -> np.ndarray:
+    def set_rates(self, backbone: float, head: float) -> None:
+        """Set the learning rates of the pretrained layers and of the new ones."""
+        for optimizer, rate in zip(self.optimizers, (backbone, head), strict=True):
+            optimizer.learning_rate.assign(rate)
+
+    @property
+    def loss_scaling(self) -> tuple[float, int]:
+        """Of float16: the loss's factor, and the steps since it was changed."""
+        return self.scale, self._since_change
+
+    @loss_scaling.setter
+    def loss_scaling(self, values: tuple[float, int]) -> None:
+        self.scale, self._since_change = values
+
+    def __call__(
+        self, batches: Sequence[Batch], decay: float, frozen: bool, shares: Sequence[float] | None = None
+    ) -> np.ndarray:
         """Step once.
 
         Args:
             batches: `accumulate` of them, each shared out to the replicas of this worker.
             decay: of the moving average.
             frozen: whether the pretrained layers stand still.
+            shares: what share of their learning rate each pretrained variable has; None: the whole.
 
         Returns:
             The loss, then its parts, over all batches and replicas.
         """
+        for layer in self._moving:  # Keras then neither takes nor moves its statistics
+            layer.trainable = not frozen
+        parts = None if frozen or shares is None else tf.constant(shares, tf.float32)
         if not self.batch_by_batch:
-            return self._at_once(batches[0], tf.constant(decay), frozen).numpy()
+            return self._at_once(batches[0], tf.constant(decay), frozen, parts).numpy()
         for batch in batches:
             self._add(batch, tf.constant(self.scale), frozen)
         if self.config.precision == "fp16" and self._overflowed(frozen):
             return self._clear(frozen).numpy()
-        return self._finish(tf.constant(decay), frozen).numpy()
+        return self._finish(tf.constant(decay), frozen, parts).numpy()
 
     # -- at once ---------------------------------------------------------------------------------------------------
 
-    def _step_at_once(self, batch: Batch, decay: tf.Tensor, frozen: bool) -> tf.Tensor:
+    def _step_at_once(self, batch: Batch, decay: tf.Tensor, frozen: bool, shares: tf.Tensor | None) -> tf.Tensor:
+        before = self._before(shares)
         losses = self.strategy.run(self._replica_step, args=(batch, frozen))
         total = self.strategy.reduce(_SUM, losses, axis=None)
+        self._hold_back(before, shares)
         self._move_average(decay)
         return total
 
@@ -171,6 +195,15 @@ class TrainStep:
         for (optimizer, variables), clipped in zip(self._groups(frozen), gradients, strict=True):
             if variables:
                 optimizer.apply_gradients(zip(clipped, variables, strict=True), skip_gradients_aggregation=True)
+
+    def _before(self, shares: tf.Tensor | None) -> list[tf.Tensor]:
+        return [] if shares is None else [tf.identity(variable) for variable in self.variables[0]]
+
+    def _hold_back(self, before: list[tf.Tensor], shares: tf.Tensor | None) -> None:
+        """Leave each pretrained variable its share of the step, as a share of the rate would: AdamW is linear in that."""
+        if shares is not None:
+            for old, variable, share in zip(before, self.variables[0], tf.unstack(shares, len(before)), strict=True):
+                variable.assign(old + share * (variable - old))
 
     def _move_average(self, decay: tf.Tensor) -> None:
         for average, variable in zip(self.average.variables, self.model.variables, strict=True):
@@ -221,7 +254,9 @@ class TrainStep:
 
         return self.strategy.reduce(_SUM, self.strategy.run(count), axis=None)
 
-    def _step_on_sums(self, decay: tf.Tensor, frozen: bool) -> tf.Tensor:
+    def _step_on_sums(self, decay: tf.Tensor, frozen: bool, shares: tf.Tensor | None) -> tf.Tensor:
+        before = self._before(shares)
+
         def step() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             sums = context.all_reduce(_SUM, self._sums.read_value())
@@ -231,6 +266,7 @@ class TrainStep:
             return sums
 
         losses = self._losses(self.strategy.run(step))
+        self._hold_back(before, shares)
         self._move_average(decay)
         self._zero(frozen)
         return losses

@@ -1,4 +1,4 @@
-"""The training loop: two learning rates, moving-average weights, checkpoints that a kill can't spoil.
+"""The training loop: two learning rates, moving-average weights, an epoch after the other.
 
 A loop of our own and not `fit`, because a step has to know its files (a NaN names them), the wait for input is a figure of
 its own, and a resumed epoch must be the very epoch that was interrupted.
@@ -7,12 +7,10 @@ its own, and a resumed epoch must be the very epoch that was interrupted.
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,19 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from mirada.config import TrainConfig
-from mirada.config.influence import NOT_IN_WEIGHTS, check_resumed, shaping_settings
+from mirada.config import AUTO, TrainConfig
+from mirada.config.influence import NOT_IN_WEIGHTS, shaping_settings
 from mirada.data.images import decode
-from mirada.data.records import Dataset, Example, digest_of
+from mirada.data.records import Dataset, Example
 from mirada.errors import MiradaError
-from mirada.files import write_whole
 from mirada.inference.card import Card
 from mirada.inference.prediction import decode_outputs
+from mirada.learning.course.checkpoints import Checkpoints, State
+from mirada.learning.course.course import Course
+from mirada.learning.course.range_test import RangeTest, find_rate
+from mirada.learning.course.schedule import block_shares, decay, rates
+from mirada.learning.course.stretch import Stretch
+from mirada.learning.course.thaw_trial import describe, try_scales
 from mirada.learning.dataset import BatchSettings, TrainingInput, id_hash, scale_pixels, share_out
 from mirada.learning.devices import Devices
 from mirada.learning.models import build_model
@@ -38,27 +41,6 @@ from mirada.tasks import get_task
 from mirada.workers.usage import UsageMeter
 
 _VALIDATION_BATCH = 8
-
-
-@dataclass
-class State:
-    """What a resumed training has to know besides the weights."""
-
-    settings: dict[str, Any]  # all that decides the weights; it must be the same, save epochs
-    data: str  # digest
-    epoch: int = 0  # epochs finished
-    step: int = 0
-    best_epoch: int = 0
-    best_metric: float = -1.0
-    better_epoch: int = 0  # the last one that was better, not only as good
-    checkpoint: str = ""
-    run_id: str | None = None
-    loss_scale: float = 0.0  # of float16; 0: the usual one
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def digest(self) -> int:
-        """Of settings and data, for workers to compare."""
-        return int(digest_of([json.dumps(self.settings, sort_keys=True), self.data])[:12], 16)
 
 
 class Trainer:
@@ -83,8 +65,6 @@ class Trainer:
         self.config, self.dataset, self.devices, self.card = config, dataset, devices, card
         self.task, learning = get_task(dataset.task), learning_task(dataset.task)
         self.losses = ("loss", *learning.LOSSES)
-        self.learning_rate = config.learning_rate or self.task.learning_rate
-        self.folder = Path(config.output_dir) / "checkpoints"
         keras.backend.experimental.enable_tf_random_generator()  # dropout's state can then be kept
         keras.utils.set_random_seed(config.seed)
         if config.deterministic:
@@ -97,6 +77,7 @@ class Trainer:
         self.input = TrainingInput(dataset, batches, config=config.input, workers=config.workers)
         self.state = State(shaping_settings(config, NOT_IN_WEIGHTS), dataset.digest)
         self.begun_epochs = config.epochs  # of the training that is resumed, as it was begun
+        self.course = Course(config, self.state, self.task.learning_rate)
         if len(set(devices.gather(self.state.digest()))) > 1:
             raise MiradaError(
                 "The workers of TF_CONFIG have different settings or data: give all of them the same command."
@@ -105,21 +86,18 @@ class Trainer:
         self._make_networks(build)
         with devices.strategy.scope():
             self.loss = learning.make_loss(config, dataset)
-            self.step = TrainStep(
-                config, devices.strategy, self.model, self.average, self.loss, self.losses[1:], self.learning_rate
-            )
-        draws = {
+            parts, rate = self.losses[1:], self.course.learning_rate
+            self.step = TrainStep(config, devices.strategy, self.model, self.average, self.loss, parts, rate)
+        self._draws = {
             f"random_{layer.name}": layer._random_generator._generator
             for layer in self.model.layers
             if isinstance(layer, keras.layers.Dropout)
         }  # Keras leaves them out of checkpoints
-        self.checkpoint = tf.train.Checkpoint(
-            model=self.model,
-            average=self.average,
-            backbone=self.step.optimizers[0],
-            head=self.step.optimizers[1],
-            **draws,
+        backbone, head = self.step.optimizers
+        content = tf.train.Checkpoint(
+            model=self.model, average=self.average, backbone=backbone, head=head, **self._draws
         )
+        self.checkpoints = Checkpoints(Path(config.output_dir) / "checkpoints", content)
         self._forward = tf.function(lambda images: self.average(images, training=False))
 
     def _build(self) -> keras.Model:
@@ -154,97 +132,120 @@ class Trainer:
         Raises:
             MiradaError: what lies there was trained otherwise, or longer; or workers found different epochs.
         """
-        folder = folder or self.folder
-        found = self._restore(folder)
+        folder = folder or self.checkpoints.folder
+        if found := self.checkpoints.restore(folder, self.state):
+            self.begun_epochs, found.settings = found.settings["epochs"], self.state.settings
+            self.state = found
+            self.course = Course(self.config, found, self.task.learning_rate)
+            self.step.scale = found.loss_scale or self.step.scale
+            self._note_rates()
         epochs = self.devices.gather(self.state.epoch)
         if len(set(epochs)) > 1:
             raise MiradaError(
                 f"The workers can't go on together: in {folder} the chief finds epoch {epochs[0]:.0f}, another one "
                 f"{next(epoch for epoch in epochs if epoch != epochs[0]):.0f}: output_dir must be a folder that all share."
             )
-        return found
-
-    def _restore(self, folder: Path) -> bool:
-        path = folder / "state.json"
-        if not path.is_file():
-            return False
-        try:
-            state = State(**json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
-            raise MiradaError(f"{path} is corrupt ({error}): train anew with resume=false.") from error
-        check_resumed(state.settings, self.state.settings, path, same_data=state.data == self.state.data)
-        if self.config.epochs < state.epoch:
-            raise MiradaError(f"{path} has finished {state.epoch} epochs: set epochs to that or more, or resume=false.")
-        self.begun_epochs, state.settings = state.settings["epochs"], self.state.settings
-        self.checkpoint.read(str(folder / state.checkpoint)).assert_consumed()
-        self.state = state
-        self.step.scale = state.loss_scale or self.step.scale
-        return True
-
-    def _save(self) -> None:
-        """Write the weights first and the state that points to them last, so a kill leaves one or the other whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        state = self.state
-        state.loss_scale = self.step.scale
-        state.checkpoint = f"epoch-{state.epoch:04d}"
-        self.checkpoint.write(str(self.folder / state.checkpoint))
-        write_whole(self.folder / "state.json", json.dumps(asdict(state), indent=1))
-        for file in self.folder.glob("epoch-*"):
-            if file.name.split(".")[0] != state.checkpoint:
-                file.unlink()
-        for file in self.folder.glob("best-*.h5"):
-            if file != self._best_path():
-                file.unlink()
-
-    def _best_path(self) -> Path:
-        return self.folder / f"best-{self.state.best_epoch:04d}.h5"
+        return found is not None
 
     def best_model(self) -> keras.Model:
         """The network with the best epoch's weights."""
-        self.average.load_weights(str(self._best_path()))
+        self.average.load_weights(str(self.checkpoints.best_path(self.state)))
         return self.average
 
     # -- the epochs ------------------------------------------------------------------------------------------------
 
-    def fit(self, advance: Callable[[int, int], None] = lambda epoch, step: None) -> Iterator[dict[str, float]]:
+    def fit(
+        self,
+        advance: Callable[[int, int], None] = lambda epoch, step: None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> Iterator[dict[str, float]]:
         """Train until the last epoch or until patience ends.
 
         Args:
             advance: called after each step with the epoch (from 1) and the step in it (from 1).
+            tell: called with a sentence where something was decided on the way.
 
         Yields:
-            After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of the
-            epoch's time that went into waiting for input), seconds, learning_rate, and what `UsageMeter.figures` tells.
+            After each epoch: loss and its parts, the task's figures on val as val_<name>, images_per_s, wait_share (of its
+            time, that waited for input), seconds, learning_rate, backbone_learning_rate, and `UsageMeter.figures`.
 
         Raises:
             MiradaError: the loss is not finite; the message names step and files.
         """
-        while self.state.epoch < self.config.epochs and not self._out_of_patience():
+        self.find_learning_rate(tell)
+        while not self.course.is_over:
+            self._find_scale(tell)
             figures = self.train_epoch(self.state.epoch, advance)
             if self.state.epoch < self.config.compare_epochs:
                 self.timelines.append(self.timeline)
             self.state.epoch += 1
-            if self.state.epoch % self.config.val_every == 0 or self.state.epoch == self.config.epochs:
+            if self.course.validates(self.state.epoch):
                 figures |= self.validate() if self.devices.is_chief else {}
-            metric = figures.get(f"val_{self.task.main_metric}", -1.0 if self._validates else float(self.state.epoch))
-            metric = self.devices.gather(metric)[0]  # what the chief measured decides for all
-            # Of equal epochs the later one is kept, as its learning rate was lower.
-            if metric > self.state.best_metric or self.state.epoch == 1:
-                self.state.better_epoch = self.state.epoch
-            if metric >= self.state.best_metric or self.state.epoch == 1:
-                self.state.best_metric, self.state.best_epoch = metric, self.state.epoch
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self.average.save_weights(str(self._best_path()))
-            self.state.history.append({"epoch": self.state.epoch, **figures})
-            self._save()
+            self._judge(figures, tell)
+            self.state.loss_scale = self.step.scale
+            self.checkpoints.save(self.state)
             yield figures
+
+    def _judge(self, figures: dict[str, float], tell: Callable[[str], None]) -> None:
+        """Keep the weights where they are the best so far, or go back to what was better before."""
+        state, name = self.state, self.task.main_metric
+        metric = figures.get(f"val_{name}", -1.0 if self._validates else float(state.epoch))
+        metric = self.devices.gather(metric)[0]  # what the chief measured decides for all
+        # Of equal epochs the later one is kept, as its learning rate was lower.
+        if metric > state.best_metric or state.epoch == 1:
+            state.better_epoch = state.epoch
+        if metric >= state.best_metric or state.epoch == 1:
+            state.best_metric, state.best_epoch = metric, state.epoch
+            self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+            self.average.save_weights(str(self.checkpoints.best_path(state)))
+        state.history.append({"epoch": state.epoch, **figures})
+        if self._validates and self.course.validates(state.epoch) and self.step.variables[0]:
+            self._say(self.course.guard(metric, name, self.checkpoints), tell)
+
+    def _say(self, text: str | None, tell: Callable[[str], None]) -> None:
+        if text:
+            self.state.events.append(text)
+            tell(text)
 
     @property
     def _validates(self) -> bool:
         return self.dataset.splits["val"]["images"] > 0
 
-    def _out_of_patience(self) -> bool:
-        return 0 < self.config.patience <= self.state.epoch - self.state.better_epoch and self.state.better_epoch > 0
+    def guard(self, figure: float) -> None:
+        """Before `fit`: go back to the present weights, and go on more gently, where val gets worse than this figure."""
+        self.course.remember(figure, self.checkpoints, whole=True)
+
+    # -- rates that are looked for -----------------------------------------------------------------------------------
+
+    def find_learning_rate(self, tell: Callable[[str], None] = lambda text: None) -> RangeTest | None:
+        """The range test of learning_rate=auto, before the first epoch; None where there is nothing to look for."""
+        if not self.course.seeks_rate:
+            return None
+        found = find_rate(self._stretch(), self.course)
+        self.state.learning_rate = self.devices.gather(found.rate)[0]
+        self._note_rates()
+        self._say(found.sentence, tell)
+        return found
+
+    def _find_scale(self, tell: Callable[[str], None]) -> None:
+        """What backbone_lr_scale=auto stands for, when the pretrained layers are about to be let go."""
+        if self.course.seeks_scale:
+            rate = self.course.learning_rate * decay(self.config, self.state.epoch)
+            scale, tried = try_scales(self._stretch(), rate, (self.config.epochs - self.state.epoch) * self.input.steps)
+            self.state.backbone_lr_scale = self.devices.gather(scale)[0]
+            self._note_rates()
+            self._say(describe(scale, tried), tell)
+
+    def _note_rates(self) -> None:
+        """The card says what was found, as if it had been given."""
+        for key in ("learning_rate", "backbone_lr_scale"):
+            if getattr(self.config, key) == AUTO and (found := getattr(self.state, key)) is not None:
+                self.card.training[key] = found
+
+    def _stretch(self) -> Stretch:
+        return Stretch(self.step, self.input, self.config, [draws.state for draws in self._draws.values()])
+
+    # -- an epoch --------------------------------------------------------------------------------------------------
 
     def train_epoch(
         self, epoch: int, advance: Callable[[int, int], None] = lambda epoch, step: None
@@ -257,12 +258,13 @@ class Trainer:
         self.timeline: list[StepTimes] = []
         with UsageMeter(0.5, self.devices.gpus_physical) as meter:
             sums, waited = self._run_steps(epoch, advance)
-        rate = float(self.step.optimizers[1].learning_rate.numpy())
+        old, new = (float(optimizer.learning_rate.numpy()) for optimizer in self.step.optimizers)
         return {name: float(total) / self.input.steps for name, total in zip(self.losses, sums, strict=True)} | {
             "images_per_s": self.input.steps * self.config.accumulate * self.config.batch_size / meter.seconds,
             "wait_share": waited / meter.seconds,
             "seconds": meter.seconds,
-            "learning_rate": rate,
+            "learning_rate": new,
+            "backbone_learning_rate": 0.0 if self.course.frozen(epoch) else old,
             **meter.figures(),
         }
 
@@ -273,9 +275,9 @@ class Trainer:
         for step in range(self.input.steps):
             taken = [share_out(next(batches), self.devices.strategy) for _ in range(self.config.accumulate)]
             working = time.perf_counter()
-            self._set_learning_rates(epoch + step / self.input.steps)
-            decay = min(self.config.ema_decay, (1 + self.state.step) / (10 + self.state.step))
-            losses = self.step(taken, decay, epoch < self.config.freeze_epochs)
+            shares = self._set_learning_rates(epoch + step / self.input.steps)
+            kept = min(self.config.ema_decay, (1 + self.state.step) / (10 + self.state.step))
+            losses = self.step(taken, kept, self.course.frozen(epoch), shares)
             if not np.isfinite(losses[0]):
                 raise MiradaError(
                     f"The loss became {losses[0]} in epoch {epoch + 1}, step {step + 1}, with the images "
@@ -290,19 +292,12 @@ class Trainer:
         del batches  # its threads end here, and what that takes is waiting, too
         return sums, sum(times.waited for times in self.timeline) + time.perf_counter() - waiting
 
-    def _set_learning_rates(self, epoch: float) -> tuple[float, float]:
-        """Linear warm-up, then constant or a cosine down to a hundredth; the backbone warms up again when it is let go."""
-        config = self.config
-        cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-        decay = cosine if config.schedule == "cosine" else 1.0
-        thawed = epoch - config.freeze_epochs
-        rates = []
-        for since, scale in ((thawed, config.backbone_lr_scale), (epoch, 1.0)):
-            ramp = min(1.0, (since + 1 / self.input.steps) / config.warmup_epochs) if config.warmup_epochs else 1.0
-            rates.append(self.learning_rate * scale * decay * max(ramp, 0.0))
-        for optimizer, rate in zip(self.step.optimizers, rates, strict=True):
-            optimizer.learning_rate.assign(rate)
-        return rates[0], rates[1]
+    def _set_learning_rates(self, epoch: float) -> list[float] | None:
+        """Set both, and give what share of its own each pretrained variable has."""
+        course, steps = self.course, self.input.steps
+        peaks = course.learning_rate * course.backbone_lr_scale, course.learning_rate
+        self.step.set_rates(*rates(self.config, steps, epoch, (course.thawed, course.started), peaks))
+        return block_shares(self.config, steps, self.step.depths, epoch - course.thawed)
 
     def _names(self, batches: Sequence[Batch]) -> list[str]:
         """The images of batches, as far as this worker has them."""

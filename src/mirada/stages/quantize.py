@@ -79,7 +79,7 @@ def run(config: QuantizeConfig) -> None:
     started = time.perf_counter()
     from mirada.learning.quantization.variants import Conversions
 
-    made = Conversions(config, card, dataset, partial(_report, f"val_{get_task(card.task).main_metric}"))
+    made = Conversions(config, card, dataset, partial(_report, f"val_{get_task(card.task).main_metric}"), _tell)
     variants = [_convert(made, name, output_dir) for name in config.variants]
     contents = {name: (output_dir / f"{name}.tflite").read_bytes() for name in config.variants if name in _JUDGED}
     ladder, best = None, None
@@ -136,6 +136,11 @@ def _report(metric: str, variant: str, epoch: int, figures: dict[str, float]) ->
     shown = [f"{key.replace('_', ' ', 1)} {figures[key]:.3f}" for key in ("loss", metric) if key in figures]
     shown += [f"{figures['seconds']:.0f} s"] if "seconds" in figures else []
     print(f"{variant} {f'epoch {epoch}' if epoch else 'calibrated'}: {', '.join(shown)}", flush=True)
+
+
+def _tell(variant: str, text: str) -> None:
+    """One line where a tuning went back."""
+    print(f"{variant} {text}", flush=True)
 
 
 def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[str, Any]:

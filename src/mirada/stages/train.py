@@ -17,10 +17,10 @@ from mirada.config import TrainConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
-from mirada.files import written_aside
+from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, save_card
 from mirada.stages.training.checks import check_training
-from mirada.stages.training.record import TIMINGS, record_results, record_training
+from mirada.stages.training.record import RANGE_TEST, TIMINGS, record_results, record_training
 from mirada.sweeps import job as sweep_job
 from mirada.sweeps.fingerprint import job_key
 from mirada.sweeps.runs import FinishedRun
@@ -168,7 +168,7 @@ def _time_naive(config: TrainConfig, dataset: Dataset, devices: Devices, card: C
     folder = Path(config.output_dir)
     if config.resume and (folder / "checkpoints/state.json").is_file():
         return None
-    for name in TIMINGS:
+    for name in (*TIMINGS, RANGE_TEST):
         (folder / name).unlink(missing_ok=True)
     if not config.compare_epochs:
         return None
@@ -189,16 +189,30 @@ def _write_timings(naive: InputTiming | None, trainer: Trainer, output_dir: Path
 
 def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> None:
     watch, curve = pruning.watch(), f"val_{trainer.task.main_metric}"
+    folder = Path(config.output_dir)
+    _find_learning_rate(trainer, folder)
     with epoch_progress(config.epochs, trainer.input.steps, trainer.state.epoch + 1) as advance:
-        for figures in trainer.fit(advance):
+        for figures in trainer.fit(advance, tell=_tell):
             print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
-            _write_history(trainer.state.history, Path(config.output_dir) / "history.csv")
+            _write_history(trainer.state.history, folder / "history.csv")
             if trainer.state.epoch < config.epochs:
                 watch.check(trainer.state.history, curve)
     watch.finish(trainer.state.history, curve)
     if trainer.state.epoch < config.epochs:
         print(f"stopped early: no better val {get_task(trainer.dataset.task).main_metric} in {config.patience} epochs")
+
+
+def _find_learning_rate(trainer: Trainer, folder: Path) -> None:
+    """The range test of learning_rate=auto, and its picture."""
+    if test := trainer.find_learning_rate(tell=_tell):
+        from mirada.learning.course.range_test import draw_range_test
+
+        write_whole(folder / RANGE_TEST, draw_range_test(test))
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
 
 
 _SHOWN = {

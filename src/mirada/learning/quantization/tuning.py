@@ -20,6 +20,7 @@ from mirada.learning.quantization.qat import Compress, build_qat, calibrate
 from mirada.learning.training import Trainer
 
 WARMUP_EPOCHS = 0.2
+GUARD_EPOCHS = 1  # below the calibrated network's figure: training goes back to it, and on more gently
 
 
 @dataclass
@@ -75,6 +76,9 @@ def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_
         patience=config.patience,
         gpus=config.gpus,
         backbone_lr_scale=1.0,
+        layer_lr_decay=1.0,
+        thaw_blocks=0,
+        guard_epochs=GUARD_EPOCHS,
         freeze_epochs=0,
         warmup_epochs=WARMUP_EPOCHS,
         compare_epochs=0,
@@ -92,6 +96,7 @@ def tune(
     batches: Iterable[np.ndarray],
     report: Callable[[int, dict[str, float]], None] = lambda epoch, figures: None,
     compress: Compress | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Tuned:
     """Quantize a float model, calibrate it, train it on, and keep the best on val.
 
@@ -107,6 +112,7 @@ def tune(
         batches: float inputs (B, S, S, C) that set the ranges.
         report: called with the number of finished epochs, 0 after calibration, and the figures.
         compress: as `build_qat` takes it; None: nothing is compressed.
+        tell: called with a sentence where an epoch made it worse and the training went back.
 
     Raises:
         MiradaError: a layer has no scheme, or the loss is not finite.
@@ -125,13 +131,20 @@ def tune(
     trainer = Trainer(config, dataset, devices, card, build)
     before = trainer.validate()
     report(0, before)
-    for figures in trainer.fit():
+    if before and compress is None:
+        trainer.guard(before[f"val_{trainer.task.main_metric}"])
+    for figures in trainer.fit(tell=tell):
         report(trainer.state.epoch, figures)
-    best, after = trainer.state.best_epoch, {}
-    if before:
-        after = {key: value for key, value in trainer.state.history[best - 1].items() if key.startswith("val_")}
-    if compress is None and before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
-        best, after = 0, before
-    else:
+    best, after = _better(trainer, before, keep=compress is None)
+    if best:
         calibrated.set_weights(trainer.best_model().get_weights())
     return Tuned(calibrated, best, trainer.state.epoch, before, after, time.perf_counter() - started)
+
+
+def _better(trainer: Trainer, before: dict[str, float], *, keep: bool) -> tuple[int, dict[str, float]]:
+    """The best epoch and its figures on val; 0 where what was there before is better, and may be kept."""
+    best = trainer.state.best_epoch
+    if keep and before.get(f"val_{trainer.task.main_metric}", -1.0) > trainer.state.best_metric:
+        return 0, before
+    row = trainer.state.history[best - 1] if before else {}
+    return best, {key: value for key, value in row.items() if key.startswith("val_")}

@@ -38,6 +38,7 @@ class Conversions:
         card: the model's card.
         dataset: the processed data.
         report: called with the variant that is tuned, the number of finished epochs, 0 after calibration, and the figures.
+        tell: called with the variant that is tuned, and a sentence where its training went back.
 
     Attributes:
         float_model: as it was trained.
@@ -52,8 +53,9 @@ class Conversions:
         card: Card,
         dataset: Dataset,
         report: Callable[[str, int, dict[str, float]], None] = lambda variant, epoch, figures: None,
+        tell: Callable[[str, str], None] = lambda variant, text: None,
     ) -> None:
-        self.config, self.card, self.dataset, self.report = config, card, dataset, report
+        self.config, self.card, self.dataset, self.report, self.tell = config, card, dataset, report, tell
         self.devices = choose_devices(config.qat.gpus) if config.may_tune else None  # before anything runs on a device
         self.float_model = load_model(Path(config.model_dir) / "model.keras")
         self._tuned: dict[str, Tuned] = {}
@@ -106,7 +108,8 @@ class Conversions:
             settings = training_config(self.card, config, self.config.data_dir, checkpoints)
             chosen = self.choose_random(config.calibration_batches * settings.batch_size)
             batches, report = self._batches(chosen, settings.batch_size), partial(self.report, name)
-            return tune(self.float_model, self.card, self.dataset, settings, self.devices, batches, report, compress)
+            tell, devices = partial(self.tell, name), self.devices
+            return tune(self.float_model, self.card, self.dataset, settings, devices, batches, report, compress, tell)
 
     @cached_property
     def network(self) -> Observed:

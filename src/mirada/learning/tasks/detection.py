@@ -56,7 +56,7 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
         Name, as in `output_names`, -> logits of objectness (1 channel) and classes, and distances to left, top, right,
         bottom in strides before the softplus (4 channels).
     """
-    maps = _pyramid(build_backbone(config.backbone, image), config.width)
+    maps = _pyramid(build_backbone(config.backbone, image, config.batch_norm), config.width)
     outputs = {}
     for stride, features in zip(STRIDES, maps, strict=True):
         outputs.update(_head(features, config, classes, stride))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 TIMINGS = ("input_timing.csv", "input_timeline.png")
 RESUMED_FROM = "resumed_from"
 """Tag of a run that trained on, for more epochs: the run that its model was begun in."""
-_FILES = ("model.json", "model.keras", "history.csv", *TIMINGS)
+RANGE_TEST = "learning_rate.png"
+FOUND = ("learning_rate", "backbone_lr_scale")  # what `auto` stood for
+_FILES = ("model.json", "model.keras", "history.csv", *TIMINGS, RANGE_TEST)
 
 
 @contextmanager
@@ -90,8 +92,12 @@ def record_results(mlflow_run: tracking.Run, trainer: Trainer, seconds: float) -
     best |= {f"best_{key}": value for key, value in trainer.card.metrics.items()}
     steady = state.history[1:] or state.history
     best["train_images_per_s"] = sum(row["images_per_s"] for row in steady) / len(steady)
+    best |= {f"found_{key}": rate for key in FOUND if (rate := getattr(state, key)) is not None}
+    best |= {"went_back": float(state.guard.returns)} if state.guard.figure is not None else {}
     best |= _preprocess_timing(trainer.dataset)
     mlflow_run.log_metrics(best)
+    if state.events:
+        mlflow_run.log_text("\n".join(state.events) + "\n", "train/decisions.txt")
     sweep_job.note(figures=best)
     for path in (Path(trainer.config.output_dir) / name for name in _FILES):
         if path.is_file():

@@ -1,0 +1,29 @@
+import pytest
+
+from mirada.config import ModelConfig, TrainConfig
+from mirada.errors import MiradaError
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"learning_rate": "fast"}, "learning_rate must be a number, auto or null, got 'fast'."),
+        ({"learning_rate": 0}, "learning_rate must be greater than 0, got 0."),
+        ({"backbone_lr_scale": "slow"}, "backbone_lr_scale must be a number from 0 to 1 or auto, got 'slow'."),
+        ({"backbone_lr_scale": 2}, "backbone_lr_scale must be between 0.0 and 1.0, got 2."),
+        ({"layer_lr_decay": 0}, "layer_lr_decay must be between 0.1 and 1.0, got 0."),
+        ({"guard_epochs": -1}, "guard_epochs must be at least 0, got -1"),
+    ],
+)
+def test_a_rate_out_of_range_is_refused(settings, said):
+    with pytest.raises(MiradaError, match=said):
+        TrainConfig(data_dir="", output_dir="", **settings)
+
+
+def test_a_rate_may_be_looked_for():
+    TrainConfig(data_dir="", output_dir="", learning_rate="auto", backbone_lr_scale="auto")
+
+
+def test_an_unknown_way_with_batch_norms_is_refused():
+    with pytest.raises(MiradaError, match="batch_norm must be one of folded, frozen, trained, got 'live'"):
+        ModelConfig(name="lite0", batch_norm="live")

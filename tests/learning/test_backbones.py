@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from mirada.config import ModelConfig
+from mirada.learning.backbones import build_features, load_imagenet, moving_statistics
+from tests.learning.course.conftest import config, make_trainer  # noqa: F401 - a fixture
+
+SIDE = 64
+
+
+def network(batch_norm: str) -> keras.Model:
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    return keras.Model(image, build_features("efficientnet_lite0", image, batch_norm)[1])
+
+
+def arrays_of(folded: keras.Model) -> dict[str, np.ndarray]:
+    """What the package's file would hold: kernels in torch's order and, of each batch normalization, four vectors."""
+    rng, arrays = np.random.default_rng(0), {}
+    for layer in folded.layers:
+        if not layer.get_weights():
+            continue
+        number, part = layer.name.split("_")[1], layer.name.split("_")[-1]
+        conv, bn = {
+            "stem": ("_conv_stem", "_bn0"),
+            "head": ("_conv_head", "_bn1"),
+            "expand": (f"_blocks.{number}._expand_conv", f"_blocks.{number}._bn0"),
+            "depthwise": (f"_blocks.{number}._depthwise_conv", f"_blocks.{number}._bn1"),
+            "project": (f"_blocks.{number}._project_conv", f"_blocks.{number}._bn2"),
+        }[part]
+        kernel, bias = layer.get_weights()
+        arrays[f"{conv}.weight"] = kernel.transpose((2, 3, 0, 1) if part == "depthwise" else (3, 2, 0, 1))
+        for name, low, high in (
+            ("weight", 0.8, 1.2),
+            ("bias", -0.1, 0.1),
+            ("running_mean", -0.1, 0.1),
+            ("running_var", 0.8, 1.2),
+        ):
+            arrays[f"{bn}.{name}"] = rng.uniform(low, high, bias.shape).astype("f4")
+    return arrays
+
+
+@pytest.mark.slow
+def test_batch_norms_compute_the_same_folded_in_and_beside():
+    folded, beside = network("folded"), network("trained")
+    arrays = arrays_of(folded)
+    for model in (folded, beside):
+        load_imagenet(model, arrays)
+    pixels = np.random.default_rng(1).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("f4")
+    np.testing.assert_allclose(beside(pixels), folded(pixels), rtol=1e-3, atol=1e-4)
+    assert moving_statistics(folded) == [] and len(moving_statistics(beside)) == 49
+
+
+def small_network() -> keras.Model:
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, 4, name="backbone_0_conv")(image)
+    x = keras.layers.BatchNormalization(momentum=0.5, name="backbone_0_conv_normalized")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, {"classes": keras.layers.Dense(2, name="classes")(x)})
+
+
+def test_statistics_move_only_once_the_backbone_is_let_go(config):  # noqa: F811
+    pretrained = ModelConfig(name="lite0", backbone="efficientnet_lite0", weights="imagenet", batch_norm="trained")
+    trainer = make_trainer(replace(config, model=pretrained, epochs=3, freeze_epochs=2), small_network)
+    mean, seen = trainer.model.get_layer("backbone_0_conv_normalized").moving_mean, []
+    for _ in trainer.fit():
+        seen.append(np.abs(mean.numpy()).max())
+    assert seen[0] == seen[1] == 0 < seen[2]
