@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,7 @@ def evaluate_detections(
     """
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} images but {len(predictions)} predictions")
-    evaluation = _run_coco(truths, predictions, len(labels), max_detections, by_size)
+    evaluation = _run_coco(truths, predictions, len(labels), max_detections, SIZES if by_size else {})
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (IoU thresholds, recalls, classes)
     units = units_of(truths, predictions, blocks)
     matches = _collect_matches(evaluation, len(labels), len(truths), units)
@@ -130,6 +130,28 @@ def evaluate_detections(
     )
 
 
+def ap50_by_area(
+    truths: Sequence[Example], predictions: Sequence[Detections], classes: int, area: tuple[float, float]
+) -> float:
+    """Mean average precision at IoU 0.5 of the objects within bounds of area, as COCO measures its three sizes.
+
+    Objects beyond the bounds are ignored, and so are detections of nothing that are themselves beyond.
+
+    Args:
+        truths, predictions: of `evaluate_detections`.
+        classes: how many there are.
+        area: the smallest and the largest, in square pixels, both inclusive.
+
+    Returns:
+        0..1 over the classes that have such an object; 0 where none has.
+    """
+    most = max(100, *(len(found) for found in predictions)) if predictions else 100
+    evaluation = _run_coco(truths, predictions, classes, most, {"chosen": area})
+    precision = evaluation.eval["precision"][0, :, :, 1, 0]
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else 0.0
+
+
 def _by_size(evaluation: COCOeval) -> dict[str, float]:
     """Of the classes that the truth has; a size that no object has is left out."""
     precision, recall = evaluation.eval["precision"][:, :, :, :, 0], evaluation.eval["recall"][:, :, :, 0]
@@ -152,7 +174,7 @@ def _run_coco(
     predictions: Sequence[Detections],
     classes: int,
     max_detections: int,
-    by_size: bool = False,
+    sizes: Mapping[str, tuple[float, float]],
 ) -> COCOeval:
     """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides."""
     from pycocotools.cocoeval import COCOeval
@@ -171,7 +193,6 @@ def _run_coco(
             _coco(truth_rows, len(truths), classes), _coco(found_rows, len(truths), classes), iouType="bbox"
         )
         evaluation.params.maxDets = [max_detections]
-        sizes = SIZES if by_size else {}
         evaluation.params.areaRng = [[0, 1e10], *map(list, sizes.values())]
         evaluation.params.areaRngLbl = ["all", *sizes]
         evaluation.evaluate()

@@ -119,9 +119,13 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
     Attributes:
         counts_objects: whether an image may have any number of objects.
         classes_caption, confusion_caption: sentences of the page.
+        least_certainty: below this certainty the calibration does not look.
+        certainty_caption: what is sure of what, as a sentence of the page.
     """
 
     counts_objects: bool = False
+    least_certainty: float = 0.0
+    certainty_caption: str
     classes_caption: str
     confusion_caption: str
 
@@ -157,6 +161,37 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         Returns:
             Drop (positive: worse than the reference), low and high end of its 95 % interval.
         """
+
+    @abstractmethod
+    def resampled(self, result: ResultT, weights: np.ndarray) -> np.ndarray:
+        """The main metric of resampled images.
+
+        Args:
+            result: of `evaluate`.
+            weights: (S, units) how often each unit is in each of S samples.
+
+        Returns:
+            (S,) 0..1; NaN where a sample has nothing to find.
+        """
+
+    @abstractmethod
+    def units(self, result: ResultT) -> int:
+        """How many units `resampled` weighs: images, or blocks of them."""
+
+    @abstractmethod
+    def certainty(
+        self, truths: Sequence[Example], predictions: Sequence[PredictionT], result: ResultT
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How sure a model was each time, (N,) 0..1, and whether it was right, (N,) bool.
+
+        Args:
+            truths, predictions: what `evaluate` compared.
+            result: that it gave.
+        """
+
+    @abstractmethod
+    def class_figures(self, result: ResultT) -> dict[str, dict[str, float]]:
+        """Label -> figures of that class, of the classes that the truth has."""
 
     @abstractmethod
     def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
