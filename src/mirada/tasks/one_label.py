@@ -31,7 +31,9 @@ class OneLabel(Task[LabelT, LabelResultT]):
     """A task whose images have one label each, whatever else they have."""
 
     classes_caption = "Precision / recall / F1. A dash: no image of this class."
-    certainty_caption = "The chosen label’s probability against the share of images, of those with such a probability, whose label is right."
+    certainty_caption = (
+        "The chosen label’s probability against the share of images with such a probability whose label is right."
+    )
     confusion_caption = "Rows are what an image is, columns what it was taken for."
 
     def choose_threshold(
