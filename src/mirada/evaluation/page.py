@@ -118,6 +118,7 @@ def _weaknesses(report: Report) -> dict[str, Any]:
     found = report.weaknesses
     return {
         "weak": found.tables(),
+        "min_score": found.min_score,
         "robustness_sentence": found.robustness.sentence(report.task.metric_name) if found.robustness else "",
         "saliency": _group("", found.saliency),
     }

@@ -252,16 +252,51 @@ def _collect_matches(
     return collected
 
 
-def best_operating_point(matches: Sequence[Matches]) -> tuple[float, float, float, float]:
-    """Precision, recall, F1 and threshold where F1 over all classes together is highest; zeros and 1.0 without any."""
+def operating_point(matches: Sequence[Matches], threshold: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of the detections from a score on, over all classes together; 0 where undefined."""
+    shown = [match.scores >= threshold for match in matches]
+    hits = sum(int(match.correct[kept].sum()) for match, kept in zip(matches, shown, strict=True))
+    counted = sum(int((~match.ignored[kept]).sum()) for match, kept in zip(matches, shown, strict=True))
+    wanted = sum(int(match.truths.sum()) for match in matches)
+    return hits / max(counted, 1), hits / max(wanted, 1), 2 * hits / max(counted + wanted, 1)
+
+
+def choose_score(matches: Sequence[Matches], goal: str, share: float) -> float | None:
+    """The score from which on detections are worth showing; None where the goal is out of reach.
+
+    Args:
+        matches: of validation images.
+        goal: 'f1', the best F1; 'precision', the lowest score from which on at least a share of what is shown is right;
+            'recall', the highest from which on at least a share of the objects is found.
+        share: for precision and recall, 0..1.
+    """
+    scores, correct, counted, wanted = _points(matches)
+    if not len(scores) or not correct[-1]:
+        return None
+    if goal == "f1":
+        return float(scores[int(np.argmax(2 * correct / np.maximum(counted + wanted, 1)))])
+    reached = (correct / np.maximum(counted, 1) if goal == "precision" else correct / wanted) >= share
+    kept = scores[reached]
+    if not len(kept):
+        return None
+    return float(kept.min() if goal == "precision" else kept.max())
+
+
+def _points(matches: Sequence[Matches]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Scores from the highest on, each once; right and counted detections from it on; and the objects there are."""
     scores = np.concatenate([m.scores for m in matches])
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     correct = np.cumsum(np.concatenate([m.correct for m in matches])[order])
     counted = np.cumsum(~np.concatenate([m.ignored for m in matches])[order])
-    wanted = sum(int(m.truths.sum()) for m in matches)
     last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # equal scores pass or fail together
-    f1 = np.where(last, 2 * correct / np.maximum(counted + wanted, 1), 0)
+    return scores[last], correct[last], counted[last], sum(int(m.truths.sum()) for m in matches)
+
+
+def best_operating_point(matches: Sequence[Matches]) -> tuple[float, float, float, float]:
+    """Precision, recall, F1 and threshold where F1 over all classes together is highest; zeros and 1.0 without any."""
+    scores, correct, counted, wanted = _points(matches)
+    f1 = 2 * correct / np.maximum(counted + wanted, 1)
     if len(f1) == 0 or f1.max() == 0:
         return 0.0, 0.0, 0.0, 1.0
     best = int(np.argmax(f1))

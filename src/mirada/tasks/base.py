@@ -112,6 +112,25 @@ class Learning(Figures, Generic[PredictionT]):
         """
         return 0.5
 
+    def choose_min_score(
+        self,
+        truths: Sequence[Example],
+        predictions: Sequence[PredictionT],
+        labels: Sequence[str],
+        goal: str,
+        share: float,
+    ) -> float | None:
+        """The card's `min_score`, chosen on validation images; None where the goal is out of reach or the task has no use.
+
+        Args:
+            truths: the images.
+            predictions: what a model says to each.
+            labels: class names.
+            goal: 'f1', 'precision' or 'recall'.
+            share: of precision or recall that is wanted.
+        """
+        return None
+
 
 class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
     """How a task's predictions are measured, and its results told in tables and curves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from mirada.inference.prediction import Detections
 from mirada.inference.variants import REFERENCE
 from mirada.tables import Column, Table
 from mirada.tasks.accuracy import CALIBRATION_BINS
-from mirada.tasks.average_precision import DetectionMetrics, evaluate_detections
+from mirada.tasks.average_precision import DetectionMetrics, choose_score, evaluate_detections
 from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
@@ -67,6 +68,20 @@ class Detecting(Task[Detections, DetectionMetrics]):
             by_size=judging.by_size,
             blocks=judging.blocks,
         )
+
+    def choose_min_score(
+        self,
+        truths: Sequence[Example],
+        predictions: Sequence[Detections],
+        labels: Sequence[str],
+        goal: str,
+        share: float,
+    ) -> float | None:
+        """The score from which on detections are shown, rounded down to a thousandth."""
+        if not truths:
+            return None
+        score = choose_score(self.evaluate(truths, predictions, labels).matches, goal, share)
+        return None if score is None else math.floor(1000 * score) / 1000
 
     def drop(
         self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int

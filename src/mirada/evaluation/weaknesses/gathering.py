@@ -37,9 +37,11 @@ from mirada.inference.prediction import Classification
 from mirada.inference.variants import REFERENCE
 from mirada.tables import Table
 from mirada.tasks import get_task
+from mirada.tasks.average_precision import operating_point
 from mirada.tasks.pictures import scaled_canvas
 
 _PANEL = 320  # side of a drawn image in pixels
+_POINT = ("precision", "recall", "f1")
 _OF_DETECTION = ("side", "overlap", "flag")
 
 
@@ -51,6 +53,8 @@ class Weaknesses:
         classes: variant -> label -> its figures, of every variant.
         groups: objects by size, crowding and flag; empty but for detection.
         reliability: variant -> how far its certainty is to be trusted.
+        min_score: detection: the card's, which was chosen on validation images.
+        operating: variant -> precision, recall and F1 on this split from that score on; empty but for detection.
         robustness: what corruption costs; None where it was not asked for or nothing is to be found.
         saliency: pictures of what a classifier looks at, the worst images first; empty but for such.
     """
@@ -58,6 +62,8 @@ class Weaknesses:
     classes: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     reliability: dict[str, Reliability] = field(default_factory=dict)
+    min_score: float = 0.0
+    operating: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     robustness: Robustness | None = None
     saliency: list[Picture] = field(default_factory=list)
 
@@ -71,6 +77,8 @@ class Weaknesses:
                 rows[name].setdefault(group.by, {})[group.name] = row
         for name, known in self.reliability.items():
             rows[name]["calibration"] = {"ece": known.error, "excess": known.excess}
+        for name, point in self.operating.items():
+            rows[name]["at_min_score"] = {"min_score": self.min_score} | dict(zip(_POINT, point, strict=True))
         if found := self.robustness:
             for name, clean in found.clean.items():
                 corrupted = {
@@ -83,8 +91,10 @@ class Weaknesses:
         return rows
 
     def tables(self) -> dict[str, Table | None]:
-        """'side', 'overlap', 'flag', 'reliability' and 'robustness', as far as there is something to tell."""
+        """'side', 'overlap', 'flag', 'operating', 'reliability' and 'robustness', as far as there is something to tell."""
+        points = [[name, *(f"{value:.3f}" for value in point)] for name, point in self.operating.items()]
         return {by: conditions_table(self.groups, by) for by in _OF_DETECTION} | {
+            "operating": Table(["variant", "precision", "recall", "F1"], points) if points else None,
             "reliability": reliability_table(self.reliability) if self.reliability else None,
             "robustness": robustness_table(self.robustness) if self.robustness else None,
         }
@@ -151,6 +161,10 @@ def find_weaknesses(
         classes={name: task.class_figures(result) for name, result in results.items()},
         groups=group_objects(truths, found, results, len(card.labels)) if task.counts_objects else [],
         reliability=told,
+        min_score=card.min_score,
+        operating={name: operating_point(results[name].matches, card.min_score) for name in names}
+        if task.counts_objects
+        else {},
         robustness=robustness,
         saliency=_explain_worst(config, card, dataset, measured, models, progress),
     )

@@ -175,8 +175,9 @@ def plot_robustness(found: Robustness, metric_name: str, *, dark: bool = False) 
             label = name if place == 0 else None
             axes.plot(x, y, ("o-", "s--")[number % 2], color=line_colour(number), label=label, markersize=4)
         places += x.tolist()
-        names += ["clean", "", f"medium\n{kind}", "strong"]
-    axes.set_xticks(places, names, fontsize=8)
+        names += ["clean", *STRENGTHS]
+        axes.text(x.mean(), 1.02, kind, transform=axes.get_xaxis_transform(), ha="center", color=ink_colour(dark))
+    axes.set_xticks(places, names, fontsize=8, rotation=40, ha="right")
     axes.set(ylabel=metric_name)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, labelcolor=ink_colour(dark))
