@@ -18,7 +18,7 @@ from tests.cards import CARD
 
 BOXES = np.array([[0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]], np.float32)
 TRUTH = Example("x", b"", BOXES[:2], np.array([0, 0]), np.array([False, False]), "x")
-FOUND = Detections(BOXES[[0, 2, 1]], np.array([0.9, 0.75, 0.5], np.float32), np.array([0, 0, 0]))  # right, wrong, right
+FOUND = Detections(BOXES[[0, 2, 1]], np.array([0.9, 0.75, 0.6], np.float32), np.array([0, 0, 0]))  # right, wrong, right
 DETECTION = replace(CARD, task="detection", labels=["a"])
 
 
@@ -31,9 +31,9 @@ def trainer(images: int = 1, **settings: Any) -> Any:
 @pytest.mark.parametrize(
     ("settings", "score"),
     [
-        ({}, 0.5),  # F1 4 / 5 with all three, 2 / 3 with the first alone
-        ({"tune_min_score": "precision"}, 0.899),  # float32's 0.9 lies below 0.9
-        ({"tune_min_score": "recall", "min_score_share": 0.5}, 0.899),
+        ({}, 0.3),  # F1 4 / 5 with all three, from 0.01 to 0.60; 2 / 3 with the first alone
+        ({"tune_min_score": "precision"}, 0.76),
+        ({"tune_min_score": "recall", "min_score_share": 0.5}, 0.89),
     ],
 )
 def test_the_card_gets_the_score_that_validation_chose(settings: dict[str, Any], score: float) -> None:

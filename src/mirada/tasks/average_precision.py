@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 """COCO's bounds of an object's area, in square pixels of what is judged."""
+SCORES = tuple(hundredth / 100 for hundredth in range(1, 100))  # those that a threshold is chosen of
 
 
 @dataclass
@@ -262,41 +263,38 @@ def operating_point(matches: Sequence[Matches], threshold: float) -> tuple[float
 
 
 def choose_score(matches: Sequence[Matches], goal: str, share: float) -> float | None:
-    """The score from which on detections are worth showing; None where the goal is out of reach.
+    """The score, in hundredths, from which on detections are worth showing; None where the goal is out of reach.
 
     Args:
         matches: of validation images.
-        goal: 'f1', the best F1; 'precision', the lowest score from which on at least a share of what is shown is right;
-            'recall', the highest from which on at least a share of the objects is found.
+        goal: 'f1', the best F1, the middle of the scores that have it; 'precision', the lowest score from which on at least
+            a share of what is shown is right; 'recall', the highest from which on at least a share of the objects is found.
         share: for precision and recall, 0..1.
     """
-    scores, correct, counted, wanted = _points(matches)
-    if not len(scores) or not correct[-1]:
+    points = np.array([operating_point(matches, score) for score in SCORES])
+    if not points[:, 2].any():
         return None
     if goal == "f1":
-        return float(scores[int(np.argmax(2 * correct / np.maximum(counted + wanted, 1)))])
-    reached = (correct / np.maximum(counted, 1) if goal == "precision" else correct / wanted) >= share
-    kept = scores[reached]
-    if not len(kept):
+        best = int(points[:, 2].argmax())
+        after = np.flatnonzero(points[best:, 2] < points[best, 2])
+        last = best + int(after[0]) - 1 if len(after) else len(SCORES) - 1
+        return SCORES[(best + last) // 2]
+    reached = np.flatnonzero(points[:, 0 if goal == "precision" else 1] >= share)
+    if not len(reached):
         return None
-    return float(kept.min() if goal == "precision" else kept.max())
+    return SCORES[int(reached[0] if goal == "precision" else reached[-1])]
 
 
-def _points(matches: Sequence[Matches]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Scores from the highest on, each once; right and counted detections from it on; and the objects there are."""
+def best_operating_point(matches: Sequence[Matches]) -> tuple[float, float, float, float]:
+    """Precision, recall, F1 and threshold where F1 over all classes together is highest; zeros and 1.0 without any."""
     scores = np.concatenate([m.scores for m in matches])
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     correct = np.cumsum(np.concatenate([m.correct for m in matches])[order])
     counted = np.cumsum(~np.concatenate([m.ignored for m in matches])[order])
+    wanted = sum(int(m.truths.sum()) for m in matches)
     last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # equal scores pass or fail together
-    return scores[last], correct[last], counted[last], sum(int(m.truths.sum()) for m in matches)
-
-
-def best_operating_point(matches: Sequence[Matches]) -> tuple[float, float, float, float]:
-    """Precision, recall, F1 and threshold where F1 over all classes together is highest; zeros and 1.0 without any."""
-    scores, correct, counted, wanted = _points(matches)
-    f1 = 2 * correct / np.maximum(counted + wanted, 1)
+    f1 = np.where(last, 2 * correct / np.maximum(counted + wanted, 1), 0)
     if len(f1) == 0 or f1.max() == 0:
         return 0.0, 0.0, 0.0, 1.0
     best = int(np.argmax(f1))

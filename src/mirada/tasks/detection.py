@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -77,11 +76,10 @@ class Detecting(Task[Detections, DetectionMetrics]):
         goal: str,
         share: float,
     ) -> float | None:
-        """The score from which on detections are shown, rounded down to a thousandth."""
+        """The score from which on detections are shown."""
         if not truths:
             return None
-        score = choose_score(self.evaluate(truths, predictions, labels).matches, goal, share)
-        return None if score is None else math.floor(1000 * score) / 1000
+        return choose_score(self.evaluate(truths, predictions, labels).matches, goal, share)
 
     def drop(
         self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int
