@@ -35,6 +35,7 @@ CORNERS = ((8, 8), (48, 16), (96, 96), (152, 8), (216, 88), (120, 144), (24, 144
 Found = list[tuple[str, float, list[float]]]  # label, score, box; best first
 VARIANT = "int8"
 DEPTHS = [1000.0, 1000.0 + 16 * 255]
+LEAST = 0.9  # the card's min_score: some of what is found lies above it, some below
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def folder(squares_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("roads")
     shutil.copytree(squares_folder / "model", folder / "model")
     card = load_card(folder / "model")
-    save_card(replace(card, tile_size=SIDE, tile_overlap=0.25, depth_range=DEPTHS), folder / "model" / "model.json")
+    ways = {"tile_size": SIDE, "tile_overlap": 0.25, "depth_range": DEPTHS, "min_score": LEAST}
+    save_card(replace(card, **ways), folder / "model" / "model.json")
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint16)
     for number, (x, y) in enumerate(CORNERS):
         image[y : y + SQUARE, x : x + SQUARE] = COLOURS[number % 2]
@@ -174,6 +176,25 @@ def _ask_mlflow(folder: Path, tmp_path: Path, signature: Any) -> dict[str, Found
     asked = {"default": {}, "whole": {"view": "whole"}, "tile": {"tile": 2 * SIDE, "overlap": 0.25}}
     answers = {key: served.predict([data], params={"min_score": 0.0} | more)[0] for key, more in asked.items()}
     return {key: rows_of(json.loads(json.dumps(answer))) for key, answer in answers.items()}
+
+
+def test_who_names_no_score_gets_the_cards_on_every_road(
+    folder: Path, service: LiveService, wanted: Found, tmp_path: Path
+) -> None:
+    sure = [row for row in wanted if row[1] >= LEAST]
+    assert 0 < len(sure) < len(wanted)
+    found = mirada.load(folder / "model", VARIANT, min_score=None).predict(folder / "photo.png").prediction
+    assert found.scores.tolist() == [score for _, score, _ in sure]
+    upload = {"image": (folder / "photo.png").read_bytes()}
+    assert rows_of(httpx.post(f"{service.url}/v1/predict", files=upload, timeout=30).json()) == sure
+    model = str(folder / "model")
+    config = PredictConfig(
+        source=str(folder / "photo.png"), model_dir=model, variants_dir=model, variant=VARIANT,
+        output_dir=str(tmp_path / "out"), pictures=False,
+    )  # fmt: skip
+    predict.run(config)
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert sorted(row["score"] for row in content["annotations"]) == sorted(score for _, score, _ in sure)
 
 
 def test_the_photograph_has_something_to_find(wanted: Found) -> None:

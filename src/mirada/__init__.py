@@ -11,6 +11,7 @@ For notebooks and scripts, without TensorFlow and MLflow:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def load(
     tile: int | None = None,
     overlap: float | None = None,
     scales: tuple[float, ...] = (1.0,),
-    min_score: float = 0.001,
+    min_score: float | None = 0.001,
     max_detections: int | None = None,
     threads: int = 1,
 ) -> Engine:
@@ -41,7 +42,8 @@ def load(
         tile: side of a tile in pixels of the photograph; None: the card's.
         overlap: share of a tile's side by which neighbours overlap, 0..0.8; None: a half.
         scales: sizes at which the photograph is looked at.
-        min_score: detections with a lower score are left out, 0..1.
+        min_score: detections with a lower score are left out, 0..1; None: the card's, chosen on
+            validation images as `predict` and the service have it.
         max_detections: how many are kept; None: 100 in a whole view, all that tiles find. What is left out is counted.
         threads: inferences at a time in tiles, threads of one inference in a whole view.
 
@@ -53,5 +55,8 @@ def load(
     from mirada.inference.tiling import Viewing
 
     viewing = Viewing(view, tile, overlap, tuple(scales))
-    decoding = Decoding(score_floor=min_score, max_detections=max_detections)
-    return open_engine(folder, variant, viewing=viewing, decoding=decoding, threads=threads)
+    decoding = Decoding(max_detections=max_detections)
+    engine = open_engine(folder, variant, viewing=viewing, decoding=decoding, threads=threads)
+    least = engine.card.min_score if min_score is None else min_score
+    engine.decoding = replace(decoding, score_floor=least)
+    return engine

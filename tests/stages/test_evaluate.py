@@ -265,3 +265,35 @@ def test_a_model_within_its_limits_is_registered(squares_folder, copy, tmp_path,
     with pytest.raises(MiradaError, match="size_bytes"):
         evaluate.run(make_config(squares_folder, tmp_path / "r", **(settings | {"limits": {"max_size_bytes": 1}})))
     assert len(client.search_model_versions("name='squares'")) == 1
+
+
+def test_where_it_fails_is_written_and_shown(done):
+    _, folder = done
+    found = json.loads((folder / "weaknesses.json").read_text())
+    assert found.keys() == {"float32", "int8"}
+    for row in found.values():
+        assert {label: figures["ap50"] for label, figures in row["class"].items()} == pytest.approx(
+            {"red": 1, "blue": 1}
+        )
+        assert row["side"] == {
+            "24–32": pytest.approx({"recall": 1, "objects": row["side"]["24–32"]["objects"], "ap50": 1})
+        }
+        assert row["overlap"]["none"]["recall"] == 1
+        assert row["corruption"]["clean"] == pytest.approx(1)
+        assert row["corruption"]["contrast strong"] < 0.5  # objectness falls far below what it says clean
+        assert row["corruption"]["mean_drop"] > 0
+        assert 0 < row["calibration"]["ece"] < 0.5
+    assert "mean_extra_low" in found["int8"]["corruption"]
+    page = (folder / "index.html").read_text()
+    for text in ("Which objects are missed", "In bad weather", "How far its certainty can be trusted"):
+        assert text in page
+    assert "What it looks at" not in page
+    assert {"side.png", "overlap.png", "robustness.png", "reliability.png"} <= {
+        path.name for path in (folder / "plots").iterdir()
+    }
+
+
+def test_corruptions_can_be_left_out(squares_folder, tmp_path):
+    evaluate.run(make_config(squares_folder, tmp_path, corruptions=0, pictures=0))
+    assert "corruption" not in json.loads((tmp_path / "weaknesses.json").read_text())["int8"]
+    assert "In bad weather" not in (tmp_path / "index.html").read_text()

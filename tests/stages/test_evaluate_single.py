@@ -82,6 +82,8 @@ def test_plots_confusion_and_pictures_are_the_tasks_own(done):
         "tradeoff.png",
         "sizes.png",
         "confusion.csv",
+        "reliability.png",
+        "robustness.png",
     }
     curve = rows_of(reports / "plots" / f"{name}.csv")
     assert len(curve) == 101
@@ -89,7 +91,8 @@ def test_plots_confusion_and_pictures_are_the_tasks_own(done):
     confusion = rows_of(reports / "plots" / "confusion.csv")
     assert sum(row["actual"] == row["predicted"] for row in confusion) == 6
     assert len(confusion) == 8
-    assert {path.name for path in (reports / "images").iterdir()} == {"best-1.jpg", "median-1.jpg", "worst-1.jpg"}
+    drawn = {path.name for path in (reports / "images").iterdir() if not path.name.startswith("saliency-")}
+    assert drawn == {"best-1.jpg", "median-1.jpg", "worst-1.jpg"}
 
 
 def test_the_page_tells_of_the_task_of_what_was_published_and_of_the_training(done):
@@ -143,3 +146,16 @@ def test_data_that_do_not_fit_the_model_are_refused_or_noted(done, tmp_path, cap
     save_dataset(replace(dataset, folder=tmp_path / "data", task="detection"))
     with pytest.raises(MiradaError, match=f"is for detection, the model in .* for {card.task}"):
         evaluate.run(replace(config, data_dir=str(tmp_path / "data")))
+
+
+def test_a_classifier_shows_what_it_looks_at(done):
+    task, folder, _ = done
+    page = (folder / "reports" / "index.html").read_text()
+    assert "What it looks at" in page
+    assert "Which objects are missed" not in page
+    drawn = sorted(path.name for path in (folder / "reports" / "images").glob("saliency-*.jpg"))
+    assert drawn == [f"saliency-{n}.jpg" for n in (1, 2, 3, 4)]
+    found = json.loads((folder / "reports" / "weaknesses.json").read_text())
+    recalls = {label: row["recall"] for label, row in found["float32"]["class"].items()}
+    if task == "classification":
+        assert recalls == pytest.approx({"dim": 4 / 6, "bright": 1})

@@ -3,7 +3,8 @@ import pytest
 
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
-from mirada.tasks.average_precision import evaluate_detections
+from mirada.tasks import get_task
+from mirada.tasks.average_precision import choose_score, evaluate_detections, operating_point
 from mirada.tasks.matching import image_f1
 from mirada.tasks.resampling import bootstrap_drop, map50_of_samples
 
@@ -159,3 +160,47 @@ def test_f1_of_one_image():
     assert image_f1(image, found([A, C], [0.9, 0.8]), 0.5) == pytest.approx(0.5)
     assert image_f1(image, found([A, C], [0.9, 0.3]), 0.5) == pytest.approx(2 / 3)
     assert image_f1(truth([]), found([A], [0.1]), 0.5) == 1
+
+
+def scored():
+    """Four objects; by falling score: right, right, wrong, right, wrong, and one object that nothing finds."""
+    boxes = [A, B, C, [100, 100, 120, 120]]
+    nothing = [[200, 0, 210, 10], [220, 0, 230, 10]]
+    order = [boxes[0], boxes[1], nothing[0], boxes[2], nothing[1]]
+    return evaluate_detections([truth(boxes)], [found(order, [0.9, 0.8, 0.7, 0.6, 0.5])], ["a"]).matches
+
+
+def test_the_point_at_a_score_by_hand():
+    matches = scored()
+    assert operating_point(matches, 0.8) == pytest.approx((1, 2 / 4, 4 / 6))
+    assert operating_point(matches, 0.6) == pytest.approx((3 / 4, 3 / 4, 6 / 8))
+    assert operating_point(matches, 0.95) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("goal", "share", "score"),
+    [
+        ("f1", 0, 0.55),  # 6 / 8 from 0.51 to 0.60; 4 / 6 at 0.8, 6 / 9 at 0.5
+        ("precision", 0.9, 0.7),  # of 32 bits, the wrong one’s 0.7 lies a bit below
+        ("precision", 0.7, 0.51),  # 2 / 3 at 0.7 is too little, 3 / 4 at 0.6 is enough again
+        ("precision", 0.1, 0.01),
+        ("recall", 0.5, 0.8),
+        ("recall", 0.51, 0.6),
+        ("recall", 0.76, None),  # one object is never found
+    ],
+)
+def test_a_score_is_chosen_for_what_is_wanted(goal, share, score):
+    assert choose_score(scored(), goal, share) == (None if score is None else pytest.approx(score))
+
+
+def test_no_score_is_chosen_where_nothing_is_right():
+    matches = evaluate_detections([truth([A])], [found([C], [0.9])], ["a"]).matches
+    assert choose_score(matches, "f1", 0) is choose_score(matches, "precision", 0.1) is None
+
+
+def test_a_task_chooses_its_score():
+    task = get_task("detection")
+    pair = [truth([A])], [found([A], [0.34567])]
+    assert task.choose_min_score(*pair, ["a"], "f1", 0) == 0.17  # any up to 0.34 would do
+    assert task.choose_min_score([], [], ["a"], "f1", 0) is None
+    assert get_task("classification").choose_min_score([], [], ["a"], "f1", 0) is None

@@ -28,7 +28,7 @@ class PredictConfig:
     tile: int | None = None  # side in pixels of the photograph; null: the card's
     overlap: float | None = None  # share of a tile's side; null: a half
     scales: list[float] = field(default_factory=lambda: [1.0])
-    min_score: float = 0.25
+    min_score: float | None = None  # null: the card's, chosen on validation images
     max_detections: int | None = None  # of a photograph, the best; null: all
     formats: list[str] = field(default_factory=list)  # labels beside predictions.json
     row_scores: bool = False  # YOLO: the score at the end of each row
@@ -49,7 +49,8 @@ class PredictConfig:
             "Say what to look at: source=<file, folder, archive, video or URL>, or camera=0.",
         )
         one_of("view", self.view, ("auto", "whole", "tiles"))
-        between("min_score", self.min_score, 0.0, 1.0)
+        if self.min_score is not None:
+            between("min_score", self.min_score, 0.0, 1.0)
         for name in self.formats:
             one_of("formats", name, LABEL_FORMATS)
         if self.rank is not None:

@@ -86,7 +86,7 @@ class ServeConfig:
     variant: str | None = (
         None  # what is used where a request names none; null: best, else the smallest int8, else the first
     )
-    min_score: float = 0.25
+    min_score: float | None = None  # where a request names none; null: the card's
     threads: int = 0  # inferences at a time in the API; 0: one a processor
     watch_s: float = 2.0  # so often the folders are looked at for a newer model; 0: never
     stop_s: float = 30.0  # so long what runs may take to finish when the service ends
@@ -97,7 +97,8 @@ class ServeConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         between("port", self.port, 0, 65535)
-        between("min_score", self.min_score, 0.0, 1.0)
+        if self.min_score is not None:
+            between("min_score", self.min_score, 0.0, 1.0)
         for key in ("threads", "watch_s", "stop_s"):
             at_least(key, getattr(self, key), 0)
         require(

@@ -129,6 +129,10 @@ class TrainConfig:
         "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall
     )
     threshold_recall: float = 0.95  # for tune_threshold=recall: the highest threshold that finds this share of them
+    tune_min_score: str = (
+        "f1"  # detection, from which score on things are shown, on val: f1 | precision | recall | none
+    )
+    min_score_share: float = 0.9  # for tune_min_score=precision or recall: the share that is wanted
     measure_train: bool = False  # at the end, measure the training split too, as train_<figure>
     patience: int = 0  # epochs without a better validation metric before training stops; 0: never
     val_every: int = 1
@@ -172,6 +176,8 @@ class TrainConfig:
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)
+        one_of("tune_min_score", self.tune_min_score, ("none", "f1", "precision", "recall"))
+        between("min_score_share", self.min_score_share, 0.05, 1.0)
         require(
             self.compare_epochs <= self.epochs,
             f"compare_epochs must be at most epochs={self.epochs}, got {self.compare_epochs}.",

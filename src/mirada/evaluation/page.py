@@ -19,6 +19,7 @@ from mirada.evaluation.pictures import Picture
 from mirada.evaluation.published import compare_published, published_table
 from mirada.evaluation.quantization_record import QuantizationRecord
 from mirada.evaluation.training_record import TrainingRecord
+from mirada.evaluation.weaknesses.gathering import Weaknesses
 from mirada.inference.variants import REFERENCE
 from mirada.pages import data_url, render
 from mirada.palette import MOST_SHADE
@@ -46,6 +47,7 @@ class Report:
         published: figures to compare with.
         protocol, provenance: names and sentences, in order.
         errors: what detections cost by kind of error.
+        weaknesses: where the model fails.
         resampled: what is resampled for the drop's interval, in words.
     """
 
@@ -66,6 +68,7 @@ class Report:
     protocol: list[tuple[str, str]]
     provenance: list[tuple[str, str]]
     errors: Errors = field(default_factory=dict)
+    weaknesses: Weaknesses = field(default_factory=Weaknesses)
     resampled: str = ""
 
 
@@ -93,7 +96,7 @@ def render_page(report: Report) -> str:
         classes=task.classes_table(report.labels, report.results),
         confusion_labels=task.confusion_labels(report.labels),
         confusion=_matrices(report) if len(report.labels) <= _MATRIX_CLASSES else [],
-        pictures=[_group(name, pictures) for name, pictures in report.pictures.items() if pictures],
+        pictures=[_group(f"The {name}", pictures) for name, pictures in report.pictures.items() if pictures],
         legend=task.legend(report.labels, report.results[REFERENCE]),
         published=_published(report),
         ladder=report.quantization.ladder,
@@ -104,9 +107,21 @@ def render_page(report: Report) -> str:
         timing_sentence=report.training.timing_sentence(),
         timeline=data_url(report.training.timeline) if report.training.timeline else "",
         errors=errors_table(report.errors) if report.errors else None,
+        **_weaknesses(report),
         protocol=report.protocol,
         provenance=report.provenance,
     )
+
+
+def _weaknesses(report: Report) -> dict[str, Any]:
+    """What the template takes of where the model fails."""
+    found = report.weaknesses
+    return {
+        "weak": found.tables(),
+        "min_score": found.min_score,
+        "robustness_sentence": found.robustness.sentence(report.task.metric_name) if found.robustness else "",
+        "saliency": _group("", found.saliency),
+    }
 
 
 def key_sentence(figures: Mapping[str, Mapping[str, float]], images: int, task: Task) -> str:
@@ -218,11 +233,15 @@ def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
     curves, task = report.task.curves(report.results), report.task
     points = points_of(report.figures, task.main_metric)
     errors = {"errors": plot_errors(report.errors, dark=dark)} if report.errors else {}
-    return errors | {
-        "curves": plot_curves(curves.x, curves.lines, curves.x_label, curves.y_label, dark=dark),
-        "tradeoff": plot_pareto(points, x="latency", metric_name=task.metric_name, dark=dark),
-        "sizes": plot_pareto(points, x="size", metric_name=task.metric_name, dark=dark),
-    }
+    return (
+        report.weaknesses.plots(task.metric_name, dark=dark)
+        | errors
+        | {
+            "curves": plot_curves(curves.x, curves.lines, curves.x_label, curves.y_label, dark=dark),
+            "tradeoff": plot_pareto(points, x="latency", metric_name=task.metric_name, dark=dark),
+            "sizes": plot_pareto(points, x="size", metric_name=task.metric_name, dark=dark),
+        }
+    )
 
 
 def _plots(report: Report) -> dict[str, dict[str, str]]:
@@ -230,12 +249,12 @@ def _plots(report: Report) -> dict[str, dict[str, str]]:
     return {name: {side: data_url(plots[name]) for side, plots in sides.items()} for name in sides["light"]}
 
 
-def _group(name: str, pictures: Sequence[Picture]) -> dict[str, Any]:
+def _group(title: str, pictures: Sequence[Picture]) -> dict[str, Any]:
     rows = []
     for picture in pictures:
         panels = [{"title": title, "data": data_url(_webp(panel), "webp")} for title, panel in picture.panels.items()]
         rows.append({"name": picture.name, "caption": picture.caption, "panels": panels, "large": picture.large})
-    return {"title": f"The {name}", "rows": rows}
+    return {"title": title, "rows": rows}
 
 
 def _webp(image: Image.Image) -> bytes:

@@ -18,7 +18,7 @@ from mirada.evaluation.published import compare_published
 from mirada.inference.variants import REFERENCE
 
 # The order in which results appear: who finds metrics.json finds all the others.
-OUTPUTS = ("plots", "images", "variants.csv", "published.csv", "index.html", "metrics.json")
+OUTPUTS = ("plots", "images", "variants.csv", "published.csv", "index.html", "weaknesses.json", "metrics.json")
 
 
 def write_report(output_dir: Path, report: Report) -> None:
@@ -31,11 +31,15 @@ def write_report(output_dir: Path, report: Report) -> None:
         _write_tables(part, report)
         plots = draw_plots(report)
         (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["curves"])
-        for name in ("tradeoff", "sizes", *(["errors"] if report.errors else [])):
+        for name in plots.keys() - {"curves"}:
             (part / "plots" / f"{name}.png").write_bytes(plots[name])
         for group, pictures in report.pictures.items():
             for number, picture in enumerate(pictures, start=1):
                 side_by_side(picture.panels).save(part / "images" / f"{group}-{number}.jpg", quality=88)
+        for number, picture in enumerate(report.weaknesses.saliency, start=1):
+            side_by_side(picture.panels).save(part / "images" / f"saliency-{number}.jpg", quality=88)
+        weaknesses = json.dumps(report.weaknesses.figures(), indent=2, ensure_ascii=False)
+        (part / "weaknesses.json").write_text(weaknesses + "\n", encoding="utf-8")
         (part / "index.html").write_text(render_page(report), encoding="utf-8")
         (part / "metrics.json").write_text(json.dumps(report.figures, indent=2) + "\n")
         for name in reversed(OUTPUTS):

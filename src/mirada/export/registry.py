@@ -120,7 +120,7 @@ def register_model(
     name: str | None = None,
     alias: str = "champion",
     example: bytes | None = None,
-    min_score: float = 0.25,
+    min_score: float | None = None,
 ) -> Registered:
     """Add a model to the active MLflow run and to the registry, and move the alias where it is better.
 
@@ -133,7 +133,7 @@ def register_model(
         name: in the registry; None: that of the data set.
         alias: which one moves.
         example: an image file's bytes that go with the model as its input example.
-        min_score: detections below it are left out where a caller does not say otherwise.
+        min_score: detections below it are left out where a caller does not say otherwise; None: the card's.
 
     Raises:
         MiradaError: no MLflow run is active.
@@ -155,7 +155,7 @@ def register_model(
     title = f"version {champion.version}" if champion else None
     metric = get_task(card.task).main_metric
     decision = decide(metric, title, drop, obstacle)
-    number = _log(card, variant_file, name, example, min_score)
+    number = _log(card, variant_file, name, example, card.min_score if min_score is None else min_score)
     tags = {"variant": variant, "task": card.task, "dataset": card.dataset, "data_digest": card.data_digest}
     tags |= {"main_metric": metric, "git_commit": f"{card.git_commit}{' (changed)' if card.git_dirty else ''}"}
     tags |= {"moved": str(decision.moves).lower(), "reason": f"Version {number}: {decision.reason}", "alias": alias}

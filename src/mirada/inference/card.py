@@ -38,6 +38,7 @@ class Card:
         outputs: part -> output names, one a level, as in the signature 'serving_default'; see
             `mirada.inference.prediction` for what the parts of each task mean.
         threshold: classification with two classes: the second one's probability from which on it is chosen.
+        min_score: detection: what is less sure is left out where nobody says otherwise, chosen on validation images.
         dataset: name of the data; data_digest: digest of `dataset.json`.
         model: the network's settings.
         training: the settings of its training, which quantization-aware training takes up.
@@ -66,6 +67,7 @@ class Card:
     depth_range: list[float] | None = None
     object_sizes: list[float] = field(default_factory=list)
     threshold: float = 0.5
+    min_score: float = 0.25
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     git_commit: str | None = None

@@ -38,6 +38,7 @@ from mirada.evaluation.published import check_published
 from mirada.evaluation.quantization_record import read_quantization
 from mirada.evaluation.report import OUTPUTS, write_report
 from mirada.evaluation.training_record import read_training
+from mirada.evaluation.weaknesses.gathering import find_weaknesses, flatten_figures
 from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
 from mirada.inference.tiling import tile_side
@@ -72,9 +73,10 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     with stage_progress() as progress:
         measured = measure_accuracy(config, card, dataset, variants, progress)
         figures = measure_cost(config, card, dataset, variants, progress)
+        figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
+        shown = variant_to_show(figures, task.main_metric)
+        weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
     results, truths = measured.results, measured.truths
-    figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
-    shown = variant_to_show(figures, task.main_metric)
     training = read_training(Path(config.model_dir))
     report = Report(
         task=task,
@@ -95,12 +97,14 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         provenance=describe_provenance(card, dataset, training),
         resampled=resampled(measured),
         errors=find_errors(card, truths, measured.predictions, shown),
+        weaknesses=weaknesses,
     )
     output_dir = Path(config.output_dir)
     write_report(output_dir, report)
     _print(figures, task, output_dir / "index.html")
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
+        mlflow_run.log_metrics(flatten_figures(weaknesses.figures()))
         mlflow_run.set_tags(provenance_tags(dataset))
         breaches = _judge(config, card, dataset, variants, measured, figures)
     if breaches:

@@ -113,7 +113,8 @@ class _Run:
         self.config, self.card, self.engine, self.path = config, card, engine, path
         self.folder = Path(config.output_dir)
         self.scratch = self.folder / ".source"
-        self.looking = Looking(card.labels, config.min_score, config.max_detections, config.rank is not None)
+        self.min_score = card.min_score if config.min_score is None else config.min_score
+        self.looking = Looking(card.labels, self.min_score, config.max_detections, config.rank is not None)
         self.model = f"{card.dataset} {variant}"
         source = str(config.source) if config.camera is None else f"camera {config.camera}"
         self.source = without_password(source) if is_url(source) else source
@@ -140,9 +141,10 @@ class _Run:
             "model": sha256_of(self.path),
             "labels": list(self.card.labels),
         }
-        for key in ("view", "tile", "overlap", "min_score", "max_detections", "rank"):
+        for key in ("view", "tile", "overlap", "max_detections", "rank"):
             settings[key] = getattr(config, key)
-        return Journal(self.folder, settings | {"scales": list(config.scales)}, config.resume)
+        settings |= {"min_score": self.min_score, "scales": list(config.scales)}
+        return Journal(self.folder, settings, config.resume)
 
     def look_at_photographs(self) -> dict[str, Finding]:
         """Look at the photographs of the source, `workers` at a time."""
@@ -260,7 +262,7 @@ class _Run:
     def _write(self, findings: Sequence[Finding], failures: Sequence[Failure], paths: Mapping[str, Path]) -> None:
         """Write all files but pictures and the journal."""
         config = self.config
-        about = f"What {self.model} found in {self.source}, from a score of {config.min_score:g} on"
+        about = f"What {self.model} found in {self.source}, from a score of {self.min_score:g} on"
         images = [finding.written() for finding in findings]
         labels = LabelSet(images, self.card.labels, self.model, about, config.row_scores)
         results.write_predictions(self.folder, labels)

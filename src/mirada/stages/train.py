@@ -237,6 +237,21 @@ def _write_history(history: list[dict[str, float]], path: Path) -> None:
         writer.writerows(history)
 
 
+def _choose_min_score(trainer: Trainer, card: Card) -> None:
+    """Set the card's `min_score` by the validation images; where the goal is out of reach it stays, and that is said."""
+    config, task = trainer.config, get_task(card.task)
+    if not task.counts_objects or not trainer.dataset.splits["val"]["images"]:
+        return
+    seen = trainer.predict("val")
+    score = task.choose_min_score(*seen, card.labels, config.tune_min_score, config.min_score_share)
+    if score is None:
+        print(
+            f"note: no score has the {config.tune_min_score} that tune_min_score wants on val: {card.min_score} stays."
+        )
+    else:
+        card.min_score = score
+
+
 def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     """Write the model, then its card, each whole or not at all."""
     with written_aside(output_dir / "model.keras") as part:
@@ -247,6 +262,8 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     if trainer.config.tune_threshold != "none" and trainer.dataset.splits["val"]["images"]:
         recall = trainer.config.threshold_recall if trainer.config.tune_threshold == "recall" else None
         card.threshold = task.choose_threshold(*trainer.predict("val"), recall)
+    if trainer.config.tune_min_score != "none":
+        _choose_min_score(trainer, card)
     if trainer.config.measure_train:
         measured = task.evaluate(*trainer.predict("train"), card.labels).figures
         trainer.state.history[-1] |= {f"train_{key}": value for key, value in measured.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 """COCO's bounds of an object's area, in square pixels of what is judged."""
+SCORES = tuple(hundredth / 100 for hundredth in range(1, 100))  # those that a threshold is chosen of
 
 
 @dataclass
@@ -99,7 +100,7 @@ def evaluate_detections(
     """
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} images but {len(predictions)} predictions")
-    evaluation = _run_coco(truths, predictions, len(labels), max_detections, by_size)
+    evaluation = _run_coco(truths, predictions, len(labels), max_detections, SIZES if by_size else {})
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (IoU thresholds, recalls, classes)
     units = units_of(truths, predictions, blocks)
     matches = _collect_matches(evaluation, len(labels), len(truths), units)
@@ -130,6 +131,28 @@ def evaluate_detections(
     )
 
 
+def ap50_by_area(
+    truths: Sequence[Example], predictions: Sequence[Detections], classes: int, area: tuple[float, float]
+) -> float:
+    """Mean average precision at IoU 0.5 of the objects within bounds of area, as COCO measures its three sizes.
+
+    Objects beyond the bounds are ignored, and so are detections of nothing that are themselves beyond.
+
+    Args:
+        truths, predictions: of `evaluate_detections`.
+        classes: how many there are.
+        area: the smallest and the largest, in square pixels, both inclusive.
+
+    Returns:
+        0..1 over the classes that have such an object; 0 where none has.
+    """
+    most = max(100, *(len(found) for found in predictions)) if predictions else 100
+    evaluation = _run_coco(truths, predictions, classes, most, {"chosen": area})
+    precision = evaluation.eval["precision"][0, :, :, 1, 0]
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else 0.0
+
+
 def _by_size(evaluation: COCOeval) -> dict[str, float]:
     """Of the classes that the truth has; a size that no object has is left out."""
     precision, recall = evaluation.eval["precision"][:, :, :, :, 0], evaluation.eval["recall"][:, :, :, 0]
@@ -152,7 +175,7 @@ def _run_coco(
     predictions: Sequence[Detections],
     classes: int,
     max_detections: int,
-    by_size: bool = False,
+    sizes: Mapping[str, tuple[float, float]],
 ) -> COCOeval:
     """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides."""
     from pycocotools.cocoeval import COCOeval
@@ -171,7 +194,6 @@ def _run_coco(
             _coco(truth_rows, len(truths), classes), _coco(found_rows, len(truths), classes), iouType="bbox"
         )
         evaluation.params.maxDets = [max_detections]
-        sizes = SIZES if by_size else {}
         evaluation.params.areaRng = [[0, 1e10], *map(list, sizes.values())]
         evaluation.params.areaRngLbl = ["all", *sizes]
         evaluation.evaluate()
@@ -229,6 +251,38 @@ def _collect_matches(
         image_of, is_correct, is_ignored = (np.concatenate(part)[order] for part in (owners, correct, ignored))
         collected.append(Matches(joined[order], image_of, is_correct, is_ignored, truths))
     return collected
+
+
+def operating_point(matches: Sequence[Matches], threshold: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of the detections from a score on, over all classes together; 0 where undefined."""
+    shown = [match.scores >= threshold for match in matches]
+    hits = sum(int(match.correct[kept].sum()) for match, kept in zip(matches, shown, strict=True))
+    counted = sum(int((~match.ignored[kept]).sum()) for match, kept in zip(matches, shown, strict=True))
+    wanted = sum(int(match.truths.sum()) for match in matches)
+    return hits / max(counted, 1), hits / max(wanted, 1), 2 * hits / max(counted + wanted, 1)
+
+
+def choose_score(matches: Sequence[Matches], goal: str, share: float) -> float | None:
+    """The score, in hundredths, from which on detections are worth showing; None where the goal is out of reach.
+
+    Args:
+        matches: of validation images.
+        goal: 'f1', the best F1, the middle of the scores that have it; 'precision', the lowest score from which on at least
+            a share of what is shown is right; 'recall', the highest from which on at least a share of the objects is found.
+        share: for precision and recall, 0..1.
+    """
+    points = np.array([operating_point(matches, score) for score in SCORES])
+    if not points[:, 2].any():
+        return None
+    if goal == "f1":
+        best = int(points[:, 2].argmax())
+        after = np.flatnonzero(points[best:, 2] < points[best, 2])
+        last = best + int(after[0]) - 1 if len(after) else len(SCORES) - 1
+        return SCORES[(best + last) // 2]
+    reached = np.flatnonzero(points[:, 0 if goal == "precision" else 1] >= share)
+    if not len(reached):
+        return None
+    return SCORES[int(reached[0] if goal == "precision" else reached[-1])]
 
 
 def best_operating_point(matches: Sequence[Matches]) -> tuple[float, float, float, float]:

@@ -112,6 +112,25 @@ class Learning(Figures, Generic[PredictionT]):
         """
         return 0.5
 
+    def choose_min_score(
+        self,
+        truths: Sequence[Example],
+        predictions: Sequence[PredictionT],
+        labels: Sequence[str],
+        goal: str,
+        share: float,
+    ) -> float | None:
+        """The card's `min_score`, chosen on validation images; None where the goal is out of reach or the task has no use.
+
+        Args:
+            truths: the images.
+            predictions: what a model says to each.
+            labels: class names.
+            goal: 'f1', 'precision' or 'recall'.
+            share: of precision or recall that is wanted.
+        """
+        return None
+
 
 class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
     """How a task's predictions are measured, and its results told in tables and curves.
@@ -119,9 +138,13 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
     Attributes:
         counts_objects: whether an image may have any number of objects.
         classes_caption, confusion_caption: sentences of the page.
+        least_certainty: below this certainty the calibration does not look.
+        certainty_caption: what is sure of what, as a sentence of the page.
     """
 
     counts_objects: bool = False
+    least_certainty: float = 0.0
+    certainty_caption: str
     classes_caption: str
     confusion_caption: str
 
@@ -157,6 +180,37 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         Returns:
             Drop (positive: worse than the reference), low and high end of its 95 % interval.
         """
+
+    @abstractmethod
+    def resampled(self, result: ResultT, weights: np.ndarray) -> np.ndarray:
+        """The main metric of resampled images.
+
+        Args:
+            result: of `evaluate`.
+            weights: (S, units) how often each unit is in each of S samples.
+
+        Returns:
+            (S,) 0..1; NaN where a sample has nothing to find.
+        """
+
+    @abstractmethod
+    def units(self, result: ResultT) -> int:
+        """How many units `resampled` weighs: images, or blocks of them."""
+
+    @abstractmethod
+    def certainty(
+        self, truths: Sequence[Example], predictions: Sequence[PredictionT], result: ResultT
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How sure a model was each time, (N,) 0..1, and whether it was right, (N,) bool.
+
+        Args:
+            truths, predictions: what `evaluate` compared.
+            result: that it gave.
+        """
+
+    @abstractmethod
+    def class_figures(self, result: ResultT) -> dict[str, dict[str, float]]:
+        """Label -> figures of that class, of the classes that the truth has."""
 
     @abstractmethod
     def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:

@@ -12,12 +12,13 @@ from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.inference.variants import REFERENCE
 from mirada.tables import Column, Table
-from mirada.tasks.average_precision import DetectionMetrics, evaluate_detections
+from mirada.tasks.accuracy import CALIBRATION_BINS
+from mirada.tasks.average_precision import DetectionMetrics, choose_score, evaluate_detections
 from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
 from mirada.tasks.pictures import draw_detections, draw_truth
-from mirada.tasks.resampling import RECALLS, bootstrap_drop
+from mirada.tasks.resampling import RECALLS, bootstrap_drop, map50_of_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,6 +44,11 @@ class Detecting(Task[Detections, DetectionMetrics]):
         "Rows are what is there, columns what was found, each variant at its own best threshold and IoU 0.5. The last row "
         "holds detections where nothing is, the last column objects that were missed."
     )
+    least_certainty = 1 / CALIBRATION_BINS  # below it lie thousands of boxes that no one is shown
+    certainty_caption = (
+        "A detection’s score against the share of detections of such a score that found an object at IoU 0.5; scores below "
+        "1/15 are left out."
+    )
     pictures_caption = "The best, the median and the worst images by float32’s F1"
 
     def evaluate(
@@ -62,11 +68,59 @@ class Detecting(Task[Detections, DetectionMetrics]):
             blocks=judging.blocks,
         )
 
+    def choose_min_score(
+        self,
+        truths: Sequence[Example],
+        predictions: Sequence[Detections],
+        labels: Sequence[str],
+        goal: str,
+        share: float,
+    ) -> float | None:
+        """The score from which on detections are shown."""
+        if not truths:
+            return None
+        return choose_score(self.evaluate(truths, predictions, labels).matches, goal, share)
+
     def drop(
         self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int
     ) -> tuple[float, float, float]:
         """Of mAP50."""
         return bootstrap_drop(reference.matches, result.matches, samples, seed)
+
+    def resampled(self, result: DetectionMetrics, weights: np.ndarray) -> np.ndarray:
+        """MAP50."""
+        return map50_of_samples(result.matches, weights)
+
+    def units(self, result: DetectionMetrics) -> int:
+        """Images, or blocks of them."""
+        return len(result.matches[0].truths)
+
+    def certainty(
+        self, truths: Sequence[Example], predictions: Sequence[Detections], result: DetectionMetrics
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each detection's score, and whether it found an object; those on ignored boxes are left out."""
+        counted = [~match.ignored for match in result.matches]
+        scores = [match.scores[kept] for match, kept in zip(result.matches, counted, strict=True)]
+        correct = [match.correct[kept] for match, kept in zip(result.matches, counted, strict=True)]
+        return np.concatenate(scores), np.concatenate(correct)
+
+    def class_figures(self, result: DetectionMetrics) -> dict[str, dict[str, float]]:
+        """Average precisions; precision and recall at the threshold."""
+        figures: dict[str, dict[str, float]] = {}
+        for (label, row), match in zip(result.per_class.items(), result.matches, strict=True):
+            if row.ap50 is None or row.ap75 is None or row.ap50_95 is None:
+                continue
+            shown = match.scores >= result.threshold
+            hits, counted = int(match.correct[shown].sum()), int((~match.ignored[shown]).sum())
+            figures[label] = {
+                "ap50": row.ap50,
+                "ap75": row.ap75,
+                "ap50_95": row.ap50_95,
+                "precision": hits / counted if counted else 0.0,
+                "recall": hits / row.truths,
+                "truths": float(row.truths),
+            }
+        return figures
 
     def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
         """The evaluator, and what counts as a detection."""

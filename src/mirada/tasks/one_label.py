@@ -31,6 +31,9 @@ class OneLabel(Task[LabelT, LabelResultT]):
     """A task whose images have one label each, whatever else they have."""
 
     classes_caption = "Precision / recall / F1. A dash: no image of this class."
+    certainty_caption = (
+        "The chosen label’s probability against the share of images with such a probability whose label is right."
+    )
     confusion_caption = "Rows are what an image is, columns what it was taken for."
 
     def choose_threshold(
@@ -53,6 +56,29 @@ class OneLabel(Task[LabelT, LabelResultT]):
         """Of the share of images that came out right."""
         return paired_drop(reference.correct, result.correct, samples, seed)
 
+    def resampled(self, result: LabelResultT, weights: np.ndarray) -> np.ndarray:
+        """The share of images that came out right."""
+        return weights @ result.correct / weights.sum(axis=1)
+
+    def units(self, result: LabelResultT) -> int:
+        """The images."""
+        return len(result.correct)
+
+    def certainty(
+        self, truths: Sequence[Example], predictions: Sequence[LabelT], result: LabelResultT
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The chosen label's probability, and whether it is the right one."""
+        chosen = np.array([prediction.label for prediction in predictions], int)
+        return np.array([prediction.probability for prediction in predictions]), chosen == true_labels(truths)
+
+    def class_figures(self, result: LabelResultT) -> dict[str, dict[str, float]]:
+        """Precision, recall and F1."""
+        return {
+            label: {"precision": row.precision, "recall": row.recall, "f1": row.f1, "truths": float(row.truths)}
+            for label, row in result.per_class.items()
+            if row.truths
+        }
+
     def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
         """How a label is chosen, and its figures."""
         return [
@@ -63,7 +89,7 @@ class OneLabel(Task[LabelT, LabelResultT]):
             ("AUC", "area under the ROC curve, of the second of two classes, else the mean over the classes, each against "
              "the rest"),
             ("Macro F1", "mean over the classes that were there or chosen"),
-            ("Log loss, calibration", "mean −ln of the true label’s probability; expected calibration error in 10 bins of "
+            ("Log loss, calibration", "mean −ln of the true label’s probability; expected calibration error in 15 bins of "
              "equal width"),
         ]  # fmt: skip
 

@@ -78,7 +78,7 @@ def routes(service: Service) -> APIRouter:
         name = variant or bundle.default_variant(service.config.variant)
         predictor.check_variant(name)
         predictor.check_viewing(viewing)
-        least = service.config.min_score if min_score is None else min_score
+        least = bundle.least_score(service.config.min_score) if min_score is None else min_score
         key, request_id = digest_key(idempotency_key or ""), str(request.scope["request_id"])
         order = Order([], 0, "", key, name, least, request_id, viewing)
 

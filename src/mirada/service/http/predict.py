@@ -93,7 +93,7 @@ def routes(service: Service) -> APIRouter:
         data = await read_image(request)
         predictor = service.predictor
         name = variant or predictor.bundle.default_variant(service.config.variant)
-        least = service.config.min_score if min_score is None else min_score
+        least = predictor.bundle.least_score(service.config.min_score) if min_score is None else min_score
         png = annotated and _wants_png(request)
         ask = partial(predictor.predict, data, name, least, viewing)
         long = await _is_long(predictor, data, viewing)
@@ -208,6 +208,6 @@ def describe_model(service: Service) -> dict[str, Any]:
         "metric": task.main_metric,
         "metric_name": task.metric_name,
         "split": "test",
-        "min_score": service.config.min_score,
+        "min_score": bundle.least_score(service.config.min_score),
         "variants": variants,
     }

@@ -55,6 +55,10 @@ class Bundle:
         names = ([wanted] if wanted else []) + ["best", "int8"]
         return next((name for name in names if name in self.variants), next(iter(self.variants)))
 
+    def least_score(self, wanted: float | None = None) -> float:
+        """The score of detections from which on they are given to requests that name none."""
+        return self.card.min_score if wanted is None else wanted
+
     def files(self) -> dict[str, bytes]:
         """File name -> content, for `unpack` on another machine."""
         return {path.name: path.read_bytes() for path in sorted(self.folder.iterdir())}
