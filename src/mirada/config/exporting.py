@@ -30,13 +30,13 @@ class DeviceConfig:
 
     name: str = MISSING
     title: str = MISSING  # in words
-    runtime: str = MISSING  # one of RUNTIMES
-    operators: str = MISSING  # one of OPERATOR_SETS; `mirada.export.bundle.operators` lists what is in each
+    runtime: str = "litert"  # one of RUNTIMES
+    operators: str = "litert"  # one of OPERATOR_SETS; `mirada.export.bundle.operators` lists what is in each
     cores: int | None = None  # that an inference can use
     clock_mhz: float | None = None
     ram_bytes: int | None = None
     flash_bytes: int | None = None  # what holds the model file
-    time_known: str = MISSING  # how an inference's time on it is known: one of TIME_KNOWN
+    time_known: str = "unknown"  # how an inference's time on it is known: one of TIME_KNOWN
     vela: VelaConfig | None = None
     sources: dict[str, str] = field(default_factory=dict)  # key of this class -> where its value is from
 

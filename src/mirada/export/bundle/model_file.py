@@ -109,6 +109,7 @@ def set_ends(model: Any, kind: str, name: str) -> None:
     _set_input(model, graph, kind, name)
     for place in range(len(graph.outputs)):
         _set_output(model, graph, place, kind, name)
+    _drop_unused(model, graph)
 
 
 def _set_input(model: Any, graph: Any, kind: str, name: str) -> None:
@@ -118,7 +119,7 @@ def _set_input(model: Any, graph: Any, kind: str, name: str) -> None:
         return
     users = [operator for operator in graph.operators if index in operator.inputs]
     quantize = users[0] if len(users) == 1 and _code_of(model, users[0]) == _QUANTIZE else None
-    inner = graph.tensors[int(quantize.outputs[0])] if quantize else None
+    inner = graph.tensors[int(quantize.outputs[0])] if quantize else tensor
     if quantize is None or inner.type != schema.TensorType.INT8:
         raise _not_whole(name, kind, f"its input is {_NAMES.get(tensor.type, 'of another type')} all the way")
     if kind == "int8":
@@ -159,8 +160,36 @@ def _set_output(model: Any, graph: Any, place: int, kind: str, name: str) -> Non
     _rename_end(model, graph.outputs, place, len(graph.tensors) - 1)
 
 
+def _drop_unused(model: Any, graph: Any) -> None:
+    """Take out the tensors and kinds of operators that nothing names any more: some runtimes make room for them."""
+    lists = [graph.inputs, graph.outputs, *(ends for one in graph.operators for ends in (one.inputs, one.outputs))]
+    lists += [one.intermediates for one in graph.operators if one.intermediates is not None]
+    used = sorted({int(index) for ends in lists for index in ends} - {-1})
+    new = {old: index for index, old in enumerate(used)} | {-1: -1}
+    graph.tensors = [graph.tensors[old] for old in used]
+    graph.inputs, graph.outputs = _renumbered(graph.inputs, new), _renumbered(graph.outputs, new)
+    for one in graph.operators:
+        one.inputs, one.outputs = _renumbered(one.inputs, new), _renumbered(one.outputs, new)
+        one.intermediates = None if one.intermediates is None else _renumbered(one.intermediates, new)
+    for signature in model.signatureDefs or []:
+        for entry in (*(signature.inputs or []), *(signature.outputs or [])):
+            entry.tensorIndex = new[int(entry.tensorIndex)]
+    if len(model.subgraphs) > 1:
+        return  # which may use the kinds of operators that this one does not
+    codes = sorted({one.opcodeIndex for one in graph.operators})
+    model.operatorCodes = [model.operatorCodes[old] for old in codes]
+    for one in graph.operators:
+        one.opcodeIndex = codes.index(one.opcodeIndex)
+
+
+def _renumbered(ends: Any, new: dict[int, int]) -> np.ndarray:
+    return np.array([new[int(index)] for index in ends], np.int32)
+
+
 def _not_whole(name: str, kind: str, why: str) -> MiradaError:
-    return MiradaError(f"io={kind} is for variants that are int8 from end to end, and {name} is not ({why}): leave io out.")
+    return MiradaError(
+        f"io={kind} is for variants that are int8 from end to end, and {name} is not ({why}): leave io out."
+    )
 
 
 def _rename_end(model: Any, ends: Any, place: int, index: int) -> None:
@@ -195,3 +224,14 @@ def _opcode(model: Any, wanted: int) -> int:
     code.version = 2  # from which on both know int8
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
+
+
+def output_names(model: Any) -> list[str]:
+    """The signature's name of each output, in the file's order; a tensor's own name where there is no signature."""
+    graph = model.subgraphs[0]
+    named = {
+        int(entry.tensorIndex): entry.name.decode()
+        for signature in model.signatureDefs or []
+        for entry in signature.outputs or []
+    }
+    return [named.get(int(index), graph.tensors[int(index)].name.decode()) for index in graph.outputs]
