@@ -42,7 +42,7 @@ NO_SAY_IN = {("train", "data.sources"), ("quantize", "data.sources")}
 # What it lists there names the raw files for a sweep to know them again; it shapes no record.
 NO_SAY_IN |= {("preprocess", "data.sources")}
 # What is refused, and what MLflow gets to know: the weights are the same whatever these look like.
-NO_SAY_IN |= {("train", "stages.train_checks"), ("train", "stages.train_record")}
+NO_SAY_IN |= {("train", "stages.training")}
 # Pictures and tables for the report: the weights are the same whatever they look like.
 NO_SAY_IN |= {
     (stage, name) for stage in ("train", "quantize") for name in ("palette", "plots", "tables", "tasks.pictures")
@@ -243,6 +243,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "augment": ("train",),
         "input": ("train",),
         "executor": ("preprocess",),
+        "device": ("export",),
         "experiment": ("experiment",),
         ".": (path.stem,),
     }[str(group)]

@@ -25,7 +25,7 @@ from mirada.learning.models import load_model
 from mirada.learning.training import Trainer
 from mirada.learning.training_card import make_card
 from mirada.stages import train
-from mirada.stages.train_checks import check_training
+from mirada.stages.training.checks import check_training
 from mirada.workers.peers import Cluster
 from tests.learning.conftest import write_dataset
 from tests.servers import free_ports

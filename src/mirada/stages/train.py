@@ -18,8 +18,8 @@ from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.files import written_aside
 from mirada.inference.card import Card, save_card
-from mirada.stages.train_checks import check_training
-from mirada.stages.train_record import TIMINGS, record_results, record_training
+from mirada.stages.training.checks import check_training
+from mirada.stages.training.record import TIMINGS, record_results, record_training
 from mirada.sweeps import job as sweep_job
 from mirada.sweeps.fingerprint import job_key
 from mirada.sweeps.runs import FinishedRun

@@ -81,8 +81,8 @@ def write_readme(bundle: BundleContent, folder: Path) -> list[Path]:
 def _view_text(card: Card) -> str:
     if card.tile_size:
         return (
-            f"A picture is looked at in overlapping tiles of {card.tile_size} pixels, each enlarged to {card.input_size}, as "
-            "the training saw them; `--view whole` scales it into the input at once."
+            f"A picture is looked at in overlapping tiles of {card.tile_size} pixels, each enlarged to {card.input_size}, "
+            "as the training saw them; `--view whole` scales it into the input at once."
         )
     how = {"letterbox": "keeps its shape and is padded with grey", "stretch": "is stretched into the square"}
     return f"A picture is scaled to {card.input_size} pixels; it {how[card.fit]}."
