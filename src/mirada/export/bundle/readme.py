@@ -50,6 +50,17 @@ _OPERATORS = {
     "edgetpu": "those of the Edge TPU's compiler",
 }
 _UNITS = {"clock_mhz": " MHz", "ram_bytes": " bytes", "flash_bytes": " bytes"}
+_BOARD = (
+    "`run.py` runs on a computer, not on the board: that runs `model.tflite` with TensorFlow Lite Micro. What the board must give "
+    "for the pictures of `golden/` lies in each .npz under `reference/`, from LiteRT's reference kernels."
+)
+_RUNTIMES = {
+    "litert": "",
+    "tflm": _BOARD,
+    "vela": f"{_BOARD} The NPU takes what Vela compiles of it with the settings below.",
+    "edgetpu": "`run.py` runs on the host's processor. For the Edge TPU, `model.tflite` was checked and no more: it is int8 "
+    "between its ends, and its operators are among those that Google's compiler takes; compile it with `edgetpu_compiler`.",
+}
 _TIMES = {
     "measured": "An inference's time on this device is measured.",
     "simulated": "An inference's time on this device is simulated by Vela, not measured.",
@@ -66,7 +77,7 @@ def write_readme(bundle: BundleContent, folder: Path) -> list[Path]:
     sizes = [f"{size:g}" for size in card.object_sizes]
     text = environment.get_template("readme.md.j2").render(
         card=card, device=device, variant=bundle.variant, notes=bundle.notes, purpose=_PURPOSE[card.task],
-        view=_view_text(card), objects=_OBJECTS[card.task], input_type=input_type,
+        runtime=_RUNTIMES[device.runtime], view=_view_text(card), objects=_OBJECTS[card.task], input_type=input_type,
         input_text=_INPUTS[input_type].format(scale=card.input_scale, offset=card.input_offset),
         output_types=" and ".join(sorted(set(outputs))), source=_source_text(bundle.about_data),
         licence=bundle.about_data.get("source", {}).get("licence", ""), counts=bundle.about_data.get("counts", ""),
