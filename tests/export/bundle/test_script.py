@@ -63,7 +63,10 @@ def test_a_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
 
 
 def test_temperature_and_clock_are_read_where_linux_tells(tmp_path: Path) -> None:
-    assert read_sensors(tmp_path) == {"temperature_c": None, "clock_mhz": None}
+    nothing, cpuinfo = tmp_path / "nothing", tmp_path / "cpuinfo"
+    assert read_sensors(tmp_path, nothing) == {"temperature_c": None, "clock_mhz": None}
+    cpuinfo.write_text("model name\t: A\ncpu MHz\t\t: 2400.125\ncpu MHz\t\t: 800.0\n")
+    assert read_sensors(tmp_path, cpuinfo)["clock_mhz"] == 2400.125
     for number, text in enumerate(("48312\n", "51000\n", "broken")):
         zone = tmp_path / f"class/thermal/thermal_zone{number}"
         zone.mkdir(parents=True)
@@ -71,7 +74,7 @@ def test_temperature_and_clock_are_read_where_linux_tells(tmp_path: Path) -> Non
     clock = tmp_path / "devices/system/cpu/cpu0/cpufreq"
     clock.mkdir(parents=True)
     (clock / "scaling_cur_freq").write_text("1500000\n")
-    assert read_sensors(tmp_path) == {"temperature_c": 51.0, "clock_mhz": 1500.0}
+    assert read_sensors(tmp_path, cpuinfo) == {"temperature_c": 51.0, "clock_mhz": 1500.0}
 
 
 def test_a_mistake_is_one_sentence_and_exit_status_1(tmp_path: Path, capsys) -> None:

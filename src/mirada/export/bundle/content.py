@@ -25,6 +25,7 @@ class BundleContent:
         golden: test pictures with exact input, outputs and objects.
         figures: of the variant in `metrics.json`; empty where there is none.
         notes: sentences for the README that a part has to add.
+        about_data: 'source', as `dataset.json` has it, and 'counts', a sentence of how many images.
     """
 
     card: Card

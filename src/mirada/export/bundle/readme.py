@@ -51,8 +51,8 @@ _OPERATORS = {
 }
 _UNITS = {"clock_mhz": " MHz", "ram_bytes": " bytes", "flash_bytes": " bytes"}
 _BOARD = (
-    "`run.py` runs on a computer, not on the board: that runs `model.tflite` with TensorFlow Lite Micro. What the board must give "
-    "for the pictures of `golden/` lies in each .npz under `reference/`, from LiteRT's reference kernels."
+    "`run.py` runs on a computer, not on the board: that runs `model.tflite` with TensorFlow Lite Micro. What the board "
+    "must give for the pictures of `golden/` lies in each .npz under `reference/`, from LiteRT's reference kernels."
 )
 _RUNTIMES = {
     "litert": "",

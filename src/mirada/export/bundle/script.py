@@ -221,21 +221,29 @@ def _spread(times_ms: Sequence[float] | np.ndarray) -> dict[str, float]:
     return {"p50": float(p50), "p95": float(p95), "mean": float(np.mean(times_ms)), "least": float(np.min(times_ms))}
 
 
-def read_sensors(system: Path = Path("/sys")) -> dict[str, float | None]:
-    """Temperature and clock of the first processor, where Linux tells; None where it does not."""
+def read_sensors(system: Path = Path("/sys"), cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, float | None]:
+    """Highest temperature, and clock of the first processor, where Linux tells; None where it does not."""
     zones = sorted(system.glob("class/thermal/thermal_zone*/temp"))
     temperatures = [value / 1000 for zone in zones if (value := _number_in(zone)) is not None]
     kilohertz = _number_in(system / "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-    return {
-        "temperature_c": max(temperatures, default=None),
-        "clock_mhz": None if kilohertz is None else kilohertz / 1000,
-    }
+    clock = _clock_in(cpuinfo) if kilohertz is None else kilohertz / 1000
+    return {"temperature_c": max(temperatures, default=None), "clock_mhz": clock}
 
 
 def _number_in(path: Path) -> float | None:
     try:
         return float(path.read_text())
     except (OSError, ValueError):
+        return None
+
+
+def _clock_in(cpuinfo: Path) -> float | None:
+    """The first 'cpu MHz', which virtual machines have where they have no other."""
+    try:
+        return next(
+            float(line.split(":")[1]) for line in cpuinfo.read_text().splitlines() if line.startswith("cpu MHz")
+        )
+    except (OSError, ValueError, StopIteration):
         return None
 
 
