@@ -97,6 +97,7 @@ def test_attached_files_are_found_in_the_zip_and_the_metadata_by_its_name(int8_f
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.read("labels.txt") == b"red\nblue\n"
         assert archive.getinfo("labels.txt").compress_type == zipfile.ZIP_STORED
+        assert archive.getinfo("labels.txt").date_time == (1980, 1, 1, 0, 0, 0), "the day of the export is not in it"
     again = model_file.read_tables(content)
     (entry,) = [entry for entry in again.metadata if entry.name == model_file.METADATA_NAME]
     assert bytes(again.buffers[entry.buffer].data) == b"what it is"

@@ -48,6 +48,14 @@ def test_a_folder_that_holds_something_is_no_place(tmp_path: Path) -> None:
             check_output(place)
 
 
+def test_digests_are_in_the_order_of_the_names_not_the_disk_s(tmp_path: Path) -> None:
+    for name in "qwertyuiopasdfghjkl":
+        (tmp_path / name).touch()
+    write_sums(tmp_path)
+    names = [line[-1] for line in (tmp_path / "SHA256SUMS").read_text().splitlines()]
+    assert names == sorted("qwertyuiopasdfghjkl")
+
+
 def test_digests_are_of_every_file_below(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "b").write_text("b")

@@ -298,5 +298,5 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     except (MiradaError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(report, indent=2, ensure_ascii=False))
+    print(json.dumps(report, indent=2))  # ASCII, so that every console takes it
     return 0 if report.get("passed", True) else 1
