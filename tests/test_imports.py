@@ -38,6 +38,7 @@ def test_the_probe_sees_an_import() -> None:
         "tracking",
         "stages.sync",
         "stages.inspect",
+        "stages.export",
         "stages.predict",
         *(f"stages.{s}" for s in STAGES),
     ],
@@ -47,7 +48,7 @@ def test_module_is_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", [*STAGES, "check_qat", "compare", "experiment", "inspect", "predict", "serve", "sync", "worker"]
+    "stage", [*STAGES, "check_qat", "compare", "experiment", "export", "inspect", "predict", "serve", "sync", "worker"]
 )
 def test_help_is_light_and_lists_the_keys(stage: str, tmp_path: Path) -> None:
     script = str(SOURCE / f"{stage}.py")

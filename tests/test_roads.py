@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +17,13 @@ import pytest
 from rich.progress import Progress
 
 import mirada
-from mirada.config import EvaluateConfig
+from mirada.config import EvaluateConfig, ExportConfig
 from mirada.config.predicting import PredictConfig
 from mirada.data.records import Example, frame, load_dataset, serialize
 from mirada.evaluation.measuring import measure_accuracy
 from mirada.inference.card import load_card, save_card
 from mirada.inference.variants import load_variants
-from mirada.stages import predict
+from mirada.stages import export, predict
 from tests.data.pixels.writing import png_of
 from tests.datasets import SIDE
 from tests.servers import until
@@ -138,6 +140,24 @@ def test_predict_gives_what_the_engine_gives(folder: Path, wanted: Found, tmp_pa
     rows = [(names[row["category_id"]], row["score"], row["bbox"]) for row in content["annotations"]]
     corners = [(label, score, [box[0], box[1], box[2] - box[0], box[3] - box[1]]) for label, score, box in wanted]
     assert sorted(rows) == sorted(corners)
+
+
+def test_a_bundle_gives_what_the_engine_gives(
+    folder: Path, squares_folder: Path, wanted: Found, tmp_path: Path
+) -> None:
+    model = str(folder / "model")
+    config = ExportConfig(
+        model_dir=model, variants_dir=model, data_dir=str(squares_folder / "data"), variant=VARIANT, golden=2,
+        output_dir=str(tmp_path / "out"),
+    )  # fmt: skip
+    export.run(config)
+    command = [sys.executable, "-I", "-B", str(tmp_path / "out" / "run.py"), "predict", "--min-score", "0.001"]
+    done = subprocess.run(
+        [*command, str(folder / "photo.png")], capture_output=True, text=True, check=True, timeout=120
+    )
+    (content,) = json.loads(done.stdout).values()
+    assert (content["view"], content["tiles"], content["left_out"]) == ("tiles", 35, 0)
+    assert [(row["label"], row["score"], row["box"]) for row in content["objects"]] == wanted
 
 
 @pytest.mark.parametrize("ask", [ask_over_http, ask_as_a_job])

@@ -265,6 +265,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "augment": ("train",),
         "input": ("train",),
         "executor": ("preprocess",),
+        "device": ("export",),
         "experiment": ("experiment",),
         ".": (path.stem,),
     }[str(group)]

@@ -1,7 +1,7 @@
 """Every setting's type and range, and `parse`, which turns what Hydra composed into a checked dataclass.
 
 The defaults that people see and override live in `conf/*.yaml`; a dataclass here says what type and range each key has. They
-lie in `data` (up to preprocess), `inspecting`, `training`, `measuring` (from quantize on), `predicting` and
+lie in `data` (up to preprocess), `inspecting`, `training`, `measuring` (from quantize on), `predicting`, `exporting` and
 `serving`; all are imported from here.
 """
 
@@ -30,6 +30,7 @@ from mirada.config.data import (
     TableConfig,
     TileConfig,
 )
+from mirada.config.exporting import DeviceConfig, ExportConfig, VelaConfig
 from mirada.config.inspecting import SEVERITIES, InspectConfig
 from mirada.config.measuring import (
     MORE_VARIANTS,
@@ -71,9 +72,11 @@ __all__ = [
     "CompareConfig",
     "ConvertConfig",
     "DataConfig",
+    "DeviceConfig",
     "EvaluateConfig",
     "ExecutorConfig",
     "ExperimentConfig",
+    "ExportConfig",
     "FORMATS",
     "FetchConfig",
     "FineTuneConfig",
@@ -105,6 +108,7 @@ __all__ = [
     "TrackingConfig",
     "TrainConfig",
     "VARIANTS",
+    "VelaConfig",
     "WorkerConfig",
     "parse",
     "register",
@@ -165,6 +169,7 @@ def register() -> None:
     store.store(group="model", name="schema", node=ModelConfig)
     store.store(group="augment", name="schema", node=AugmentConfig)
     store.store(group="input", name="schema", node=InputConfig)
+    store.store(group="device", name="schema", node=DeviceConfig)
 
 
 register()

@@ -93,7 +93,7 @@ def load_card(folder: str | Path) -> Card:
     if not path.is_file():
         raise MiradaError(f"{path} is missing: run the train stage first (`dvc repro train`).")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise MiradaError(f"{path} has format {content['format']}, expected {FORMAT}: train the model again.")
         card = Card(**content)

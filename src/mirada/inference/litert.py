@@ -64,6 +64,7 @@ class Model:
         path: the file.
         card: how pixels become its input, and the names of its outputs.
         num_threads: threads an inference may use.
+        reference: run LiteRT's reference kernels: slow, and the same bytes on every machine.
 
     Attributes:
         load_ms: time it took to read the file and to prepare it for inference.
@@ -72,11 +73,11 @@ class Model:
         MiradaError: the file is absent or damaged, or does not fit the card.
     """
 
-    def __init__(self, path: str | Path, card: Card, num_threads: int = 1) -> None:
+    def __init__(self, path: str | Path, card: Card, num_threads: int = 1, *, reference: bool = False) -> None:
         self.path, self.card = Path(path), card
         indices = _output_indices(self.path)  # first: it imports LiteRT, which is not part of the time below
         started = time.perf_counter()
-        self._interpreter = _open(self.path, num_threads)
+        self._interpreter = _open(self.path, num_threads, reference=reference)
         self.load_ms = (time.perf_counter() - started) * 1000
         self._input = self._interpreter.get_input_details()[0]
         self._check_input()
@@ -93,16 +94,17 @@ class Model:
                 f"{self.path} takes {tuple(map(int, self._input['shape']))}, the card says (1, {side}, {side}, "
                 f"{channels}): quantize the model of this card again."
             )
-        if self._input["dtype"] not in (np.float32, np.uint8):
+        if self._input["dtype"] not in (np.float32, np.uint8, np.int8):
             raise MiradaError(
-                f"{self.path} takes {self._input['dtype'].__name__}, expected float32 or uint8: quantize again."
+                f"{self.path} takes {self._input['dtype'].__name__}, expected float32, uint8 or int8: quantize again."
             )
 
     def predict(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Run one image.
 
         Args:
-            image: (S, S, C) uint8 pixels. A uint8 variant takes them as they are, a float one scaled as the card says.
+            image: (S, S, C) uint8 pixels. A uint8 variant takes them as they are, an int8 one less 128, a float one scaled
+                as the card says.
 
         Returns:
             Output name -> (1, H, W, channels) float32; quantized outputs are dequantized.
@@ -119,12 +121,19 @@ class Model:
 
     def set_image(self, image: np.ndarray) -> None:
         """Put (S, S, C) uint8 pixels where the next inference reads them."""
-        if self._input["dtype"] == np.float32:
-            image = pixels_to_input(image, self.card)
-        if image.shape != tuple(self._input["shape"][1:]):
+        tensor = self.to_tensor(image)
+        if tensor.shape != tuple(self._input["shape"]):
             raise ValueError(f"the network takes {tuple(self._input['shape'][1:])} pixels, not {image.shape}")
         # Written straight into the tensor, `set_tensor` copies twice; a view that is kept would forbid `invoke`.
-        self._interpreter.tensor(self._input["index"])()[0] = image
+        self._interpreter.tensor(self._input["index"])()[:] = tensor
+
+    def to_tensor(self, image: np.ndarray) -> np.ndarray:
+        """(S, S, C) uint8 pixels as the input tensor that they become, (1, S, S, C)."""
+        if self._input["dtype"] == np.float32:
+            image = pixels_to_input(image, self.card)
+        elif self._input["dtype"] == np.int8:
+            image = (image ^ 128).view(np.int8)
+        return image[None]
 
     def invoke(self) -> None:
         """Run the image set last; other threads go on meanwhile."""
@@ -137,6 +146,10 @@ class Model:
     def read_codes(self) -> dict[str, Output]:
         """The outputs of the last inference; those that are quantized stay so."""
         return {name: self._read(details) for name, details in self._outputs.items()}
+
+    def read_tensors(self) -> dict[str, np.ndarray]:
+        """Likewise, as the network gives them, in its own type."""
+        return {name: self._interpreter.get_tensor(details["index"]) for name, details in self._outputs.items()}
 
     def _read(self, details: dict[str, Any]) -> Output:
         value: np.ndarray = self._interpreter.get_tensor(details["index"])
@@ -219,8 +232,14 @@ def measure_latencies(
     return {name: np.concatenate(times) for name, times in parts.items()}
 
 
-def _open(path: Path, num_threads: int = 1, *, delegates: bool = True) -> Interpreter:
+def _open(path: Path, num_threads: int = 1, *, delegates: bool = True, reference: bool = False) -> Interpreter:
     """An interpreter with its tensors allocated.
+
+    Args:
+        path: the file.
+        num_threads: threads an inference may use.
+        delegates: hand operators to XNNPACK.
+        reference: run the plain kernels, which give the same bytes on every machine.
 
     Raises:
         MiradaError: the file is absent or damaged.
@@ -230,6 +249,7 @@ def _open(path: Path, num_threads: int = 1, *, delegates: bool = True) -> Interp
     if not path.is_file():
         raise MiradaError(f"{path} is missing: run the quantize stage first (`dvc repro quantize`).")
     resolver = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = OpResolverType.BUILTIN_REF if reference else resolver
     try:
         with quiet_libraries():  # notes about the delegate
             interpreter = Interpreter(str(path), num_threads=num_threads, experimental_op_resolver_type=resolver)

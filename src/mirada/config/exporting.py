@@ -1,0 +1,81 @@
+"""Settings of `export`: which variant, for which device, and what is told of devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from omegaconf import MISSING
+
+from mirada.config.checks import at_least, greater_than, one_of, require
+from mirada.config.commands import command
+
+RUNTIMES = ("litert", "tflm", "vela", "edgetpu")
+TIME_KNOWN = ("measured", "simulated", "unknown")
+OPERATOR_SETS = ("litert", "tflm", "edgetpu")
+IO_TYPES = ("uint8", "int8", "float32")
+
+
+@dataclass
+class VelaConfig:
+    """How Vela is asked to compile for an Ethos-U; what it is not told it takes from a default that is no board's."""
+
+    accelerator: str = MISSING
+    system_config: str = MISSING
+    memory_mode: str = MISSING
+
+
+@dataclass
+class DeviceConfig:
+    """A target, as a file of `conf/device`; what is null differs from board to board, and its source says so."""
+
+    name: str = MISSING
+    title: str = MISSING  # in words
+    runtime: str = "litert"  # one of RUNTIMES
+    operators: str = "litert"  # one of OPERATOR_SETS; `mirada.export.bundle.operators` lists what is in each
+    cores: int | None = None  # that an inference can use
+    clock_mhz: float | None = None
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None  # what holds the model file
+    time_known: str = "unknown"  # how an inference's time on it is known: one of TIME_KNOWN
+    vela: VelaConfig | None = None
+    sources: dict[str, str] = field(default_factory=dict)  # key of this class -> where its value is from
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and values of which nobody says where they are from."""
+        one_of("device.runtime", self.runtime, RUNTIMES)
+        one_of("device.operators", self.operators, OPERATOR_SETS)
+        one_of("device.time_known", self.time_known, TIME_KNOWN)
+        require(
+            (self.runtime == "vela") == (self.vela is not None),
+            f"device={self.name}: the runtime vela needs device.vela, and no other has it.",
+        )
+        for key in ("cores", "ram_bytes", "flash_bytes"):
+            if (value := getattr(self, key)) is not None:
+                at_least(f"device.{key}", value, 1)
+        if self.clock_mhz is not None:
+            greater_than("device.clock_mhz", self.clock_mhz, 0)
+        known = {entry.name for entry in fields(self)}
+        for key in self.sources:
+            require(key in known, f"device.sources names {key}, which is no key of a device.")
+
+
+@command("export")
+@dataclass
+class ExportConfig:
+    """Settings of `export`."""
+
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    model_dir: str = MISSING  # holds model.json
+    variants_dir: str = MISSING  # holds variants.json and the .tflite files
+    data_dir: str = MISSING
+    reports_dir: str | None = None  # holds metrics.json; null: the bundle tells no figures
+    variant: str | None = None  # null: best, else int8, else the first
+    io: str | None = None  # type of input and outputs; null: as the variant has them
+    golden: int = 10  # test pictures with exact input, outputs and objects
+    output_dir: str = MISSING  # a new folder
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        if self.io is not None:
+            one_of("io", self.io, IO_TYPES)
+        at_least("golden", self.golden, 1)
