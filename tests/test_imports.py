@@ -35,6 +35,7 @@ def test_the_probe_sees_an_import() -> None:
         "data.records",
         "inference.card",
         "tracking",
+        "stages.check_tflite",
         "stages.sync",
         "stages.predict",
         *(f"stages.{s}" for s in STAGES),
@@ -44,7 +45,9 @@ def test_module_is_light(module: str) -> None:
     assert loaded(f"import mirada.{module}") == set()
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "check_qat", "compare", "experiment", "predict", "serve", "sync", "worker"])
+@pytest.mark.parametrize(
+    "stage", [*STAGES, "check_qat", "check_tflite", "compare", "experiment", "predict", "serve", "sync", "worker"]
+)
 def test_help_is_light_and_lists_the_keys(stage: str, tmp_path: Path) -> None:
     script = str(SOURCE / f"{stage}.py")
     code = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mirada.quantization.foreign.finding import Finding, counted, named
+from mirada.quantization.foreign.finding import Finding, named
 from mirada.quantization.foreign.network import Network, Tensor
 from mirada.quantization.foreign.precision import UNPACKING, Precision
 
@@ -64,7 +64,8 @@ def _types(network: Network, precision: Precision) -> list[Finding]:
     floats = [tensor.label for tensor in (*inputs, *outputs) if tensor.is_float]
     found = []
     if precision.is_whole and floats:
-        what = f"the inside is {precision.kind}, but {counted(len(floats), 'end')} of the network are float ({named(floats)})"
+        ends = f"{len(floats)} float inputs or outputs ({named(floats)})"
+        what = f"the inside is {precision.kind}, but it has {ends}"
         means = "values are converted on the CPU at each inference, four times as much memory at these ends"
         do = "convert with inference_input_type and inference_output_type int8 or uint8 for a microcontroller or an NPU"
         found.append(Finding("float_ends", "note", what, means, do, floats))
@@ -112,7 +113,7 @@ def _state(network: Network) -> list[Finding]:
     branches = [step.kind for step in graph.steps if step.kind in ("IF", "WHILE")]
     if branches:
         what = f"it has conditions or loops ({named(branches)})"
-        means = "their bodies are graphs of their own, which compilers for NPUs leave to the CPU and which aren't judged here"
+        means = "their bodies are graphs of their own, which NPUs leave to the CPU and which aren't judged here"
         found.append(
             Finding("branches", "note", what, means, "make the graph flat where a device is to compute all", branches)
         )

@@ -152,12 +152,12 @@ def _reason(step: Step, role: str, mixed: bool, inside: bool) -> str:
     return "an island between int8 operators" if inside else "float up to an end of the network"
 
 
-def precision_findings(network: Network, precision: Precision) -> list[Finding]:
-    """What is to be said of operators that stay float, and of foreign ones."""
-    return [*_foreign_operators(network), *_whole_file(precision), *_float_operators(network.main, precision)]
+def precision_findings(network: Network, precision: Precision, runs: bool) -> list[Finding]:
+    """What is to be said of operators that stay float, and of foreign ones; `runs`: whether LiteRT runs the file."""
+    return [*_foreign_operators(network, runs), *_whole_file(precision), *_float_operators(network.main, precision)]
 
 
-def _foreign_operators(network: Network) -> list[Finding]:
+def _foreign_operators(network: Network, runs: bool) -> list[Finding]:
     found = []
     custom = Counter(step.custom for graph in network.graphs for step in graph.steps if step.custom)
     for name, count in custom.items():
@@ -178,9 +178,14 @@ def _foreign_operators(network: Network) -> list[Finding]:
                 Finding("post_process", "note", what, means, "nothing, unless a device wants the raw maps", [name])
             )
         else:
-            what = f"the custom operator {name}{times} is none of TensorFlow Lite"
-            means = "only a runtime that brings this operator along runs the file, and none here judges it"
+            what = f"the custom operator {name}{times} is none of TensorFlow Lite's own"
+            means = "only a runtime that brings it along runs the file, and LiteRT as it is installed here does not"
             do = "take the runtime it was made for (MediaPipe, say), or rewrite that layer and convert again"
+            if runs:
+                means = (
+                    "LiteRT as it is installed here brings it along, in float; others, microcontrollers and NPUs do not"
+                )
+                do = "nothing for LiteRT on a CPU; for any other target rewrite that layer and convert again"
             found.append(Finding("custom_operator", "warning", what, means, do, [name]))
     return found
 
@@ -223,8 +228,8 @@ def _float_operators(graph: Graph, precision: Precision) -> list[Finding]:
         if reason.startswith("an island"):
             what += f", in {counted(len(precision.islands), 'island')}"
             means = "each island costs a Dequantize and a Quantize, and a device without floating point stops there"
-            do = "keep them if they were left float for accuracy's sake; otherwise quantize anew and let the converter refuse "
-            do += "float operators (TFLITE_BUILTINS_INT8 alone)"
+            do = "keep them if they were left float for accuracy's sake, otherwise quantize anew with a converter that "
+            do += "may not leave operators float (TFLITE_BUILTINS_INT8 alone)"
         elif reason.startswith("float up to"):
             means = "a device without floating point can't compute this end"
             do = "cut it off and compute it in code, or quantize anew with it inside"
