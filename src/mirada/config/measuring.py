@@ -141,7 +141,7 @@ class CheckTfliteConfig:
 
     path: str = MISSING  # a .tflite
     twin: str | None = None  # the float .tflite of the same network
-    data: str | None = None  # pictures, or a folder that preprocess wrote; with twin
+    data_dir: str | None = None  # pictures, or a folder that preprocess wrote; with twin
     images: int = 16
     mean: float | None = None  # the input is (pixel - mean) / std; null: as the metadata or the input's grid say
     std: float | None = None
@@ -153,8 +153,8 @@ class CheckTfliteConfig:
         one_of("fail_on", self.fail_on, ("error", "warning", "note", "never"))
         at_least("images", self.images, 1)
         require(
-            (self.twin is None) == (self.data is None),
-            "twin and data belong together: give a float .tflite and images to measure the error of each layer, or neither.",
+            (self.twin is None) == (self.data_dir is None),
+            "twin and data_dir belong together: give a float .tflite and images to measure the error of each layer, or neither.",
         )
         require((self.mean is None) == (self.std is None), "mean and std belong together: set both or neither.")
         if self.std is not None:

@@ -52,11 +52,11 @@ def _measure(config: CheckTfliteConfig, network: Network, twin: Network) -> tupl
     """A row an operator, and what it was measured with."""
     from mirada.quantization.foreign.drops import layer_drops, normalisation_of, picture_shape, read_images
 
-    images = read_images(str(config.data), picture_shape(network), config.images)
+    images = read_images(str(config.data_dir), picture_shape(network), config.images)
     mean, std, source = normalisation_of([network, twin], config.mean, config.std)
     rows = layer_drops(network, twin, images, mean, std)
     number = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-    return rows, f"Measured on {number} of {config.data}, the input being (pixel − {mean:g}) / {std:g}, {source}."
+    return rows, f"Measured on {number} of {config.data_dir}, the input being (pixel − {mean:g}) / {std:g}, {source}."
 
 
 def _tell(checked: Check, folder: Path) -> None:

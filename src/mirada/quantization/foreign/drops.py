@@ -33,7 +33,8 @@ _DO = {
     SATURATED: "calibrate on more images like these, or by their extremes",
     LEVELS: "give the weights one scale a channel, or tune the network with quantization in place",
 }
-_WIDE = "clip its values (ReLU6), balance its channels, or leave this layer float"
+_WIDE = "balance its channels, tune the network with quantization in place, or leave this layer float"
+_USUAL = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))  # mean and standard deviation of pixels in most networks
 
 
 def picture_shape(network: Network) -> tuple[int, int, int]:
@@ -47,7 +48,7 @@ def picture_shape(network: Network) -> tuple[int, int, int]:
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
         told = " and ".join(str(list(graph.tensors[i].shape)) for i in graph.inputs) or "nothing"
         raise MiradaError(
-            f"path={network.path} takes {told}, not one image [1, height, width, 1 or 3]: leave out data= and twin=."
+            f"path={network.path} takes {told}, not one image [1, height, width, 1 or 3]: leave out data_dir= and twin=."
         )
     return shape[1], shape[2], shape[3]
 
@@ -77,9 +78,9 @@ def read_images(data: str, shape: tuple[int, int, int], most: int) -> list[np.nd
         chosen = files[:: max(1, len(files) // most)][:most]
         found = [open_image(path, True, reduce_to=2 * max(height, width)) for path in chosen]
     else:
-        raise MiradaError(f"data={data}: there is no such folder; give one of pictures, or one that preprocess wrote.")
+        raise MiradaError(f"data_dir={data}: there is no such folder; give one of pictures, or one that preprocess wrote.")
     if not found:
-        raise MiradaError(f"data={data} holds no pictures: give a folder with some.")
+        raise MiradaError(f"data_dir={data} holds no pictures: give a folder with some.")
     mode = "L" if channels == 1 else "RGB"
     sized = [image.convert(mode).resize((width, height), Image.Resampling.BILINEAR) for image in found]
     return [np.asarray(image, np.uint8).reshape(height, width, channels) for image in sized]
@@ -109,8 +110,19 @@ def normalisation_of(networks: Sequence[Network], mean: float | None, std: float
     grid = _input_grid(networks[0])
     if grid is None:
         raise MiradaError("nothing says how pixels become the input: set mean= and std=, e.g. mean=127.5 std=127.5.")
-    step, zero = float(grid.scales[0]), int(grid.zero_points[0]) + (128 if grid.dtype == "INT8" else 0)
-    return float(zero), 1 / step, "as the grid of its input says, pixel 0 being the lowest step"
+    mean, std = _from_grid(grid)
+    return mean, std, "as the grid of its input says"
+
+
+def _from_grid(grid: Tensor) -> tuple[float, float]:
+    """Pixels 0 and 255 are taken for the ends of the grid; of usual pairs that fit to a step, the first."""
+    step = float(grid.scales[0])
+    zero = int(grid.zero_points[0]) + (128 if grid.dtype == "INT8" else 0)
+    low, high = -zero * step, (255 - zero) * step
+    for mean, std in _USUAL:
+        if max(abs(-mean / std - low), abs((255 - mean) / std - high)) <= step:
+            return mean, std
+    return float(zero), 1 / step
 
 
 def _input_grid(network: Network) -> Tensor | None:

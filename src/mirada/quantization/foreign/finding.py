@@ -32,7 +32,13 @@ class Finding:
     @property
     def sentence(self) -> str:
         """All of it."""
-        return f"{self.what[:1].upper()}{self.what[1:]}: {self.means}; {self.do}."
+        return f"{self.title}: {self.means}; {self.do}."
+
+    @property
+    def title(self) -> str:
+        """What was seen, with a capital unless it begins with a name."""
+        word = self.what.partition(" ")[0]
+        return f"{word[:1].upper()}{self.what[1:]}" if word.isalpha() else self.what
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
