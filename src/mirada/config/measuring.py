@@ -154,7 +154,7 @@ class CheckTfliteConfig:
         at_least("images", self.images, 1)
         require(
             (self.twin is None) == (self.data_dir is None),
-            "twin and data_dir belong together: give a float .tflite and images to measure the error of each layer, or neither.",
+            "twin and data_dir belong together: give a float .tflite and images to measure each layer's error, or neither.",
         )
         require((self.mean is None) == (self.std is None), "mean and std belong together: set both or neither.")
         if self.std is not None:

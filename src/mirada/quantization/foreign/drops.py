@@ -78,7 +78,9 @@ def read_images(data: str, shape: tuple[int, int, int], most: int) -> list[np.nd
         chosen = files[:: max(1, len(files) // most)][:most]
         found = [open_image(path, True, reduce_to=2 * max(height, width)) for path in chosen]
     else:
-        raise MiradaError(f"data_dir={data}: there is no such folder; give one of pictures, or one that preprocess wrote.")
+        raise MiradaError(
+            f"data_dir={data}: there is no such folder; give one of pictures, or one that preprocess wrote."
+        )
     if not found:
         raise MiradaError(f"data_dir={data} holds no pictures: give a folder with some.")
     mode = "L" if channels == 1 else "RGB"
@@ -130,7 +132,7 @@ def _input_grid(network: Network) -> Tensor | None:
     graph = network.main
     index = graph.inputs[0]
     readers = graph.readers.get(index, [])
-    if graph.tensors[index].is_float and len(readers) == 1 and readers[0].kind == "QUANTIZE":
+    if graph.tensors[index].is_float and len(readers) == 1 and readers[0].kind == "QUANTIZE" and readers[0].outputs:
         index = readers[0].outputs[0]
     tensor = graph.tensors[index]
     fits = tensor.dtype in ("INT8", "UINT8") and len(tensor.scales) == 1 and tensor.scales[0] > 0

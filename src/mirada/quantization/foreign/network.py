@@ -143,7 +143,7 @@ class Graph:
         found = {tensor.index for tensor in self.tensors if tensor.is_constant}
         for step in self.steps:
             if step.kind in UNPACKS and all(index in found for index in step.inputs if index >= 0):
-                found.update(step.outputs)
+                found.update(index for index in step.outputs if index >= 0)
         return found
 
     def computed(self, step: Step) -> list[Tensor]:

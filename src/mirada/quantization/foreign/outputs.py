@@ -44,7 +44,7 @@ def _carries_both(tensor: Tensor, labels: int) -> int:
 def _quantized_source(graph: Graph, index: int) -> Tensor | None:
     """The quantized tensor that an output is, or is dequantized from."""
     step = graph.maker.get(index)
-    if step is not None and step.kind == "DEQUANTIZE":
+    if step is not None and step.kind == "DEQUANTIZE" and step.inputs and step.inputs[0] >= 0:
         index = step.inputs[0]
     tensor = graph.tensors[index]
     return tensor if tensor.dtype in ACTIVATIONS and tensor.is_quantized else None
@@ -77,7 +77,7 @@ def _are_scores(graph: Graph, index: int) -> bool | None:
 
 
 def _shared(tensor: Tensor, scale: float) -> Finding:
-    steps = int(1 / scale) if scale > 0 else 0
+    steps = min(int(1 / max(scale, 1 / 256)), 256) if scale > 0 else 0
     severity = "error" if steps < FEW else "warning" if steps < SOME else "note"
     what = f"{tensor.label} carries boxes and scores on one scale of {scale:.3g}"
     means = f"between a score of 0 and of 1 lie {steps} of its 256 steps"

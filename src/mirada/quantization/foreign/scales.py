@@ -94,13 +94,13 @@ def _same_grid(first: Tensor, second: Tensor) -> bool:
 def _weighted(graph: Graph) -> Iterator[tuple[Step, Tensor, Tensor, Tensor | None]]:
     """Operators with quantized weights: the operator, what flows in, its weights, its bias."""
     for step in graph.steps:
-        if step.kind not in _WEIGHTS or len(step.inputs) < 2 or min(step.inputs[:2]) < 0:
+        if step.kind not in _WEIGHTS or len(step.inputs) < 2 or min((*step.inputs[:2], *step.outputs), default=-1) < 0:
             continue
         flow = step.inputs[2 if step.kind == "TRANSPOSE_CONV" and len(step.inputs) > 2 else 0]
         place = 3 if step.kind == "TRANSPOSE_CONV" else 2
         bias = step.inputs[place] if len(step.inputs) > place and step.inputs[place] >= 0 else None
         weights = graph.tensors[step.inputs[1]]
-        if weights.is_quantized and weights.is_constant and flow >= 0:
+        if step.outputs and weights.is_quantized and weights.is_constant and flow >= 0:
             yield step, graph.tensors[flow], weights, None if bias is None else graph.tensors[bias]
 
 
@@ -109,13 +109,15 @@ def _biases(graph: Graph) -> list[Finding]:
     for step, flow, weights, bias in _weighted(graph):
         if bias is None or bias.dtype not in ("INT32", "INT64") or not bias.is_quantized or not flow.is_quantized:
             continue
+        if not all(np.isfinite(tensor.scales).all() for tensor in (flow, weights, bias)):
+            continue  # told of already
         target = graph.tensors[step.outputs[0]]
         if not target.is_quantized or len(flow.scales) != 1 or not target.scales[0] > 0:
             continue
-        wanted = flow.scales[0] * weights.scales.astype(np.float64)
+        wanted = float(flow.scales[0]) * weights.scales.astype(np.float64)
         if len(bias.scales) not in (1, len(wanted)) and len(wanted) != 1:
             continue
-        if (np.abs(wanted - bias.scales) > _BIAS_TOLERANCE * target.scales[0]).any():
+        if (np.abs(wanted - bias.scales.astype(np.float64)) > _BIAS_TOLERANCE * float(target.scales[0])).any():
             where.append(f"{step.kind} {target.label}")
     if not where:
         return []

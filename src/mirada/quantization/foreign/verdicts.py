@@ -19,7 +19,7 @@ from pathlib import Path
 from mirada.quantization.foreign.finding import Finding, counted
 from mirada.quantization.foreign.precision import Precision
 
-RUNS, REFUSES, CRASHES, ABSENT = "runs", "refuses", "crashes", "not installed"
+RUNS, COMPILES, REFUSES, CRASHES, ABSENT = "runs", "compiles", "refuses", "crashes", "not installed"
 _SECONDS = 120  # for each
 _LITERT = """
 import json, sys
@@ -57,7 +57,7 @@ class Verdict:
     """What one runtime says.
 
     Attributes:
-        runtime: its name. answer: 'runs', 'refuses', 'crashes' or 'not installed'.
+        runtime: its name. answer: 'runs', 'compiles', 'refuses', 'crashes' or 'not installed'.
         sentence: for people. figures: what it measured, by name: bytes, shares, milliseconds.
         reasons: why operators are left to the CPU, most frequent first.
     """
@@ -141,8 +141,9 @@ def ask_vela(path: Path) -> Verdict:
         figures |= {name: float(row.get(column, 0)) for name, column in wanted.items()}
         figures["estimated_ms"] = 1000 * float(row.get("inference_time", 0))
         text += f" ({figures['sram_kib']:,.0f} KiB SRAM, {figures['flash_kib']:,.0f} KiB flash, "
-        text += f"{figures['estimated_ms']:.2g} ms estimated at 500 MHz, without the CPU's part)"
-    return Verdict("Vela", RUNS, f"{text}.", figures, _left_to_cpu(said + noise))
+        alone = "" if npu == total else ", without the CPU's part"
+        text += f"{figures['estimated_ms']:.2g} ms estimated at 500 MHz{alone})"
+    return Verdict("Vela", COMPILES, f"{text}.", figures, _left_to_cpu(said + noise))
 
 
 def _left_to_cpu(said: str) -> list[str]:
@@ -158,7 +159,7 @@ def verdict_findings(verdicts: list[Verdict], precision: Precision, foreign: boo
     Args:
         verdicts: of `ask_all`.
         precision: what the file computes in: a float file is not expected to run on a microcontroller.
-        foreign: whether it has custom operators, which are told of already.
+        foreign: whether it has custom operators; that LiteRT lacks one is told with the operator.
     """
     found = []
     for verdict in verdicts:
@@ -166,10 +167,12 @@ def verdict_findings(verdicts: list[Verdict], precision: Precision, foreign: boo
             "LiteRT": "nobody can run this file with the usual runtime",
             "TFLM": "it does not run on a microcontroller as it is",
         }.get(verdict.runtime, "it can't be compiled for an Ethos-U as it is")
+        if verdict.runtime == "LiteRT" and foreign and verdict.answer == REFUSES:
+            continue
         if verdict.answer in (REFUSES, CRASHES):
             severity = "warning" if precision.is_whole else "note"
             if verdict.runtime == "LiteRT":
-                severity = "note" if foreign else "error"
+                severity = "error"
             do = "see what it names, replace that operator or convert again"
             what = verdict.sentence.rstrip(".")
             found.append(Finding(f"{verdict.runtime.lower()}_refuses", severity, what, means, do))
