@@ -77,7 +77,7 @@ def _are_scores(graph: Graph, index: int) -> bool | None:
 
 
 def _shared(tensor: Tensor, scale: float) -> Finding:
-    steps = min(int(1 / max(scale, 1 / 256)), 256) if scale > 0 else 0
+    steps = min(int(1 / scale + 1e-3), 256) if scale > 0 else 0  # 0.05 of a float32 is a hair more
     severity = "error" if steps < FEW else "warning" if steps < SOME else "note"
     what = f"{tensor.label} carries boxes and scores on one scale of {scale:.3g}"
     means = f"between a score of 0 and of 1 lie {steps} of its 256 steps"
