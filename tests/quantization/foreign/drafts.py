@@ -83,7 +83,9 @@ class Draft:
         builder.Finish(self.model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
 
-    def write(self, path: Path, inputs: Sequence[int], outputs: Sequence[int], files: dict[str, str] | None = None) -> Path:
+    def write(
+        self, path: Path, inputs: Sequence[int], outputs: Sequence[int], files: dict[str, str] | None = None
+    ) -> Path:
         """The file, with an archive of files behind it where some are given."""
         content = self.content(inputs, outputs)
         if files:
@@ -104,7 +106,9 @@ DEPTHWISE = {
 }  # fmt: skip
 
 
-def convolution(draft: Draft, source: int, name: str = "conv", *, per_channel: bool = True, bias_scale: float = 0.001) -> int:
+def convolution(
+    draft: Draft, source: int, name: str = "conv", *, per_channel: bool = True, bias_scale: float = 0.001
+) -> int:
     """A 1x1 convolution of 2 into 2 channels over 4x4 places, input of scale 0.1, weights of 0.01: bias of 0.001."""
     scales = [0.01, 0.01] if per_channel else 0.01
     kernel = draft.tensor(f"{name}/kernel", (2, 1, 1, 2), scale=scales, data=np.full((2, 1, 1, 2), 100, np.int8))

@@ -35,9 +35,12 @@ def judge(path, draft, inputs, outputs, files=None):
 
 @pytest.mark.parametrize("dequantized", [False, True])
 @pytest.mark.parametrize(
-    ("scale", "steps", "severity"), [(2.5, 0, "error"), (0.05, 20, "error"), (0.02, 50, "warning"), (1 / 256, 256, "note")]
+    ("scale", "steps", "severity"),
+    [(2.5, 0, "error"), (0.05, 20, "error"), (0.02, 50, "warning"), (1 / 256, 256, "note")],
 )
-def test_boxes_and_scores_on_one_scale_are_as_grave_as_few_steps_are_left(tmp_path, scale, steps, severity, dequantized):
+def test_boxes_and_scores_on_one_scale_are_as_grave_as_few_steps_are_left(
+    tmp_path, scale, steps, severity, dequantized
+):
     (found,) = judge(tmp_path, *detector(scale, dequantized=dequantized))
     assert (found.code, found.severity) == ("shared_scale", severity)
     assert f"between a score of 0 and of 1 lie {steps} of its 256 steps" in found.means

@@ -119,7 +119,10 @@ def test_foreign_operators_are_told_by_whose_they_are(tmp_path):
 
 
 def test_a_custom_operator_that_litert_has_is_told_so(tmp_path):
-    for runs, words in ((True, "LiteRT as it is installed here brings it along"), (False, "as it is installed here does not")):
+    for runs, words in (
+        (True, "LiteRT as it is installed here brings it along"),
+        (False, "as it is installed here does not"),
+    ):
         draft = Draft()
         source, target = floating(draft, "in"), floating(draft, "out")
         draft.step("CUSTOM", [source], [target], custom="Mine")

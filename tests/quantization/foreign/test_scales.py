@@ -107,7 +107,9 @@ def test_a_channel_that_starves_by_the_scale_of_others_is_counted(tmp_path):
     source = image(draft)
     kernel = np.array([100, 3], np.int8).reshape(1, 1, 1, 2)  # the second uses 3 of 127 steps
     found = judge(tmp_path, draft, [source], [depthwise(draft, source, kernel, 0.01)])
-    assert [*found] == ["starved_weights"] and found["starved_weights"].where == ["DEPTHWISE_CONV_2D dw (1 of 2 channels)"]
+    assert [*found] == ["starved_weights"] and found["starved_weights"].where == [
+        "DEPTHWISE_CONV_2D dw (1 of 2 channels)"
+    ]
     draft = Draft()
     source = image(draft)
     assert judge(tmp_path, draft, [source], [depthwise(draft, source, kernel, [0.01, 0.01])]) == {}
