@@ -14,7 +14,7 @@ from mirada.config import parse
 def main(cfg: DictConfig) -> None:
     """Check the configuration, then the file."""
     config = parse(cfg)
-    from mirada.stages import check_tflite
+    from mirada.stages.checks import check_tflite
 
     check_tflite.run(config)
 

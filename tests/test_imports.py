@@ -35,7 +35,7 @@ def test_the_probe_sees_an_import() -> None:
         "data.records",
         "inference.card",
         "tracking",
-        "stages.check_tflite",
+        "stages.checks.check_tflite",
         "stages.sync",
         "stages.predict",
         *(f"stages.{s}" for s in STAGES),

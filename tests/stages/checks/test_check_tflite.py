@@ -9,10 +9,10 @@ import pytest
 
 from mirada.config import CheckTfliteConfig
 from mirada.errors import MiradaError
-from mirada.stages import check_tflite
+from mirada.stages.checks import check_tflite
 from tests.quantization.foreign.drafts import Draft, convolution, image
 
-SCRIPT = Path(__file__).resolve().parents[2] / "src" / "check_tflite.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "src" / "check_tflite.py"
 
 
 def flawed(path: Path) -> Path:
