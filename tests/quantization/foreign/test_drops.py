@@ -116,6 +116,8 @@ def test_images_that_are_not_there_are_told(tmp_path):
 
 def test_a_twin_that_is_none_is_refused(tmp_path, squares_folder):
     network, twin = brightness(tmp_path)
+    with pytest.raises(MiradaError, match=r"path=.*float.tflite computes in float32, only int8 is measured"):
+        layer_drops(twin, twin, [WHITE], 0.0, 255.0)
     with pytest.raises(MiradaError, match=r"twin=.*int8.tflite is quantized itself: give the float file"):
         layer_drops(network, network, [WHITE], 0.0, 255.0)
     other = read_network(squares_folder / "model" / "float32.tflite")

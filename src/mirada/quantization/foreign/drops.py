@@ -147,6 +147,9 @@ def layer_drops(
     Raises:
         MiradaError: the twin is no float file of this network, or LiteRT can't run one of the two.
     """
+    precision = precision_of(network)
+    if not precision.integers or precision.kind in ("uint8", "int16"):
+        raise MiradaError(f"path={network.path} computes in {precision.kind}, only int8 is measured: leave out twin=.")
     if precision_of(twin).integers:
         raise MiradaError(
             f"twin={twin.path} is quantized itself: give the float file that {network.path} was made from."
