@@ -11,6 +11,7 @@ from mirada.quantization.foreign.verdicts import (
     ABSENT,
     COMPILES,
     CRASHES,
+    LOADS,
     REFUSES,
     RUNS,
     Verdict,
@@ -37,10 +38,10 @@ def custom(tmp_path):
     return draft.write(tmp_path / "custom.tflite", [source], [target])
 
 
-def codes(path, *said: Verdict) -> dict[str, str]:
+def codes(path, *said: Verdict, resizable: bool = False) -> dict[str, str]:
     network = read_network(path)
     foreign = any(step.custom for step in network.main.steps)
-    return {f.code: f.severity for f in verdict_findings([*said], precision_of(network), foreign)}
+    return {f.code: f.severity for f in verdict_findings([*said], precision_of(network), foreign, resizable)}
 
 
 def test_litert_runs_what_is_right_and_names_what_it_lacks(right, custom):
@@ -49,6 +50,7 @@ def test_litert_runs_what_is_right_and_names_what_it_lacks(right, custom):
     assert refused.answer == REFUSES and "Mine" in refused.sentence and refused.sentence.count(".") == 1
     assert codes(custom, refused) == {}, "the operator itself is told of already"
     assert codes(right, refused) == {"litert_refuses": "error"}
+    assert codes(right, refused, resizable=True) == {"litert_size": "warning"}, "it may run at another size"
 
 
 def test_a_crash_is_a_verdict(right, monkeypatch):
@@ -76,7 +78,7 @@ def test_what_is_not_installed_is_said_and_no_finding(right, monkeypatch):
 def test_tflm_tells_its_arena_to_the_byte(right, custom):
     said = ask_tflm(right)
     total, head, tail = (said.figures[f"arena_{part}_bytes"] for part in ("total", "head", "tail"))
-    assert said.answer == RUNS and total == head + tail and head >= 4 * 4 * 2 * 2  # what flows in and out
+    assert said.answer == LOADS and total == head + tail and head >= 4 * 4 * 2 * 2  # what flows in and out
     refused = ask_tflm(custom)
     assert refused.sentence == "TFLM refuses it: operator CUSTOM." and codes(custom, refused) == {
         "tflm_refuses": "warning"

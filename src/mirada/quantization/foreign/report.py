@@ -55,11 +55,12 @@ def check(
     precision = precision_of(network)
     runs = any(verdict.runtime == "LiteRT" and verdict.answer == RUNS for verdict in verdicts)
     foreign = any(step.custom for graph in network.graphs for step in graph.steps)
+    resizable = any(side < 0 for index in network.main.inputs for side in network.main.tensors[index].signature)
     findings = [
         *scale_findings(network),
         *output_findings(network),
         *precision_findings(network, precision, runs),
-        *verdict_findings(list(verdicts), precision, foreign),
+        *verdict_findings(list(verdicts), precision, foreign, resizable),
         *drop_findings(layers),
         *interface_findings(network, precision),
     ]

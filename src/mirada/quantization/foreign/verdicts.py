@@ -19,7 +19,7 @@ from pathlib import Path
 from mirada.quantization.foreign.finding import Finding, counted
 from mirada.quantization.foreign.precision import Precision
 
-RUNS, COMPILES, REFUSES, CRASHES, ABSENT = "runs", "compiles", "refuses", "crashes", "not installed"
+RUNS, LOADS, COMPILES, REFUSES, CRASHES, ABSENT = "runs", "loads", "compiles", "refuses", "crashes", "not installed"
 _SECONDS = 120  # for each
 _LITERT = """
 import json, sys
@@ -57,7 +57,7 @@ class Verdict:
     """What one runtime says.
 
     Attributes:
-        runtime: its name. answer: 'runs', 'compiles', 'refuses', 'crashes' or 'not installed'.
+        runtime: its name. answer: 'runs', 'loads', 'compiles', 'refuses', 'crashes' or 'not installed'.
         sentence: for people. figures: what it measured, by name: bytes, shares, milliseconds.
         reasons: why operators are left to the CPU, most frequent first.
     """
@@ -105,7 +105,7 @@ def ask_litert(path: Path) -> Verdict:
 
 
 def ask_tflm(path: Path) -> Verdict:
-    """Whether TFLM runs it, and the arena that it takes."""
+    """Whether TFLM has all of its operators, and the arena that it takes; no inference is computed, its kernels are slow."""
     if find_spec("tflite_micro") is None:
         return Verdict("TFLM", ABSENT, "TFLM was not asked: pip install --pre tflite-micro.")
     status, said, noise = _ask(["-c", _TFLM, str(path)])
@@ -116,9 +116,9 @@ def ask_tflm(path: Path) -> Verdict:
         last = next((part for reason in reversed(reasons) for part in reason if part.strip()), "")
         return _failure("TFLM", status, noise, f"operator {last.strip()}" if last else "")
     kib = sizes["total"] / 1024
-    text = f"TFLM runs it in an arena of {sizes['total']} bytes ({kib:,.0f} KiB): {sizes.get('head', 0)} for values, "
+    text = f"TFLM loads it in an arena of {sizes['total']} bytes ({kib:,.0f} KiB): {sizes.get('head', 0)} for values, "
     text += f"{sizes.get('tail', 0)} that stay."
-    return Verdict("TFLM", RUNS, text, {f"arena_{part}_bytes": size for part, size in sizes.items()})
+    return Verdict("TFLM", LOADS, text, {f"arena_{part}_bytes": size for part, size in sizes.items()})
 
 
 def ask_vela(path: Path) -> Verdict:
@@ -153,13 +153,14 @@ def _left_to_cpu(said: str) -> list[str]:
     return [f"{text} ({count})" for text, count in Counter(texts).most_common()]
 
 
-def verdict_findings(verdicts: list[Verdict], precision: Precision, foreign: bool) -> list[Finding]:
+def verdict_findings(verdicts: list[Verdict], precision: Precision, foreign: bool, resizable: bool) -> list[Finding]:
     """What is to be said of refusals.
 
     Args:
         verdicts: of `ask_all`.
         precision: what the file computes in: a float file is not expected to run on a microcontroller.
         foreign: whether it has custom operators; that LiteRT lacks one is told with the operator.
+        resizable: whether its inputs may have another size than the one that LiteRT was asked with.
     """
     found = []
     for verdict in verdicts:
@@ -168,6 +169,13 @@ def verdict_findings(verdicts: list[Verdict], precision: Precision, foreign: boo
             "TFLM": "it does not run on a microcontroller as it is",
         }.get(verdict.runtime, "it can't be compiled for an Ethos-U as it is")
         if verdict.runtime == "LiteRT" and foreign and verdict.answer == REFUSES:
+            continue
+        if verdict.runtime == "LiteRT" and resizable and verdict.answer == REFUSES:
+            what = f"at the input size that is stored {verdict.sentence.rstrip('.')}"
+            means = "its sides may change, and it may run at another size"
+            found.append(
+                Finding("litert_size", "warning", what, means, "resize its inputs before tensors are allocated")
+            )
             continue
         if verdict.answer in (REFUSES, CRASHES):
             severity = "warning" if precision.is_whole else "note"
