@@ -35,7 +35,7 @@ def sizes_of(network: Network, precision: Precision) -> list[Share]:
     counted_already: set[int] = set()
     for number, graph in enumerate(network.graphs):
         for step in graph.steps:
-            role = precision.roles[step.place] if number == 0 else "in a branch"
+            role = precision.roles[step.place] if number == 0 else "in another graph"
             entry = sizes.setdefault((step.name, role), [0, 0])
             entry[0] += 1
             if number == 0 and role == UNPACKING:
