@@ -14,7 +14,7 @@ from mirada.config import parse
 def main(cfg: DictConfig) -> None:
     """Check the configuration, then the model."""
     config = parse(cfg)
-    from mirada.stages import check_qat
+    from mirada.stages.checks import check_qat
 
     check_qat.run(config)
 

@@ -36,6 +36,7 @@ def test_the_probe_sees_an_import() -> None:
         "data.records",
         "inference.card",
         "tracking",
+        "stages.checks.check_tflite",
         "stages.sync",
         "stages.inspect",
         "stages.export",
@@ -48,7 +49,20 @@ def test_module_is_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", [*STAGES, "check_qat", "compare", "experiment", "export", "inspect", "predict", "serve", "sync", "worker"]
+    "stage",
+    [
+        *STAGES,
+        "check_qat",
+        "check_tflite",
+        "compare",
+        "experiment",
+        "export",
+        "inspect",
+        "predict",
+        "serve",
+        "sync",
+        "worker",
+    ],
 )
 def test_help_is_light_and_lists_the_keys(stage: str, tmp_path: Path) -> None:
     script = str(SOURCE / f"{stage}.py")

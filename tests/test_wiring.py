@@ -271,9 +271,14 @@ def test_every_conf_file_composes(path: Path) -> None:
     }[str(group)]
     own = ["data.path=photos"] if path.stem in OWN_DATA else []
     predicting = {"predict": ["source=photos", "output_dir=out"]}
-    own += {"check_qat": ["path=a.keras"], "sync": [], "serve": [], "worker": [], **predicting}.get(
-        path.stem, ["output_dir=out"]
-    )
+    own += {
+        "check_qat": ["path=a.keras"],
+        "check_tflite": ["path=a.tflite"],
+        "sync": [],
+        "serve": [],
+        "worker": [],
+        **predicting,
+    }.get(path.stem, ["output_dir=out"])
     for stage in stages:
         choice = [] if str(group) == "." else [f"{group}={path.stem}"]
         config = parse(compose(stage, overrides=[*choice, *own]))

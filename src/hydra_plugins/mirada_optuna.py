@@ -181,7 +181,7 @@ def _check_experiments(configs: Sequence[DictConfig]) -> list[str]:
     from mirada.errors import MiradaError
 
     name = configs[0].hydra.job.config_name
-    if name in {*SCHEMAS, "compare", "check_qat"} - {"train"}:
+    if name in {*SCHEMAS, "compare", "check_qat", "check_tflite"} - {"train"}:
         raise MiradaError(f"{name} gives no figure to search by: search with src/train.py or src/experiment.py.")
     if name != "experiment":
         return []

@@ -134,6 +134,33 @@ class CheckQatConfig:
     path: str = MISSING  # a .keras file
 
 
+@command("check_tflite")
+@dataclass
+class CheckTfliteConfig:
+    """Settings of `check_tflite`."""
+
+    path: str = MISSING  # a .tflite
+    twin: str | None = None  # the float .tflite of the same network
+    data_dir: str | None = None  # pictures, or a folder that preprocess wrote; with twin
+    images: int = 16
+    mean: float | None = None  # the input is (pixel - mean) / std; null: as the metadata or the input's grid say
+    std: float | None = None
+    fail_on: str = "error"  # or warning, note, never
+    output_dir: str = MISSING
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and halves of what belongs together."""
+        one_of("fail_on", self.fail_on, ("error", "warning", "note", "never"))
+        at_least("images", self.images, 1)
+        require(
+            (self.twin is None) == (self.data_dir is None),
+            "twin and data_dir belong together: give a float .tflite and images to measure each layer's error, or neither.",
+        )
+        require((self.mean is None) == (self.std is None), "mean and std belong together: set both or neither.")
+        if self.std is not None:
+            greater_than("std", self.std, 0)
+
+
 def check_viewing(view: str, tile: int | None, overlap: float | None, scales: list[float]) -> None:
     """Refuse ways to look at a photograph that make no sense."""
     one_of("view", view, ("auto", "whole", "tiles"))

@@ -133,8 +133,9 @@ def layer_evidence(
         if _is_int8(opened, operator.output)
     }
     for image in images:
-        opened.run(image if opened.takes_pixels else pixels_to_input(image, card))
-        truth.run(pixels_to_input(image, card))
+        inputs = pixels_to_input(image, card)
+        opened.run(image if opened.takes_pixels else opened.encode(inputs))
+        truth.run(inputs)
         for operator, same in pairs:
             if operator.output in tallies:
                 low, high, step = _grid(opened, operator.output)
@@ -283,7 +284,7 @@ def sentences(rows: Sequence[LayerEvidence]) -> list[str]:
     said = []
     for row in worst_layers(rows, 3):
         if row.hurt >= HURTS:
-            said.append(f"{row.layer} ({row.op}) adds {row.hurt:.1%} error: {_reason(row)}.")
+            said.append(f"{row.layer} ({row.op}) adds {row.hurt:.1%} error: {reason_of(row)}.")
     if not said:
         said.append(f"No operator adds more than {max((row.hurt for row in rows), default=0.0):.1%} error.")
     measured = [row for row in rows if row.sqnr_db is not None]
@@ -301,7 +302,8 @@ def sentences(rows: Sequence[LayerEvidence]) -> list[str]:
     return said
 
 
-def _reason(row: LayerEvidence) -> str:
+def reason_of(row: LayerEvidence) -> str:
+    """Why a row's operator hurts, in words; of rows from `HURTS` on."""
     if row.why == WIDE:
         return f"its range {row.low:.3g} to {row.high:.3g} is too wide, so that most channels use few of its 256 levels"
     if row.why == SATURATED:

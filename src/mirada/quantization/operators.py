@@ -49,7 +49,7 @@ class Opened:
 
     Attributes:
         tensors: index -> details, as LiteRT gives them. operators: in the order of computation.
-        outputs: index of a tensor -> name in the signature, of the network's outputs.
+        outputs: index of a tensor -> name in the signature, of the network's outputs; without a signature its own.
         image: index of the network's input.
     """
 
@@ -65,14 +65,19 @@ class Opened:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self.image = int(self._input["index"])
-        runner = self._interpreter.get_signature_runner(SIGNATURE)
-        self.outputs = {int(entry["index"]): name for name, entry in runner.get_output_details().items()}
+        self.outputs = self._output_names()
         self.tensors: dict[int, dict[str, Any]] = {
             entry["index"]: entry for entry in self._interpreter.get_tensor_details()
         }
         self.operators = [
             self._operator(entry) for entry in self._interpreter._get_ops_details()
         ]  # no public call lists operators
+
+    def _output_names(self) -> dict[int, str]:
+        if SIGNATURE in self._interpreter.get_signature_list():
+            runner = self._interpreter.get_signature_runner(SIGNATURE)
+            return {int(entry["index"]): name for name, entry in runner.get_output_details().items()}
+        return {int(entry["index"]): entry["name"] for entry in self._interpreter.get_output_details()}
 
     def _operator(self, entry: dict[str, Any]) -> Operator:
         inputs, outputs = tuple(map(int, entry["inputs"])), tuple(map(int, entry["outputs"]))
@@ -92,6 +97,15 @@ class Opened:
     def takes_pixels(self) -> bool:
         """Whether the input is uint8."""
         return self._input["dtype"] == np.uint8
+
+    def encode(self, inputs: np.ndarray) -> np.ndarray:
+        """A float network's inputs on the grid of this file's, where it takes integers."""
+        dtype = self._input["dtype"]
+        if not np.issubdtype(dtype, np.integer):
+            return inputs
+        scale, zero_point = self._input["quantization"]
+        ends = np.iinfo(dtype)
+        return np.clip(np.round(inputs / scale) + zero_point, ends.min, ends.max).astype(dtype)
 
     def value(self, index: int) -> np.ndarray:
         """A tensor as it is stored; of a constant also before any `run`."""

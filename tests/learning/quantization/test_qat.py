@@ -27,7 +27,8 @@ from mirada.learning.quantization.conversion import convert
 from mirada.learning.quantization.rounding import Range, RoundedLayer, input_range, round_weights
 from mirada.learning.quantization.schemes import preflight, require_schemes
 from mirada.learning.training import Trainer
-from mirada.stages import check_qat, quantize, train
+from mirada.stages import quantize, train
+from mirada.stages.checks import check_qat
 from mirada.tasks import get_task
 from tests.learning.conftest import write_dataset
 
