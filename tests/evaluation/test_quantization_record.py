@@ -41,3 +41,11 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "ladder.json").write_text("{")
     with pytest.raises(MiradaError, match=r"ladder.json is corrupt .*run the quantize stage again"):
         read_quantization(tmp_path)
+
+
+def test_a_ladder_of_an_earlier_version_is_refused(tmp_path):
+    (tmp_path / "ladder.json").write_text(json.dumps({"best": "int8", "met": True, "rungs": []}))
+    with pytest.raises(
+        MiradaError, match=r"ladder.json is of an earlier version of Mirada: run the quantize stage again"
+    ):
+        read_quantization(tmp_path)

@@ -62,11 +62,14 @@ def read_quantization(folder: Path) -> QuantizationRecord:
     """Read what lies beside the variants.
 
     Raises:
-        MiradaError: a file is damaged; it is named.
+        MiradaError: a file is damaged, or of an earlier version; it is named.
     """
     plot = folder / "layers.png"
+    ladder = _read(folder / "ladder.json")
+    if ladder and "answer" not in ladder:
+        raise MiradaError(f"{folder / 'ladder.json'} is of an earlier version of Mirada: run the quantize stage again.")
     return QuantizationRecord(
-        ladder=_read(folder / "ladder.json"),
+        ladder=ladder,
         sentences=_read(folder / "layers.json"),
         plot=plot.read_bytes() if plot.is_file() else None,
     )
