@@ -46,12 +46,10 @@ def test_auto_says_what_it_found_and_keeps_the_books(tmp_path: Path, capsys: pyt
     dataset = run(tmp_path, format="auto", task="auto")
     assert (dataset.task, dataset.classes) == ("detection", ["no", "stop sign"])
     assert dataset.about["settings"]["format"] == "yolo"
-    assert dataset.about["objects"] == {
-        "found": 23,
-        "read": {"no": 5, "stop sign": 5},
-        "lost": {"class_unknown": 10},
-        "rejected": 3,
-    }
+    books = dataset.about["objects"]
+    kept = books.pop("kept")
+    assert books == {"found": 23, "read": {"no": 5, "stop sign": 5}, "lost": {"class_unknown": 10}, "rejected": 3}
+    assert kept == {split: dataset.splits[split]["per_class"] for split in ("test", "train", "val")}
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == ["labels such as labels/0.txt: data=yolo", "data.yaml names 2 classes"] and len(said) == 3
 
@@ -161,7 +159,8 @@ def test_a_coco_of_crowds_keeps_its_books(tmp_path: Path) -> None:
     write(draw(tmp_path / "raw", *(f"{n}.png" for n in range(10))), "labels.json", content)
     dataset = run(tmp_path, format="coco")
     assert sum(part["boxes"] for part in dataset.splits.values()) == 10
-    assert dataset.about["objects"] == {"found": 11, "read": {"x": 10}, "lost": {}, "rejected": 1}
+    kept = {split: {"x": dataset.splits[split]["boxes"]} for split in ("train", "val", "test")}
+    assert dataset.about["objects"] == {"found": 11, "read": {"x": 10}, "lost": {}, "rejected": 1, "kept": kept}
     assert dataset.about["repaired"] == {"crowd_flag_ignored": 10}
     assert json.loads((tmp_path / "out/dataset.json").read_text())["about"]["rejected"] == 1
 
@@ -179,7 +178,8 @@ def test_images_inside_records_become_a_data_set(tmp_path: Path, tile: int, pack
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(gzip.compress(content) if packed else content)
     dataset = run(tmp_path, format="auto", task="auto", tile=TileConfig(size=tile))
-    assert dataset.about["objects"] == {"found": 10, "read": {"cat": 10}, "lost": {}, "rejected": 0}
+    kept = {"train": {"cat": 6}, "val": {"cat": 2}, "test": {"cat": 2}}
+    assert dataset.about["objects"] == {"found": 10, "read": {"cat": 10}, "lost": {}, "rejected": 0, "kept": kept}
     assert [dataset.photographs[split]["images"] for split in ("val", "test")] == [2, 2]
     first, second = dataset.whole_photographs("test")
     assert (first.image, second.image) == (picture(80, "PNG"), picture(81, "PNG"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,20 @@ def count_objects(images: Iterable[RawImage], rejected: Iterable[Rejected]) -> d
         "lost": dict(sorted(lost.items())),
         "rejected": left_out,
     }
+
+
+def count_kept(images: Iterable[RawImage], splits: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Split -> label -> objects of the images that take part.
+
+    Args:
+        images: after all that was left out.
+        splits: source -> split of each; none where photographs are parted by area, and then none is counted here.
+    """
+    kept: dict[str, Counter[str]] = {}
+    for image in images:
+        if image.source in splits:
+            kept.setdefault(splits[image.source], Counter()).update(box.label for box in image.boxes)
+    return {split: dict(sorted(labels.items())) for split, labels in sorted(kept.items())}
 
 
 def read_header(source: Path | bytes) -> tuple[tuple[int, int], int, list[str]] | str:

@@ -21,7 +21,7 @@ from mirada.config.idle import Facts, tell_idle
 from mirada.data import records
 from mirada.data.alike.groups import CROPS_AT_MOST, Group, alike
 from mirada.data.alike.reading import read_hashes
-from mirada.data.annotations import RawImage, Rejected, count_objects
+from mirada.data.annotations import RawImage, Rejected, count_kept, count_objects
 from mirada.data.formats import FORMATS
 from mirada.data.formats.auto import recognise
 from mirada.data.inputs import (
@@ -191,6 +191,7 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
     images = _single_out(work, images, digests)
     repaired = Counter(code for image in images for code in image.repairs) + left_out
     images, splits, described = _split(work, images, digests)
+    books |= {"kept": count_kept(images, splits)}
     units = plan(images, splits, config.data)
     per_class = count_boxes(units, config.data.tile.min_visible)
     check_sizes(Counter(unit.split for unit in units), config.data.split)
