@@ -106,3 +106,13 @@ def read_outputs(path: Path, card: Card, parts: list[str]) -> list[OutputTensor]
             shape = tuple(int(side) for side in tensor.shape)
             found.append(OutputTensor(name, part, order.index(tensors[name]), shape, types[tensor.type], scale, zero))
     return found
+
+
+def read_input(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the file's first input."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = read_tables(path).subgraphs[0]
+    tensor = graph.tensors[int(graph.inputs[0])]
+    names = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+    return tuple(int(side) for side in tensor.shape), np.dtype(names[tensor.type].lower())
