@@ -116,3 +116,16 @@ def read_input(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     tensor = graph.tensors[int(graph.inputs[0])]
     names = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
     return tuple(int(side) for side in tensor.shape), np.dtype(names[tensor.type].lower())
+
+
+def read_input_scale(path: Path) -> tuple[float, int]:
+    """Scale and zero point of the file's first input.
+
+    Raises:
+        MiradaError: it has none.
+    """
+    graph = read_tables(path).subgraphs[0]
+    quantization = graph.tensors[int(graph.inputs[0])].quantization
+    if quantization is None or quantization.scale is None:
+        raise MiradaError(f"{path} does not tell the scale of its input: quantize again.")
+    return float(quantization.scale[0]), int(quantization.zeroPoint[0])

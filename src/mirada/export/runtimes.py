@@ -76,7 +76,7 @@ def run_reference(path: Path, images: np.ndarray) -> list[np.ndarray]:
 
 
 REFERENCE = Runtime("litert_reference", "LiteRT, reference kernels", 0, run_reference)
-XNNPACK = Runtime("litert_xnnpack", "LiteRT with XNNPACK", 16, run_litert)
+XNNPACK = Runtime("litert_xnnpack", "LiteRT with XNNPACK", 32, run_litert)
 TFLM = Runtime("tflm", tflm.TITLE, 0, tflm.run_tflm, tflm.why_not)
 ARM64 = Runtime("litert_arm64", "LiteRT for arm64 under QEMU, reference kernels", 0, arm64.run_arm64, arm64.why_not)
 RUNTIMES = (REFERENCE, XNNPACK, TFLM, ARM64)

@@ -177,7 +177,8 @@ def write_compiled(compiled: Compiled, folder: Path) -> list[Path]:
 
 def plot_layers(compiled: Compiled, *, dark: bool = False) -> bytes:
     """A bar for each of the slowest layers by Vela's estimate, and one for the rest, as a PNG."""
-    order = sorted(compiled.layers, key=lambda layer: -layer.cycles)
+    costly = [layer for layer in compiled.layers if layer.cycles]  # others are done within the one before
+    order = sorted(costly, key=lambda layer: -layer.cycles)
     per_ms = compiled.clock_mhz * 1000
     bars = [
         (f"{_short(layer.name)} {layer.kind}", layer.cycles / per_ms, layer.utilization, layer.target != "NPU")
@@ -194,7 +195,7 @@ def plot_layers(compiled: Compiled, *, dark: bool = False) -> bytes:
         axes.annotate(text, (ms, place), (5, 0), textcoords="offset points", va="center", color=ink_colour(dark), fontsize=9)
     axes.set_yticks(places, [bar[0] for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.set_xlim(0, 1.4 * max((bar[1] for bar in bars), default=1.0) or 1.0)
+    axes.set_xlim(0, 1.6 * max((bar[1] for bar in bars), default=1.0) or 1.0)
     axes.set_xlabel(f"ms of {ms_text(compiled.ms)}, estimated by Vela for {compiled.accelerator} at {compiled.clock_mhz:.0f} MHz")
     axes.grid(False, axis="y")
     return to_png(figure)
