@@ -61,9 +61,7 @@ def same_answer(a: Prediction, b: Prediction) -> bool:
     if isinstance(a, Detections) and isinstance(b, Detections):
         return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in ("boxes_xyxy", "scores", "labels"))
     assert isinstance(a, Classification) and isinstance(b, Classification)
-    boxes = not isinstance(a, Localization) or (
-        isinstance(b, Localization) and np.array_equal(a.box_xyxy, b.box_xyxy)
-    )
+    boxes = not isinstance(a, Localization) or (isinstance(b, Localization) and np.array_equal(a.box_xyxy, b.box_xyxy))
     return a.label == b.label and bool(np.array_equal(a.probabilities, b.probabilities)) and boxes
 
 
@@ -81,10 +79,11 @@ def count_different(a: Prediction, b: Prediction) -> int:
     if isinstance(a, Detections) and isinstance(b, Detections):
         return _unpaired(a.at_least(SHOWN), b.at_least(SHOWN))
     assert isinstance(a, Classification) and isinstance(b, Classification)
+    moved = False
     if isinstance(a, Localization) and isinstance(b, Localization):
-        if float(pair_ious(a.box_xyxy[None], b.box_xyxy[None])[0]) < SAME_IOU and not np.array_equal(a.box_xyxy, b.box_xyxy):
-            return 1
-    return int(a.label != b.label)
+        apart = float(pair_ious(a.box_xyxy[None], b.box_xyxy[None])[0]) < SAME_IOU
+        moved = apart and not np.array_equal(a.box_xyxy, b.box_xyxy)
+    return int(moved or a.label != b.label)
 
 
 def _unpaired(a: Detections, b: Detections) -> int:

@@ -12,8 +12,17 @@ import numpy as np
 from mirada.errors import MiradaError
 
 
+class CrashedError(MiradaError):
+    """A process was ended by a signal: of an emulator that says nothing about the device."""
+
+
 def run_script(
-    command: Sequence[str], script: str, path: Path, images: np.ndarray, title: str, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    script: str,
+    path: Path,
+    images: np.ndarray,
+    title: str,
+    env: Mapping[str, str] | None = None,
 ) -> tuple[list[np.ndarray], str]:
     """Show images to a `.tflite` in another Python.
 
@@ -30,6 +39,7 @@ def run_script(
         Of each output (N, ...), and what was said on stderr.
 
     Raises:
+        CrashedError: a signal ended it, that of a segmentation fault, say.
         MiradaError: it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +50,8 @@ def run_script(
             capture_output=True, text=True, check=False, env=None if env is None else dict(env),
         )  # fmt: skip
         if done.returncode != 0:
-            raise MiradaError(f"{path} does not run in {title} ({_reason(done)}): it can't be meant for that runtime.")
+            kind = CrashedError if done.returncode < 0 or done.returncode > 128 else MiradaError
+            raise kind(f"{path} does not run in {title} ({_reason(done)}): it can't be meant for that runtime.")
         with np.load(results) as outputs:
             return [outputs[name] for name in outputs.files], done.stderr
 

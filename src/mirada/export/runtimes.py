@@ -26,6 +26,7 @@ class Runtime:
         bound: steps by which an output may differ from the reference kernels'; 0: not at all.
         run: a file and (N, S, S, C) images -> of each output (N, ...), in the order of the file.
         why_not: a sentence where it can't be had here, else nothing.
+        emulated: a crash is the emulator's, and no fault of the file.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Runtime:
     bound: int
     run: Callable[[Path, np.ndarray], list[np.ndarray]]
     why_not: Callable[[], str] = lambda: ""
+    emulated: bool = False
 
 
 def run_litert(path: Path, images: np.ndarray, resolver: str = DELEGATED) -> list[np.ndarray]:
@@ -78,6 +80,8 @@ def run_reference(path: Path, images: np.ndarray) -> list[np.ndarray]:
 REFERENCE = Runtime("litert_reference", "LiteRT, reference kernels", 0, run_reference)
 XNNPACK = Runtime("litert_xnnpack", "LiteRT with XNNPACK", 32, run_litert)
 TFLM = Runtime("tflm", tflm.TITLE, 0, tflm.run_tflm, tflm.why_not)
-ARM64 = Runtime("litert_arm64", "LiteRT for arm64 under QEMU, reference kernels", 0, arm64.run_arm64, arm64.why_not)
+ARM64 = Runtime(
+    "litert_arm64", "LiteRT for arm64 under QEMU, reference kernels", 0, arm64.run_arm64, arm64.why_not, True
+)
 RUNTIMES = (REFERENCE, XNNPACK, TFLM, ARM64)
 """The first is what all others are compared with."""

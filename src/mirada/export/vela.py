@@ -57,7 +57,7 @@ class Compiled:
         clock_mhz: of the core.
         npu_operators, cpu_operators: where the operators run.
         sram_kib, dram_kib: of memory that an inference takes, flash_kib: that holds weights and program.
-        ms: an inference's time, estimated. macs: its multiplications.
+        ms: an inference's time, estimated, without what runs on the CPU. macs: its multiplications.
         layers: in the order of computation.
     """
 
@@ -83,7 +83,9 @@ class Compiled:
     def summary(self) -> dict[str, str | float | int]:
         """The figures, for JSON."""
         left_out = ("content", "layers")
-        return {key: value for key, value in asdict(self).items() if key not in left_out} | {"npu_share": self.npu_share}
+        return {key: value for key, value in asdict(self).items() if key not in left_out} | {
+            "npu_share": self.npu_share
+        }
 
 
 def why_not() -> str:
@@ -127,7 +129,10 @@ def _compiled(content: bytes, asked: list[str], said: str, summary: str, layers:
     counts = {target: int(number) for target, number in _COUNTS.findall(said)}
     flash = float(figures["off_chip_flash_memory_used"]) + float(figures["on_chip_flash_memory_used"])
     return Compiled(
-        content, *asked,
+        content=content,
+        accelerator=asked[0],
+        system_config=asked[1],
+        memory_mode=asked[2],
         clock_mhz=float(figures["core_clock"]) / 1e6,
         npu_operators=counts["NPU"],
         cpu_operators=counts["CPU"],
@@ -137,7 +142,7 @@ def _compiled(content: bytes, asked: list[str], said: str, summary: str, layers:
         ms=1000 * float(figures["inference_time"]),
         macs=int(figures["nn_macs"]),
         layers=[_layer(row) for row in csv.DictReader(io.StringIO(layers))],
-    )  # fmt: skip
+    )
 
 
 def _layer(row: dict[str, str]) -> Layer:
@@ -192,11 +197,15 @@ def plot_layers(compiled: Compiled, *, dark: bool = False) -> bytes:
     axes.barh(places, [bar[1] for bar in bars], color=[line_colour(int(bar[3])) for bar in bars], height=0.7)
     for place, (_, ms, used, on_cpu) in enumerate(bars):
         text = f"{ms_text(ms)} ms" + (", on the CPU" if on_cpu else f", {100 * used:.0f} % of the multipliers")
-        axes.annotate(text, (ms, place), (5, 0), textcoords="offset points", va="center", color=ink_colour(dark), fontsize=9)
+        axes.annotate(
+            text, (ms, place), (5, 0), textcoords="offset points", va="center", color=ink_colour(dark), fontsize=9
+        )
     axes.set_yticks(places, [bar[0] for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, 1.6 * max((bar[1] for bar in bars), default=1.0) or 1.0)
-    axes.set_xlabel(f"ms of {ms_text(compiled.ms)}, estimated by Vela for {compiled.accelerator} at {compiled.clock_mhz:.0f} MHz")
+    axes.set_xlabel(
+        f"ms of {ms_text(compiled.ms)}, estimated by Vela for {compiled.accelerator} at {compiled.clock_mhz:.0f} MHz"
+    )
     axes.grid(False, axis="y")
     return to_png(figure)
 
