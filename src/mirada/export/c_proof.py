@@ -1,56 +1,85 @@
-"""The C decoder, compiled here with every warning an error and the sanitizers on, and asked what it finds."""
+"""The C decoder, compiled with every warning an error, and asked what it finds: here with the sanitizers, and for arm64."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mirada.errors import MiradaError
+from mirada.export import arm64
 from mirada.export.c_code import pack_codes
 from mirada.inference.card import Card
 from mirada.inference.prediction import Classification, Detections, Localization, Prediction
 
-FLAGS = (
-    "-std=c99", "-O1", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
-    "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
-)  # fmt: skip
+STRICT = ("-std=c99", "-O1", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _AT_ONCE = 500  # files of one call
 
 
-def why_not(compiler: str = "gcc") -> str:
-    """A sentence where there is no compiler, else nothing."""
-    return "" if shutil.which(compiler) else f"{compiler} is not installed: install it to have the C decoder compiled."
+@dataclass(frozen=True)
+class Target:
+    """A machine that the decoder is compiled for.
+
+    Attributes:
+        name: short. title: for people.
+        compiler: its command; flags: besides `STRICT`.
+        emulator: the command that runs what it makes, where it is not this machine's.
+        emulator_why_not: a sentence where that can't be had, else nothing.
+    """
+
+    name: str
+    title: str
+    compiler: str
+    flags: tuple[str, ...]
+    emulator: Callable[[], list[str]] = list
+    emulator_why_not: Callable[[], str] = str
+
+    def why_not(self) -> str:
+        """A sentence where it can't be had, else nothing."""
+        if not shutil.which(self.compiler):
+            return f"{self.compiler} is not installed: install it to have the C decoder compiled and tried."
+        return self.emulator_why_not()
 
 
-def compile_decoder(
-    sources: Path, program: Path, compiler: str = "gcc", flags: Sequence[str] = FLAGS, more: Sequence[str] = ()
-) -> None:
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+HERE = Target("c_decoder", "C decoder (gcc, address and undefined-behaviour sanitizers)", "gcc", SANITIZERS)
+ARM64 = Target(
+    "c_decoder_arm64",
+    "C decoder for arm64 under QEMU",
+    "aarch64-linux-gnu-gcc",
+    ("-static",),
+    arm64.emulator,
+    arm64.why_not,
+)
+TARGETS = (HERE, ARM64)
+
+
+def compile_decoder(sources: Path, program: Path, target: Target = HERE) -> None:
     """Make a program of what `write_decoder` wrote.
 
     Args:
         sources: the folder.
         program: the file to write.
-        compiler: its command.
-        flags: of the compiler; more: in addition, such as '-static'.
+        target: what it is for.
 
     Raises:
         MiradaError: there is no such compiler, or it has something to say.
     """
-    if reason := why_not(compiler):
+    if reason := target.why_not():
         raise MiradaError(reason)
     files = [path for path in sorted(sources.glob("mirada_*.c")) if path.name != "mirada_model.c"]
-    command = [compiler, *flags, *more, *map(str, files), "-o", str(program), "-lm"]
+    command = [target.compiler, *STRICT, *target.flags, *map(str, files), "-o", str(program), "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise MiradaError(f"{compiler} refuses the C decoder in {sources}: {_first_line(done.stderr)}")
+        raise MiradaError(f"{target.compiler} refuses the C decoder in {sources}: {_first_line(done.stderr)}")
 
 
 def run_decoder(
-    program: Path, card: Card, images: Sequence[Sequence[np.ndarray]], work: Path, before: Sequence[str] = ()
+    program: Path, card: Card, images: Sequence[Sequence[np.ndarray]], work: Path, target: Target = HERE
 ) -> list[Prediction]:
     """What the program finds.
 
@@ -59,7 +88,7 @@ def run_decoder(
         card: of the model.
         images: of each the int8 codes of the outputs, in the order of `mirada_outputs`.
         work: a folder for the tensors.
-        before: the command that runs the program, where it is not this machine's.
+        target: what it was compiled for.
 
     Raises:
         MiradaError: the program failed, or a sanitizer found something.
@@ -70,7 +99,7 @@ def run_decoder(
         for number, outputs in enumerate(images[start : start + _AT_ONCE]):
             files.append(work / f"{number}.tensors")
             files[-1].write_bytes(pack_codes(outputs))
-        command = [*before, str(program), *map(str, files)]
+        command = [*target.emulator(), str(program), *map(str, files)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise MiradaError(f"The C decoder failed ({_first_line(done.stderr)}): its answers can't be compared.")

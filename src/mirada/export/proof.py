@@ -16,8 +16,8 @@ import numpy as np
 
 from mirada.data.records import Example
 from mirada.errors import MiradaError
-from mirada.export import c_proof
 from mirada.export.c_code import PARTS, write_decoder
+from mirada.export.c_proof import TARGETS, Target, compile_decoder, run_decoder
 from mirada.export.comparing import compare_tensors, count_different, count_objects, same_answer
 from mirada.export.file_tables import OutputTensor, read_input, read_input_scale, read_outputs
 from mirada.export.processes import CrashedError
@@ -29,7 +29,7 @@ from mirada.inference.maps import Output, Quantized
 from mirada.inference.prediction import STANDARD, Decoding, Prediction, decode_outputs
 from mirada.tasks import get_task
 
-C_DECODER = "c_decoder"
+DECODERS = tuple(target.name for target in TARGETS)
 _FLOAT_BOUND = 1.0  # steps, of an output of floats: no two runtimes sum them in the same order
 
 
@@ -120,7 +120,8 @@ def prove(
             raise
         found = decode_all(outputs, values, card, decoding)
         rows.append(_measure(runtime, outputs, reference, values, expected, found, card, truths))
-    rows.append(_prove_decoder(outputs, reference, expected, card, decoding, truths))
+    for target in TARGETS:
+        rows.append(_prove_decoder(target, outputs, reference, expected, card, decoding, truths))
     proof = Proof(get_task(card.task).metric_name, rows)
     check_proof(proof, path, max_change)
     return proof
@@ -193,6 +194,7 @@ def _figure(truths: Sequence[Example] | None, found: Sequence[Prediction], card:
 
 
 def _prove_decoder(
+    target: Target,
     outputs: Sequence[OutputTensor],
     reference: Sequence[np.ndarray],
     expected: Sequence[Prediction],
@@ -201,19 +203,18 @@ def _prove_decoder(
     truths: Sequence[Example] | None,
 ) -> Row:
     """The C decoder on the reference's own tensors: what it finds is compared alone."""
-    title = "C decoder (gcc, address and undefined-behaviour sanitizers)"
-    reason = c_proof.why_not()
+    reason = target.why_not()
     if any(output.dtype != "int8" for output in outputs):
         reason = "The C decoder reads int8 outputs, and this file gives others."
     if reason:
-        return Row(C_DECODER, title, absent=reason)
+        return Row(target.name, target.title, absent=reason)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_decoder(outputs, card, folder / "c", decoding)
-        c_proof.compile_decoder(folder / "c", folder / "program")
+        compile_decoder(folder / "c", folder / "program", target)
         images = [[values[i] for values in reference] for i in range(len(expected))]
-        found = c_proof.run_decoder(folder / "program", card, images, folder)
-    runtime = Runtime(C_DECODER, title, 0, lambda path, given: [])
+        found = run_decoder(folder / "program", card, images, folder, target)
+    runtime = Runtime(target.name, target.title, 0, lambda path, given: [])
     return _measure(runtime, outputs, reference, reference, expected, found, card, truths)
 
 
@@ -233,9 +234,9 @@ def check_proof(proof: Proof, path: Path, max_change: float | None = None) -> No
                 f"{path} answers otherwise in {row.title}: {row.output} differs by {row.max_steps:g} steps from the "
                 f"reference kernels, at most {row.bound:g} are let pass; do not ship it for that runtime."
             )
-        if row.name == C_DECODER and row.different:
+        if row.name in DECODERS and row.different:
             raise MiradaError(
-                f"The C decoder of {path} finds {row.different} objects otherwise than the engine: do not ship it."
+                f"The {row.title} of {path} finds {row.different} objects otherwise than the engine: do not ship it."
             )
         if max_change is None or row.figure is None or reference.figure is None:
             continue
@@ -256,7 +257,7 @@ def proof_table(proof: Proof) -> str:
     for row in proof.rows:
         if row.absent:
             continue
-        decoder = row.name == C_DECODER
+        decoder = row.name in DECODERS
         cells = [
             row.title, str(row.images), "its input" if decoder else f"{row.equal_tensors} of {row.images}",
             f"{row.equal_objects} of {row.images}", f"{row.different} of {row.objects}",
