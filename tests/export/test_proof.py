@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.export.proof import DECODERS, Proof, Row, check_proof, proof_table, prove, write_proof
+from mirada.export.proof import DECODERS, Proof, Row, check_proof, proof_table, prove, to_input, write_proof
 from mirada.export.runtimes import ARM64, REFERENCE, RUNTIMES, Runtime
 
 FIRST = Row("litert_reference", "LiteRT, reference kernels", "", 10, 10, 10, 40, figure=0.58)
@@ -69,7 +69,7 @@ def test_a_real_file_is_shown_to_all_runtimes(kind: str, squares_folder: Path, t
         examples = [singles.draw_single(kind, number) for number in range(6)]
     card, path = load_card(folder), folder / "int8.tflite"
     images = np.stack([decode(example.image, card.channels) for example in examples])
-    rows = {row.name: row for row in prove(path, card, images, examples).rows}
+    rows = {row.name: row for row in prove(path, card, to_input(path, card, images), examples).rows}
     assert set(rows) == {runtime.name for runtime in RUNTIMES} | set(DECODERS)
     for name in ("tflm", "litert_arm64", "litert_reference"):
         assert rows[name].absent or (rows[name].equal_tensors, rows[name].equal_objects) == (6, 6)
@@ -93,7 +93,8 @@ def test_floats_are_compared_too(squares_folder: Path) -> None:
 
     card = load_card(squares_folder / "model")
     images = np.stack([decode(draw_example(number).image) for number in range(3)])
-    rows = {row.name: row for row in prove(squares_folder / "model" / "float32.tflite", card, images).rows}
+    path = squares_folder / "model" / "float32.tflite"
+    rows = {row.name: row for row in prove(path, card, to_input(path, card, images)).rows}
     assert rows["litert_xnnpack"].max_steps < 0.01
     assert "int8" in rows["c_decoder"].absent
 

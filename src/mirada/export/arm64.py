@@ -43,7 +43,7 @@ def why_not() -> str:
     if not folder:
         return f"An emulated arm64 is not set up: fill a folder with `.ci/arm64 FOLDER` and name it in {VARIABLE}."
     lacking = [part for part in (_EMULATOR, _PYTHON, _PACKAGES) if not (Path(folder) / part).exists()]
-    return f"{folder}, which {VARIABLE} names, lacks {lacking[0]}: fill it with `.ci/arm64 FOLDER`." if lacking else ""
+    return f"The folder that {VARIABLE} names lacks {lacking[0]}: fill it with `.ci/arm64 FOLDER`." if lacking else ""
 
 
 def emulator() -> list[str]:

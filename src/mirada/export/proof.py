@@ -80,7 +80,7 @@ class Proof:
 def prove(
     path: Path,
     card: Card,
-    images: np.ndarray,
+    inputs: np.ndarray,
     truths: Sequence[Example] | None = None,
     runtimes: Sequence[Runtime] = RUNTIMES,
     decoding: Decoding = STANDARD,
@@ -91,7 +91,7 @@ def prove(
     Args:
         path: the `.tflite` file.
         card: of the model.
-        images: (N, S, S, C) uint8 pixels; at least one.
+        inputs: (N, S, S, C) images as the file takes them (`to_input`); at least one.
         truths: what is in them; None: the main figure is not measured.
         runtimes: besides the reference; those that can't be had say why.
         decoding: of detections.
@@ -101,7 +101,6 @@ def prove(
         MiradaError: a runtime answers otherwise than its bound allows, or the file does not run in one that is there.
     """
     outputs = read_outputs(path, card, PARTS[card.task])
-    inputs = to_input(path, card, images)
     reference = in_order(outputs, REFERENCE.run(path, inputs))
     expected = decode_all(outputs, reference, card, decoding)
     rows = [_measure(REFERENCE, outputs, reference, reference, expected, expected, card, truths)]
