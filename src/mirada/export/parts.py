@@ -100,8 +100,8 @@ def write_c_part(bundle: Bundle, folder: Path) -> list[Path]:
     arena = tflm.measure_arena(folder / MODEL)
     if bundle.device.ram_bytes is not None and arena.total > bundle.device.ram_bytes:
         raise MiradaError(
-            f"The model needs an arena of {arena.total:,} bytes, and {bundle.device.title} has {bundle.device.ram_bytes:,} "
-            "of RAM: take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
+            f"The model needs an arena of {arena.total:,} bytes, and {bundle.device.title} has "
+            f"{bundle.device.ram_bytes:,} of RAM: take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
         )
     figures = asdict(arena) | {"with_room": arena.with_room}
     write_whole(folder / "c" / "arena.json", json.dumps(figures, indent=2) + "\n")
@@ -124,8 +124,8 @@ def write_vela_part(bundle: Bundle, folder: Path) -> list[Path]:
     needed = round(1024 * compiled.sram_kib)
     if bundle.device.ram_bytes is not None and needed > bundle.device.ram_bytes:
         raise MiradaError(
-            f"The model needs {needed:,} bytes of SRAM on {bundle.device.title}, and it has {bundle.device.ram_bytes:,}: take "
-            "a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
+            f"The model needs {needed:,} bytes of SRAM on {bundle.device.title}, and it has "
+            f"{bundle.device.ram_bytes:,}: take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
         )
     total = compiled.npu_operators + compiled.cpu_operators
     bundle.notes.append(
