@@ -22,6 +22,7 @@ from mirada.inference.card import Card
 
 MODEL = "model.tflite"
 ON_CHIPS = ("tflm", "vela")  # runtimes whose firmware is compiled with the model in it
+_ADVICE = "take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
 
 
 class Core(Protocol):
@@ -101,7 +102,7 @@ def write_c_part(bundle: Bundle, folder: Path) -> list[Path]:
     if bundle.device.ram_bytes is not None and arena.total > bundle.device.ram_bytes:
         raise MiradaError(
             f"The model needs an arena of {arena.total:,} bytes, and {bundle.device.title} has "
-            f"{bundle.device.ram_bytes:,} of RAM: take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
+            f"{bundle.device.ram_bytes:,} of RAM: {_ADVICE}"
         )
     figures = asdict(arena) | {"with_room": arena.with_room}
     write_whole(folder / "c" / "arena.json", json.dumps(figures, indent=2) + "\n")
@@ -125,7 +126,7 @@ def write_vela_part(bundle: Bundle, folder: Path) -> list[Path]:
     if bundle.device.ram_bytes is not None and needed > bundle.device.ram_bytes:
         raise MiradaError(
             f"The model needs {needed:,} bytes of SRAM on {bundle.device.title}, and it has "
-            f"{bundle.device.ram_bytes:,}: take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
+            f"{bundle.device.ram_bytes:,}: {_ADVICE}"
         )
     total = compiled.npu_operators + compiled.cpu_operators
     bundle.notes.append(
