@@ -26,7 +26,7 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @needs_tflm
 @pytest.mark.slow
-def test_the_outputs_are_the_reference_kernels_and_the_arena_is_measured(squares_folder: Path) -> None:
+def test_the_outputs_are_the_reference_kernels_and_the_arena_is_measured(squares_folder: Path, tmp_path: Path) -> None:
     from mirada.data.images import decode
     from mirada.export.runtimes import run_reference
     from tests.squares import draw_example
@@ -40,5 +40,8 @@ def test_the_outputs_are_the_reference_kernels_and_the_arena_is_measured(squares
     assert arena.total == arena.head + arena.tail
     assert arena.head >= images[0].nbytes  # the input lies in it
     assert 0 < sum(arena.parts.values()) <= arena.tail
+    longer = tmp_path / "longer.tflite"
+    longer.write_bytes(path.read_bytes() + b"seven b")  # what is appended, such as metadata, takes no memory
+    assert measure_arena(longer) == arena
     with pytest.raises(MiradaError, match=r"int8\.tflite does not run in TensorFlow Lite Micro \("):
         tflm._run(path, images, arena.total // 2)

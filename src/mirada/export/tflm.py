@@ -20,6 +20,9 @@ from mirada.export.processes import run_script
 TITLE = "TensorFlow Lite Micro"
 HEAD_ROOM = 0.1  # of an arena, for another version of the library
 _ALIGNMENT = 16
+_PLENTY = (
+    64 * 2**20
+)  # bytes to measure in; its end is aligned as that of a firmware's arena, or padding would count otherwise
 
 # The arena is measured after an inference. With the very bytes it says, and not one more, it has to run again.
 _SCRIPT = """
@@ -110,7 +113,8 @@ def _run(path: Path, images: np.ndarray, arena: int | None = None) -> tuple[list
     from mirada.export.file_tables import read_tables
 
     outputs = len(read_tables(path).subgraphs[0].outputs)
-    script = _SCRIPT.format(arena=arena, outputs=outputs)
+    plenty = _PLENTY + _ALIGNMENT * path.stat().st_size
+    script = _SCRIPT.format(arena=arena or plenty, outputs=outputs)
     values, said = run_script([sys.executable], script, path, images, TITLE)
     sizes = {name: int(size) for name, size in _LINE.findall(said)}
     if set(sizes) != {"total", "head", "tail"}:
