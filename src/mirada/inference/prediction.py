@@ -179,7 +179,7 @@ def decode_localization(outputs: Outputs, card: Contract) -> Localization:
     weights = np.exp(scores - scores.max())
     weights /= weights.sum()
     centres, strides = _cells(card.input_size, tuple(card.strides))
-    reach = _softplus(flatten(outputs, card.outputs["distances"])) * strides[:, None]
+    reach = softplus(flatten(outputs, card.outputs["distances"])) * strides[:, None]
     boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
     box = clip_boxes((weights @ boxes).astype(np.float32), card.input_size, card.input_size)
     logits = weights @ flatten(outputs, card.outputs["classes"])
@@ -198,7 +198,7 @@ def decode_detections(outputs: Outputs, card: Contract, decoding: Decoding = STA
         decoding: what is kept.
     """
     cells = _cells_in(decoding.zone, card.input_size, tuple(card.strides))
-    scores = at_cells(outputs, card.outputs["objectness"], cells, _sigmoid)[:, 0]
+    scores = at_cells(outputs, card.outputs["objectness"], cells, sigmoid)[:, 0]
     # The class probability is at most 1: where even objectness is below the floor, the score is too.
     cells, scores = _above(decoding.score_floor, scores, cells, scores)
     labels = np.zeros(len(cells), np.int64)
@@ -211,7 +211,7 @@ def decode_detections(outputs: Outputs, card: Contract, decoding: Decoding = STA
         best = np.sort(np.argpartition(-scores, decoding.candidates)[: decoding.candidates])
         cells, scores, labels = cells[best], scores[best], labels[best]
     centres, strides = _cells(card.input_size, tuple(card.strides))
-    reach = at_cells(outputs, card.outputs["distances"], cells, _softplus) * strides[cells, None]
+    reach = at_cells(outputs, card.outputs["distances"], cells, softplus) * strides[cells, None]
     centre = centres.take(cells, axis=0)
     boxes = np.empty(reach.shape, np.float32)
     np.subtract(centre, reach[:, :2], out=boxes[:, :2], casting="same_kind")
@@ -261,11 +261,13 @@ _TASKS = {
 }
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The logistic function, float32."""
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)  # no overflow at either end
 
 
-def _softplus(values: np.ndarray) -> np.ndarray:
+def softplus(values: np.ndarray) -> np.ndarray:
+    """log(1 + exp(values)), of the type of `values`."""
     return np.logaddexp(0, values)
 
 
