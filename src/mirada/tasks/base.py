@@ -16,6 +16,7 @@ import numpy as np
 
 from mirada.tables import Column, Table
 from mirada.tasks.judging import PLAINLY, Judging
+from mirada.tasks.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -146,6 +147,9 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         """
 
     @abstractmethod
+    def outcomes(self, result: ResultT) -> Outcomes:
+        """What a drop is judged by: how each image came out."""
+
     def drop(self, reference: ResultT, result: ResultT, samples: int, seed: int) -> tuple[float, float, float]:
         """How far the main metric drops from a reference's result to another on the same images.
 
@@ -157,6 +161,7 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         Returns:
             Drop (positive: worse than the reference), low and high end of its 95 % interval.
         """
+        return self.outcomes(reference).drop_to(self.outcomes(result), samples, seed)
 
     @abstractmethod
     def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:

@@ -16,8 +16,9 @@ from mirada.tasks.average_precision import DetectionMetrics, evaluate_detections
 from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
+from mirada.tasks.outcomes import FoundObjects
 from mirada.tasks.pictures import draw_detections, draw_truth
-from mirada.tasks.resampling import RECALLS, bootstrap_drop
+from mirada.tasks.resampling import RECALLS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,11 +63,9 @@ class Detecting(Task[Detections, DetectionMetrics]):
             blocks=judging.blocks,
         )
 
-    def drop(
-        self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int
-    ) -> tuple[float, float, float]:
-        """Of mAP50."""
-        return bootstrap_drop(reference.matches, result.matches, samples, seed)
+    def outcomes(self, result: DetectionMetrics) -> FoundObjects:
+        """The detections, matched."""
+        return FoundObjects(result.matches)
 
     def protocol(self, config: EvaluateConfig) -> list[tuple[str, str]]:
         """The evaluator, and what counts as a detection."""
