@@ -3,6 +3,7 @@
 python src/experiment.py experiment=solar_cells
 python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5
 python src/experiment.py -m epochs=10,20 quantize.max_drop=0.01,0.02
+python src/experiment.py data=voc data.path=/path/to/photos folds=5
 """
 
 import sys
@@ -15,6 +16,7 @@ from omegaconf import DictConfig
 from mirada.cli import launch
 from mirada.config import parse
 from mirada.sweeps.compose import compose_stages, qualify
+from mirada.sweeps.repeats import spell_repeats
 from mirada.workers.peers import refuse_cluster
 
 
@@ -41,8 +43,8 @@ def main(cfg: DictConfig) -> object:
 
 
 def start() -> None:
-    """Say which stage each key is for, then let Hydra read the command line."""
-    sys.argv[1:] = qualify(sys.argv[1:])
+    """Write out what is short for a sweep, say which stage each key is for, then let Hydra read the command line."""
+    sys.argv[1:] = qualify(spell_repeats(sys.argv[1:]))
     main()
 
 

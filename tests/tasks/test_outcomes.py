@@ -7,12 +7,13 @@ from mirada.tasks.resampling import Matches
 
 def found(*classes: tuple[list[float], list[int], list[bool], list[int]]) -> FoundObjects:
     """A class a tuple: scores, images, correct; boxes to be found of each image."""
-    return FoundObjects(
-        [
-            Matches(np.array(scores), np.array(images, int), np.array(correct, bool), np.zeros(len(scores), bool), np.array(truths))
-            for scores, images, correct, truths in classes
-        ]
-    )  # fmt: skip
+    kept = []
+    for scores, images, correct, truths in classes:
+        ignored = np.zeros(len(scores), bool)
+        kept.append(
+            Matches(np.array(scores), np.array(images, int), np.array(correct, bool), ignored, np.array(truths))
+        )
+    return FoundObjects(kept)
 
 
 ONE = found(([0.9], [0], [True], [1]))

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,10 +42,6 @@ class ValOutcomes:
     labels: list[str]
     images: list[str]
     outcomes: dict[str, Outcomes]
-
-    def of(self, rung: str) -> Outcomes | None:
-        """How a rung did, or `best`; None where it was not climbed."""
-        return self.outcomes.get(self.best if rung == BEST else rung)
 
 
 @dataclass
@@ -82,9 +79,11 @@ def write_val_outcomes(path: Path, seen: ValOutcomes) -> None:
     """Write it; equal outcomes give equal bytes."""
     about = {"format": _FORMAT, "metric": seen.metric, "max_drop": seen.max_drop, "best": seen.best}
     about |= {"labels": seen.labels, "images": seen.images, "rungs": list(seen.outcomes)}
-    arrays = {f"{rung}/{key}": array for rung, kept in seen.outcomes.items() for key, array in kept.arrays().items()}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about, ensure_ascii=False))}
+    for rung, kept in seen.outcomes.items():
+        arrays |= {f"{rung}/{key}": array for key, array in kept.arrays().items()}
     with written_aside(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps(about, ensure_ascii=False)), **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def read_val_outcomes(path: Path) -> ValOutcomes:
@@ -101,8 +100,8 @@ def read_val_outcomes(path: Path) -> ValOutcomes:
         for rung in about["rungs"]:
             own = {key.rpartition("/")[2]: array for key, array in arrays.items() if key.rpartition("/")[0] == rung}
             outcomes[rung] = read_outcomes(own)
-        named = (about[key] for key in ("metric", "max_drop", "best", "labels", "images"))
-        return ValOutcomes(*named, outcomes)
+        known = {key: about[key] for key in ("metric", "max_drop", "best", "labels", "images")}
+        return ValOutcomes(**known, outcomes=outcomes)
     except FileNotFoundError as error:
         raise MiradaError(f"{path} is missing: quantize again with a max_drop.") from error
     except Exception as error:  # numpy and zipfile raise what they like for a damaged file
