@@ -233,6 +233,6 @@ def render_comparison(
 
 def _repeated(summary: Summary | None) -> dict[str, Any]:
     if summary is None:
-        return {}
+        return {"repeats": None, "pooled": None, "lacking": []}
     pooled = pooled_table(summary) if summary.pooled else None
     return {"repeats": repeats_table(summary), "pooled": pooled, "lacking": summary.notes}

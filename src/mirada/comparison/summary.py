@@ -68,8 +68,9 @@ def _pool_seeds(summary: Summary, repeats: Repeats, fetch: Fetch) -> None:
         try:
             paths = [(run, fetch(run)) for run in runs]
             if without := [run.params["fold"] for run, path in paths if path is None]:
+                named = ", ".join(without)
                 summary.notes.append(
-                    f"{where}not pooled: fold {', '.join(without)} has kept no val outcomes, which takes a max_drop."
+                    f"{where}not pooled: no val outcomes of fold {named}, which quantize keeps with a max_drop."
                 )
                 continue
             rungs = pool_folds([read_val_outcomes(path) for _, path in paths if path is not None])
@@ -89,11 +90,16 @@ def _where(summary: Summary, repeats: Repeats, seed: str) -> str:
 
 
 def spread_text(spread: Spread | None, text: Callable[[float], str]) -> str:
-    """Mean ± standard deviation, the second only where it shows."""
+    """Mean ± standard deviation with the mean's decimals, the second only where it shows.
+
+    >>> spread_text(Spread(0.5, 0.0123, 3), lambda value: f"{value:.3f}"), spread_text(Spread(2.0, 0.01, 3), ms_text)
+    ('0.500 ± 0.012', '2.0')
+    """
     if spread is None:
         return "–"
-    scatter = "" if math.isnan(spread.sd) else text(spread.sd).lstrip("+")
-    return text(spread.mean) if not scatter.strip("0.") else f"{text(spread.mean)} ± {scatter}"
+    mean = text(spread.mean)
+    scatter = "" if math.isnan(spread.sd) else f"{spread.sd:.{len(mean.partition('.')[2])}f}"
+    return f"{mean} ± {scatter}" if scatter.strip("0.") else mean
 
 
 def repeats_table(summary: Summary) -> Table:
