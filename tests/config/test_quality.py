@@ -46,7 +46,7 @@ def test_a_stage_of_its_own_gets_its_own_settings_alone() -> None:
 @pytest.mark.parametrize(
     ("quality", "words", "message"),
     [
-        ("fine", [], "quality must be one of fast, default, best, got 'fine'"),
+        ("fine", [], "quality must be one of best, default, fast, got 'fine'"),
         ("fast", ["experiment=study1"], "quality=fast is for data without a recipe"),
     ],
 )

@@ -43,6 +43,7 @@ def test_jobs_that_nobody_recorded_are_compared_and_their_folds_pooled(
     assert (pooled["rung"], pooled["images"], pooled["drop"], pooled["answer"]) == ("int8", "2", "0.5", "cannot_tell")
     said = capsys.readouterr().out
     assert "0.600 ± 0.141" in said and "no luck" in said
+    assert "compared within" not in said, "what failed is of the same task and data"
     assert "not recorded in MLflow" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""`quality=fast`: short for settings of several stages, which `conf/quality.yaml` lists."""
+"""`quality=fast`: short for settings of several stages, which `conf/quality/fast.yaml` lists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from mirada.errors import MiradaError
 
-FILE = Path("quality.yaml")
+FOLDER = "quality"
 WORD = "quality="
 
 
@@ -32,7 +32,7 @@ def spell_quality(quality: str, arguments: Sequence[str], conf: Path, stage: str
     """A command line with a quality's settings written out, save those that it sets itself.
 
     Args:
-        quality: a name of `conf/quality.yaml`.
+        quality: the name of a file of `conf/quality`.
         arguments: the rest of the command line; for an experiment each key with its stage's name.
         conf: the folder of configurations.
         stage: whose command it is; None: an experiment's.
@@ -40,16 +40,16 @@ def spell_quality(quality: str, arguments: Sequence[str], conf: Path, stage: str
     Raises:
         MiradaError: there is no such quality, or a recipe is named, which says its own epochs.
     """
-    table = yaml.safe_load((conf / FILE).read_text(encoding="utf-8"))
-    if quality not in table:
-        raise MiradaError(f"quality must be one of {', '.join(table)}, got {quality!r} (JPEG's is preprocess.quality).")
+    files = {path.stem: path for path in sorted((conf / FOLDER).glob("*.yaml"))}
+    if quality not in files:
+        raise MiradaError(f"quality must be one of {', '.join(files)}, got {quality!r} (JPEG's is preprocess.quality).")
     said = {word.partition("=")[0].lstrip("+~") for word in arguments}
     if quality != "default" and "experiment" in said:
         raise MiradaError(
             f"quality={quality} is for data without a recipe: leave it out, and set train.epochs and others."
         )
     settings = []
-    for name, values in table[quality].items():
+    for name, values in yaml.safe_load(files[quality].read_text(encoding="utf-8")).items():
         if stage in (None, name):
             settings += [(key if stage else f"{name}.{key}", value) for key, value in values.items()]
     return [*arguments, *(f"{key}={value}" for key, value in settings if key not in said)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mirada.comparison.groups import RunRecord, run_record
@@ -45,7 +46,9 @@ def compare_untracked(jobs: Sequence[JobRecord], output_dir: Path) -> None:
     from mirada.comparison.report import compare_records
 
     about = [("Runs from", f"{output_dir}, which is not recorded in MLflow")]
-    compare_records([record_of(job) for job in jobs], CompareConfig(output_dir=str(output_dir)), about, _outcomes_of)
+    task = next((job.task for job in jobs if job.task), "")  # a job that failed may not have told
+    records = [record_of(replace(job, task=job.task or task)) for job in jobs]
+    compare_records(records, CompareConfig(output_dir=str(output_dir)), about, _outcomes_of)
 
 
 def record_of(job: JobRecord) -> RunRecord:
