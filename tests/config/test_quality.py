@@ -43,6 +43,15 @@ def test_a_stage_of_its_own_gets_its_own_settings_alone() -> None:
     assert spell_quality("best", [], CONF, "train") == ["epochs=60"]
 
 
+@pytest.mark.parametrize("words", [["-m", "epochs=1,2"], ["epochs=1,2", "-m"], ["-m"], []])
+def test_hydra_reads_what_is_written_out_wherever_an_option_stands(words: list[str]) -> None:
+    from hydra._internal.utils import get_args_parser
+
+    spelled = spell_quality("fast", words, CONF, "train")
+    read, unknown = get_args_parser().parse_known_args(spelled)
+    assert unknown == [] and "freeze_epochs=1" in read.overrides and read.multirun == ("-m" in words)
+
+
 @pytest.mark.parametrize(
     ("quality", "words", "message"),
     [

@@ -7,9 +7,9 @@ from mirada.sweeps.repeats import spell_repeats
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        (["folds=2"], ["data.split.kfold=2", "data.split.fold=0,1", "-m"]),
+        (["folds=2"], ["-m", "data.split.kfold=2", "data.split.fold=0,1"]),
         (["-m", "seeds=3", "epochs=1,2"], ["-m", "train.seed=0,1,2", "epochs=1,2"]),
-        (["folds=2", "seeds=2"], ["data.split.kfold=2", "data.split.fold=0,1", "train.seed=0,1", "-m"]),
+        (["folds=2", "seeds=2"], ["-m", "data.split.kfold=2", "data.split.fold=0,1", "train.seed=0,1"]),
         (["data=voc", "hydra.mode=MULTIRUN", "folds=2"],
          ["data=voc", "hydra.mode=MULTIRUN", "data.split.kfold=2", "data.split.fold=0,1"]),
         (["data=voc", "train.epochs=3"], ["data=voc", "train.epochs=3"]),

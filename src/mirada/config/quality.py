@@ -52,7 +52,10 @@ def spell_quality(quality: str, arguments: Sequence[str], conf: Path, stage: str
     for name, values in yaml.safe_load(files[quality].read_text(encoding="utf-8")).items():
         if stage in (None, name):
             settings += [(key if stage else f"{name}.{key}", value) for key, value in values.items()]
-    return [*arguments, *(f"{key}={value}" for key, value in settings if key not in said)]
+    added = [f"{key}={value}" for key, value in settings if key not in said]
+    # Hydra wants the overrides side by side, with no option such as -m between them.
+    first = next((n for n, word in enumerate(arguments) if "=" in word and not word.startswith("-")), len(arguments))
+    return [*arguments[:first], *added, *arguments[first:]]
 
 
 def _is_number(word: str) -> bool:

@@ -16,7 +16,7 @@ def spell_repeats(arguments: Sequence[str]) -> list[str]:
     """The command line with `folds` and `seeds` written out as the sweep that they are.
 
     >>> spell_repeats(["data=voc", "folds=3", "seeds=2"])
-    ['data=voc', 'data.split.kfold=3', 'data.split.fold=0,1,2', 'train.seed=0,1', '-m']
+    ['-m', 'data=voc', 'data.split.kfold=3', 'data.split.fold=0,1,2', 'train.seed=0,1']
 
     Raises:
         MiradaError: the number makes no sense, a key is named that it sets, or a search chooses the jobs.
@@ -37,7 +37,7 @@ def spell_repeats(arguments: Sequence[str]) -> list[str]:
         )
     if found:
         _refuse_rivals(found, arguments)
-        written += [] if any(word in _SWEEPS for word in written) else ["-m"]
+        written = [*([] if any(word in _SWEEPS for word in written) else ["-m"]), *written]
     return written
 
 
