@@ -1,6 +1,9 @@
 # The commands for people and for CI. `make run` and `make test` need Python 3.11 to 3.13 and nothing else.
 PYTHON ?= python3
 SWEEP ?= epochs=1,2 gpus=1,2
+# fast or best: outside DVC's record, in outputs/quality/<name>, with what DATA says, e.g. DATA="data=voc data.path=/path/to/photos".
+QUALITY ?= default
+DATA ?=
 # The service is measured with the models that `make run` leaves.
 BENCH ?= preprocess input training inference startup $(if $(wildcard models/quantize/variants.json),service)
 
@@ -39,11 +42,17 @@ $(MADE): requirements.lock
 	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@touch $@
 
-run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate
+ifeq ($(QUALITY),default)
+run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate; QUALITY=fast, best
 	@$(IN_ENV) dvc repro
 	@echo "the data: $(CURDIR)/reports/inspect/index.html"
 	@echo "the page: $(CURDIR)/reports/evaluate/index.html"
 	@echo "the runs: make ui"
+else
+run: $(MADE)
+	@$(BIN)/python src/experiment.py quality=$(QUALITY) output_dir=outputs/quality/$(QUALITY) $(DATA)
+	@echo "the page: $(CURDIR)/outputs/quality/$(QUALITY)/reports/evaluate/index.html"
+endif
 
 test: $(MADE) ## run the tests and print what they cover, on two cores some ten minutes
 	@$(BIN)/python -m pytest $(TWO) --cov --cov-report=term

@@ -3,9 +3,11 @@
 python src/experiment.py experiment=solar_cells
 python src/experiment.py data=voc data.path=/path/to/photos train.epochs=5
 python src/experiment.py -m epochs=10,20 quantize.max_drop=0.01,0.02
+python src/experiment.py data=voc data.path=/path/to/photos folds=5 quality=best
 """
 
 import sys
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,8 +16,12 @@ from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
+from mirada.config.quality import spell_quality, split_quality
 from mirada.sweeps.compose import compose_stages, qualify
+from mirada.sweeps.repeats import spell_repeats
 from mirada.workers.peers import refuse_cluster
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="experiment")
@@ -41,8 +47,9 @@ def main(cfg: DictConfig) -> object:
 
 
 def start() -> None:
-    """Say which stage each key is for, then let Hydra read the command line."""
-    sys.argv[1:] = qualify(sys.argv[1:])
+    """Write out what is short for a sweep, say which stage each key is for, then let Hydra read the command line."""
+    quality, rest = split_quality(sys.argv[1:])
+    sys.argv[1:] = spell_quality(quality, qualify(spell_repeats(rest)), CONF)
     main()
 
 

@@ -1,13 +1,17 @@
 """Train one model, e.g. `python src/train.py -m epochs=10,20 gpus=1,2`; with TF_CONFIG set, as one of its workers."""
 
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
+from mirada.config.quality import spell_quality, split_quality
 from mirada.workers.peers import helper_overrides
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -20,7 +24,9 @@ def main(cfg: DictConfig) -> object:
 
 
 def start() -> object:
-    """Where TF_CONFIG says that this worker only helps, Hydra is kept from writing, too."""
+    """Write out what quality= is short for; where TF_CONFIG says that this worker only helps, Hydra is kept from writing."""
+    quality, rest = split_quality(sys.argv[1:])
+    sys.argv[1:] = spell_quality(quality, rest, CONF, "train")
     sys.argv += helper_overrides(sys.argv)
     return main()
 

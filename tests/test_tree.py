@@ -26,6 +26,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "stages/test_preprocess_formats.py": "test_preprocess.py's other half: what formats and layouts make of a folder",
     "stages/test_preprocess_pixels.py": "test_preprocess.py's other half: images of every depth and kind",
     "stages/test_preprocess_splits.py": "test_preprocess.py's other half: alike images, and folds",
+    "stages/test_experiment_folds.py": "test_experiment.py's other half: folds in real processes",
     "stages/test_experiment_sweep.py": "test_experiment.py's other half: in real processes",
     "stages/test_predict_labels.py": "test_predict.py's other half: what is found as labels, read again",
     "stages/test_predict_video.py": "test_predict.py's other half: videos, cameras and streams",

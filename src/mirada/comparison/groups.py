@@ -62,8 +62,12 @@ class RunRecord:
 
     @property
     def data(self) -> tuple[str, str, str]:
-        """Task, digest of the data that it was measured on, and their split: what has to be equal for a comparison."""
-        digest = self.tags.get("evaluate_digest") or self.tags.get("data_digest", "")
+        """Task, digest of the data that it was measured on, and their split: what has to be equal for a comparison.
+
+        The folds of a data set count as one: they have the same test images, and val images of the same kind.
+        """
+        known = ("evaluate_common", "evaluate_digest", "data_common", "data_digest")
+        digest = next((self.tags[tag] for tag in known if self.tags.get(tag)), "")
         return self.tags.get("task", ""), digest, self.params.get("evaluate.split", "")
 
 

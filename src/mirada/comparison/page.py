@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mirada.comparison.groups import Group, Row, RunRecord, differing, separation, short
+from mirada.comparison.summary import Summary, pooled_table, repeats_table
 from mirada.evaluation.figures import DROP
 from mirada.evaluation.pareto import plot_pareto
 from mirada.inference.variants import REFERENCE
@@ -202,21 +203,25 @@ def plots_of(group: Group, *, dark: bool = False) -> dict[str, bytes]:
     return plots
 
 
-def render_comparison(groups: Sequence[Group], about: Sequence[tuple[str, str]]) -> str:
+def render_comparison(
+    groups: Sequence[Group], about: Sequence[tuple[str, str]], summaries: Sequence[Summary] = ()
+) -> str:
     """The page, with style and plots inside it.
 
     Args:
         groups: of `group_runs`.
         about: names and sentences about where the runs come from.
+        summaries: of the groups that hold repeats.
     """
     sections = []
+    told = {id(summary.group): summary for summary in summaries}
     for group in groups:
         head, rows = table_of(group)
         light, dark = plots_of(group), plots_of(group, dark=True)
         plots = {name: {"light": data_url(light[name]), "dark": data_url(dark[name])} for name in light}
         front = [row.on_front for row in group.rows]
         sections.append({"group": group, "head": head, "rows": list(zip(rows, front, strict=True)), "plots": plots,
-                         "origins": origins_of(group)})  # fmt: skip
+                         "origins": origins_of(group), **_repeated(told.get(id(group)))})  # fmt: skip
     return render(
         TEMPLATE,
         runs=sum(len(group.runs) for group in groups),
@@ -224,3 +229,10 @@ def render_comparison(groups: Sequence[Group], about: Sequence[tuple[str, str]])
         sections=sections,
         about=about,
     )
+
+
+def _repeated(summary: Summary | None) -> dict[str, Any]:
+    if summary is None:
+        return {"repeats": None, "pooled": None, "lacking": []}
+    pooled = pooled_table(summary) if summary.pooled else None
+    return {"repeats": repeats_table(summary), "pooled": pooled, "lacking": summary.notes}

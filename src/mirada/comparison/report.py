@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from mirada.comparison.groups import Group, group_runs, separation
+from mirada.comparison.groups import Group, RunRecord, group_runs, separation
 from mirada.comparison.page import csv_of, plots_of, render_comparison, table_of
-from mirada.comparison.selection import choice_text, connect, find_run, record_of, select_runs
+from mirada.comparison.selection import choice_text, connect, fetch_artifact, find_run, record_of, select_runs
+from mirada.comparison.summary import (
+    Fetch,
+    Summary,
+    pooled_csv,
+    pooled_table,
+    repeats_csv,
+    repeats_table,
+    summarise,
+    summary_figures,
+)
 from mirada.config import CompareConfig
+from mirada.quantization.out_of_fold import OUTCOMES_FILE
+from mirada.tables import Table as Cells
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_REPEATS = ("repeats.csv", "pooled.csv")
 
-def compare_runs(config: CompareConfig) -> Path:
+
+def compare_runs(config: CompareConfig, record_in: str | None = None) -> Path:
     """Compare runs, write what came of it to `config.output_dir`, and print it.
+
+    Args:
+        config: which runs, and how.
+        record_in: a run that gets it all too; None: with `parent` and `record` that one, else none.
 
     Returns:
         The page, `index.html`.
@@ -33,42 +52,87 @@ def compare_runs(config: CompareConfig) -> Path:
     client, uri = connect(config)
     parent = None if config.parent is None else find_run(client, config, config.parent)
     records = [record_of(found) for found in select_runs(client, config, parent)]
-    groups = group_runs(records, config.metric, config.variants)
-    output_dir = Path(config.output_dir)
     about = [("Runs from", uri), ("Experiment", config.experiment), ("Chosen by", choice_text(config))]
-    write(output_dir, groups, about)
-    show(groups)
-    if parent is not None and config.record:
-        log_comparison(client, parent.info.run_id, output_dir)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def fetch(run: RunRecord) -> Path | None:
+            (own := Path(folder) / run.id).mkdir(exist_ok=True)
+            return fetch_artifact(client, run.id, f"quantize/{OUTCOMES_FILE}", str(own))
+
+        summaries = compare_records(records, config, about, fetch)
+    if record_in is None and parent is not None and config.record:
+        record_in = parent.info.run_id
+    if record_in is not None:
+        log_comparison(client, record_in, Path(config.output_dir), summaries)
+    return Path(config.output_dir) / "index.html"
+
+
+def compare_records(
+    records: Sequence[RunRecord], config: CompareConfig, about: Sequence[tuple[str, str]], fetch: Fetch
+) -> list[Summary]:
+    """Compare runs wherever they are known from, write what came of it to `config.output_dir`, and print it.
+
+    Args:
+        records: at least one.
+        config: `metric`, `variants`, `repeats` and `output_dir` of it.
+        about: names and sentences about where the runs come from.
+        fetch: where a run's val outcomes lie.
+
+    Raises:
+        MiradaError: a variant or metric that no run has.
+    """
+    groups = group_runs(records, config.metric, config.variants)
+    summaries = summarise(groups, config.repeats, fetch)
+    output_dir = Path(config.output_dir)
+    write(output_dir, groups, about, summaries)
+    show(groups, summaries)
     print(f"page: {output_dir / 'index.html'}")
-    return output_dir / "index.html"
+    return summaries
 
 
-def log_comparison(client: MlflowClient, run_id: str, output_dir: Path) -> None:
-    """Give a run the page, the table and the plots of a comparison as artifacts."""
-    for name in ("index.html", "compare.csv"):
-        client.log_artifact(run_id, str(output_dir / name), "compare")
+def log_comparison(client: MlflowClient, run_id: str, output_dir: Path, summaries: Sequence[Summary] = ()) -> None:
+    """Give a run the page, the tables and the plots of a comparison as artifacts, and the means as figures."""
+    for name in ("index.html", "compare.csv", *_REPEATS):
+        if (output_dir / name).is_file():
+            client.log_artifact(run_id, str(output_dir / name), "compare")
     client.log_artifacts(run_id, str(output_dir / "plots"), "compare/plots")
+    for name, value in summary_figures(summaries).items():
+        client.log_metric(run_id, name, value)
 
 
-def write(output_dir: Path, groups: Sequence[Group], about: Sequence[tuple[str, str]]) -> None:
-    """Write `compare.csv`, `plots/*.png` and `index.html`; of several groups each has a folder of plots."""
+def write(
+    output_dir: Path,
+    groups: Sequence[Group],
+    about: Sequence[tuple[str, str]],
+    summaries: Sequence[Summary] = (),
+) -> None:
+    """Write `compare.csv`, `plots/*.png` and `index.html`, of repeats `repeats.csv`, of whole folds `pooled.csv`.
+
+    Of several groups each has a folder of plots.
+    """
     (output_dir / "plots").mkdir(parents=True, exist_ok=True)
-    head, rows = csv_of(groups)
-    with (output_dir / "compare.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
+    _write_csv(output_dir / "compare.csv", *csv_of(groups))
+    for name, table in zip(_REPEATS, (repeats_csv(summaries), pooled_csv(summaries)), strict=True):
+        (output_dir / name).unlink(missing_ok=True)
+        if table.rows:
+            _write_csv(output_dir / name, table.head, table.rows)
     for number, group in enumerate(groups, start=1):
         folder = output_dir / "plots" / (f"{number}-{group.dataset}-{group.task}" if len(groups) > 1 else "")
         folder.mkdir(exist_ok=True)
         for name, content in plots_of(group).items():
             (folder / f"{name}.png").write_bytes(content)
-    (output_dir / "index.html").write_text(render_comparison(groups, about), encoding="utf-8")
+    (output_dir / "index.html").write_text(render_comparison(groups, about, summaries), encoding="utf-8")
 
 
-def show(groups: Sequence[Group]) -> None:
-    """Print each group's table."""
+def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def show(groups: Sequence[Group], summaries: Sequence[Summary] = ()) -> None:
+    """Print each group's table, then what its repeats come to."""
     console = Console()
     if sentence := separation(groups):
         console.print(sentence, markup=False, highlight=False)
@@ -84,6 +148,25 @@ def show(groups: Sequence[Group]) -> None:
                 console.print(f"{run_.id[:8]}: {run_.reason}", markup=False, highlight=False)
         for note in group.notes:
             console.print(f"note: {note}", markup=False, highlight=False)
+    for summary in summaries:
+        _print_table(console, repeats_table(summary), "mean ± standard deviation")
+        if summary.pooled:
+            _print_table(
+                console, pooled_table(summary), "all folds together, each image judged by models not trained on it"
+            )
+        for note in summary.notes:
+            console.print(note, markup=False, highlight=False)
+
+
+def _print_table(console: Console, content: Cells, title: str) -> None:
+    """Print a table as wide as it is."""
+    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
+    for name in content.head:
+        table.add_column(name.replace("[", r"\["), justify="right", no_wrap=True)
+    for row in content.rows:
+        table.add_row(*(text.replace("[", r"\[") for text in row))
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    Console(width=max(console.width, needed)).print(table)
 
 
 def group_table(group: Group, *, intervals: bool = True) -> Table:

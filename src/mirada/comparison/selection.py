@@ -86,6 +86,16 @@ def record_of(run_: Any) -> RunRecord:
     return run_record(info.run_id, info.run_name or "", info.status, data.params, data.metrics, data.tags)
 
 
+def fetch_artifact(client: MlflowClient, run_id: str, name: str, folder: str) -> Path | None:
+    """A run's artifact, 'quantize/variants.json' say, copied into a folder; None where the run has none of that name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(client.download_artifacts(run_id, name, folder))
+    except (MlflowException, OSError):
+        return None
+
+
 def choice_text(config: CompareConfig) -> str:
     """How the runs were chosen, in words."""
     if config.runs:

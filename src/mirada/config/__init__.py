@@ -138,12 +138,20 @@ class ExperimentConfig:
     output_dir: str = MISSING
     store_dir: str | None = "outputs/stages"  # outputs of stages, for other jobs; None: nothing is kept or taken
     force: bool = False  # run every stage of every job of a sweep, whatever is there already
+    folds: int = 0  # so many jobs, each with another fold as val; experiment.py makes a sweep of it before this is read
+    seeds: int = 0  # so many jobs, each with another seed of the training; likewise
     objectives: list[str] = field(default_factory=list)  # of a search, '<variant>/<figure>'; empty: the main metric
     fetch: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     quantize: dict[str, Any] = field(default_factory=dict)
     evaluate: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what is left of the shorthands for a sweep."""
+        plain = "is short for a sweep, and read on the command line alone: write it plainly, as in folds=5 seeds=3."
+        for key in ("folds", "seeds"):
+            require(getattr(self, key) == 0, f"{key} {plain}")
 
 
 def _experiment_schema() -> DictConfig:

@@ -240,11 +240,14 @@ class CompareConfig:
     filter: str = ""  # in MLflow's language, e.g. "params.epochs = '20'"
     variants: list[str] = field(default_factory=list)  # empty: all
     metric: str | None = None  # null: the task's main metric
+    repeats: list[str] = field(default_factory=lambda: ["seed", "fold"])  # runs that differ in these alone get a mean
     record: bool = True  # with parent: keep page, plots and table in the sweep's run too
     output_dir: str = MISSING
 
     def __post_init__(self) -> None:
-        """Refuse selections that exclude each other."""
+        """Refuse selections that exclude each other, and repeats of what is none."""
+        for key in self.repeats:
+            one_of("repeats", key, ("seed", "fold"))
         require(
             not (self.runs and (self.parent or self.filter)),
             "runs already names what is compared: leave out parent and filter.",

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mirada.config import EvaluateConfig
+from mirada.data.folds import common_digest
 from mirada.data.records import Dataset
 from mirada.evaluation.measuring import Measured
 from mirada.evaluation.training_record import TrainingRecord
@@ -85,6 +86,7 @@ def provenance_tags(dataset: Dataset) -> dict[str, str]:
     return {
         "task": dataset.task,
         "evaluate_digest": dataset.digest,
+        "evaluate_common": common_digest(dataset),
         "evaluate_commit": commit or "unknown",
         "evaluate_dirty": str(dirty),
         "cpu": cpu_model(),

@@ -17,6 +17,8 @@ from mirada.errors import MiradaError
 from mirada.inference.card import Card
 from mirada.inference.engine import Engine, predict_photographs
 from mirada.inference.litert import Model, measure_latencies
+from mirada.inference.variants import REFERENCE
+from mirada.quantization.out_of_fold import ValOutcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN, answer_of, choose, more_images
 from mirada.tasks import get_task
 from mirada.tasks.judging import judging_of
@@ -147,6 +149,7 @@ class Validation:
         self._float32 = Engine(reference, card)
         self._reference = self._evaluate(self._float32)
         self.reference = float(self._reference.figures[self.task.main_metric])
+        self._outcomes = {REFERENCE: self.task.outcomes(self._reference)}
 
     def _evaluate(self, engine: Engine) -> Any:
         truths, predictions, answers = predict_photographs({"this": engine}, self.photographs)
@@ -176,6 +179,7 @@ class Validation:
         started = time.perf_counter()
         engine = self.open(candidate.content)
         result = self._evaluate(engine)
+        self._outcomes[candidate.rung] = self.task.outcomes(result)
         times = measure_latencies({"float32": self._float32.model, "this": engine.model}, self._image, _RUNS, _WARMUP)
         latency, base = (float(np.median(times[name])) for name in ("this", "float32"))
         drop, low, high = (float(end) for end in self.task.drop(self._reference, result, _RESAMPLINGS, self.seed))
@@ -197,6 +201,11 @@ class Validation:
             answer=answer,
             more_images=None if told else more_images(drop, low, high, self.max_drop, len(self.photographs)),
         )
+
+    def seen(self, best: str) -> ValOutcomes:
+        """How float32 and each rung that was measured did on each photograph, `best` being the rung that was chosen."""
+        images = [photograph.image_id for photograph in self.photographs]
+        return ValOutcomes(self.task.main_metric, self.max_drop, best, self.card.labels, images, self._outcomes)
 
 
 def require_val(dataset: Dataset) -> None:

@@ -79,7 +79,8 @@ def _mark_finished(train: Any, key: str, output_dir: str, figures: Figures) -> N
     from mirada.sweeps import job as sweep_job
 
     card = load_card(train.output_dir)
-    sweep_job.note(card.run_id, {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()})
+    flat = {f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()}
+    sweep_job.note(card.run_id, flat, task=card.task)
     if card.run_id is not None:
         with tracking.resume_run(train.tracking, card) as run:
             run.set_tags(sweep_job.job_tags(key, output_dir))

@@ -41,6 +41,7 @@ from mirada.quantization.calibration import calibration_images
 from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.quantization.layer_plot import plot_layers
 from mirada.quantization.operator_times import time_operators
+from mirada.quantization.out_of_fold import OUTCOMES_FILE, write_val_outcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN
 from mirada.tables import ms_text
 from mirada.tasks import get_task
@@ -113,7 +114,7 @@ def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
 def _empty(folder: Path) -> Path:
     """The output folder without what an earlier run left: until all variants are there, there is no list of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("variants.json", _LADDER, *_EVIDENCE, "*.tflite", ".part-*"):
+    for stale in ("variants.json", _LADDER, OUTCOMES_FILE, *_EVIDENCE, "*.tflite", ".part-*"):
         for file in folder.glob(stale):
             file.unlink()
     return folder
@@ -188,6 +189,7 @@ def _climb(
         report=_report_rung,
     )
     write_ladder(ladder, output_dir / _LADDER)
+    write_val_outcomes(output_dir / OUTCOMES_FILE, judge.seen(ladder.best))
     return ladder, best
 
 
@@ -274,7 +276,7 @@ def _track(
         mlflow_run.log_params({f"quantize.{key}": value for key, value in _settings(config).items()})
         if ladder is not None:
             mlflow_run.set_tags({"ladder.best": ladder.best, "ladder.answer": ladder.answer})
-        for written in ("variants.json", _LADDER, *_EVIDENCE):
+        for written in ("variants.json", _LADDER, OUTCOMES_FILE, *_EVIDENCE):
             if (output_dir / written).is_file():
                 mlflow_run.log_artifacts(output_dir / written, "quantize")
 

@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mirada import tracking
 from mirada.cli import explain
-from mirada.config import CompareConfig, TrackingConfig
+from mirada.config import TrackingConfig
 from mirada.errors import MiradaError, Pruned
 from mirada.files import write_whole
 from mirada.sweeps import runs as sweep_runs
@@ -173,9 +172,13 @@ def _settings(config: DictConfig, stage: str) -> TrackingConfig:
 
 
 def _compare(sweep: Sweep, jobs: list[JobRecord], folder: Path) -> None:
+    from mirada.sweeps.comparing import compare_jobs, compare_untracked
+
     run_ids = list(dict.fromkeys(job.run_id for job in jobs if job.run_id))
     if sweep.parent is not None and run_ids:
         compare_jobs(run_ids, TrackingConfig(**sweep.tracking), folder, sweep.parent)
+    elif sweep.parent is None and any(not job.failed for job in jobs):
+        compare_untracked(jobs, folder)
 
 
 def _open_parent(config: DictConfig, stage: str, settings: TrackingConfig) -> str | None:
@@ -233,26 +236,3 @@ def _quietly(function: Any, *arguments: Any) -> None:
         function(*arguments)
     except (MlflowException, MiradaError, OSError) as error:
         print(f"MLflow has not got all of this sweep: {str(error).splitlines()[0]}", flush=True)
-
-
-def compare_jobs(run_ids: Sequence[str], settings: TrackingConfig, output_dir: Path, parent: str) -> None:
-    """Compare a sweep's jobs, those that were skipped among them, in its folder and in its run.
-
-    Args:
-        run_ids: of the jobs.
-        settings: where they are recorded.
-        output_dir: the sweep's folder: `index.html`, `compare.csv` and `plots/`.
-        parent: the sweep's run.
-
-    Raises:
-        MiradaError: the store does not answer.
-    """
-    from mirada.comparison.report import compare_runs, log_comparison
-
-    compare_runs(
-        CompareConfig(runs=list(run_ids), experiment=settings.experiment, uri=settings.uri, output_dir=str(output_dir))
-    )
-    tracking.connect(settings)
-    import mlflow
-
-    log_comparison(mlflow.MlflowClient(), parent, output_dir)

@@ -95,7 +95,11 @@ def job_tags(key: str, output_dir: str) -> dict[str, str]:
 
 
 def note(
-    run_id: str | None = None, figures: Mapping[str, float] | None = None, metric: str = "", metric_name: str = ""
+    run_id: str | None = None,
+    figures: Mapping[str, float] | None = None,
+    metric: str = "",
+    metric_name: str = "",
+    task: str = "",
 ) -> None:
     """Keep what the sweep's table shall hold of this job; nothing happens outside a sweep."""
     if _current is None:
@@ -104,6 +108,7 @@ def note(
     record.run_id = run_id or record.run_id
     record.figures |= {name: float(value) for name, value in (figures or {}).items() if value is not None}
     record.metric, record.metric_name = metric or record.metric, metric_name or record.metric_name
+    record.task = task or record.task
 
 
 def finished_job(

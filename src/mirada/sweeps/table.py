@@ -26,6 +26,7 @@ class JobRecord:
         seconds: of the whole job; of a skipped one, those it took then.
         figures: as they are recorded in MLflow.
         metric, metric_name: key of the figure by which jobs are compared, and what people call it; empty: none.
+        task: of its data; empty where it is not told.
     """
 
     number: int
@@ -38,6 +39,7 @@ class JobRecord:
     figures: dict[str, float] = field(default_factory=dict)
     metric: str = ""
     metric_name: str = ""
+    task: str = ""
 
     @property
     def settings(self) -> dict[str, str]:

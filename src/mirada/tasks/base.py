@@ -16,6 +16,7 @@ import numpy as np
 
 from mirada.tables import Column, Table
 from mirada.tasks.judging import PLAINLY, Judging
+from mirada.tasks.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -169,6 +170,9 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         """
 
     @abstractmethod
+    def outcomes(self, result: ResultT) -> Outcomes:
+        """What a drop is judged by: how each image came out."""
+
     def drop(self, reference: ResultT, result: ResultT, samples: int, seed: int) -> tuple[float, float, float]:
         """How far the main metric drops from a reference's result to another on the same images.
 
@@ -180,6 +184,7 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         Returns:
             Drop (positive: worse than the reference), low and high end of its 95 % interval.
         """
+        return self.outcomes(reference).drop_to(self.outcomes(result), samples, seed)
 
     @abstractmethod
     def resampled(self, result: ResultT, weights: np.ndarray) -> np.ndarray:

@@ -17,8 +17,9 @@ from mirada.tasks.average_precision import DetectionMetrics, choose_score, evalu
 from mirada.tasks.base import Curves, Legend, Task
 from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
+from mirada.tasks.outcomes import FoundObjects
 from mirada.tasks.pictures import draw_detections, draw_truth
-from mirada.tasks.resampling import RECALLS, bootstrap_drop, map50_of_samples
+from mirada.tasks.resampling import RECALLS, map50_of_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -81,11 +82,9 @@ class Detecting(Task[Detections, DetectionMetrics]):
             return None
         return choose_score(self.evaluate(truths, predictions, labels).matches, goal, share)
 
-    def drop(
-        self, reference: DetectionMetrics, result: DetectionMetrics, samples: int, seed: int
-    ) -> tuple[float, float, float]:
-        """Of mAP50."""
-        return bootstrap_drop(reference.matches, result.matches, samples, seed)
+    def outcomes(self, result: DetectionMetrics) -> FoundObjects:
+        """The detections, matched."""
+        return FoundObjects(result.matches)
 
     def resampled(self, result: DetectionMetrics, weights: np.ndarray) -> np.ndarray:
         """MAP50."""

@@ -15,10 +15,10 @@ from mirada.tasks.accuracy import (
     ClassificationMetrics,
     best_threshold,
     measure_labels,
-    paired_drop,
     threshold_at_recall,
 )
 from mirada.tasks.base import Task
+from mirada.tasks.outcomes import RightImages
 
 if TYPE_CHECKING:
     from mirada.config import EvaluateConfig
@@ -50,11 +50,9 @@ class OneLabel(Task[LabelT, LabelResultT]):
             return best_threshold(true_labels(truths), second)
         return threshold_at_recall(true_labels(truths), second, recall)
 
-    def drop(
-        self, reference: LabelResultT, result: LabelResultT, samples: int, seed: int
-    ) -> tuple[float, float, float]:
-        """Of the share of images that came out right."""
-        return paired_drop(reference.correct, result.correct, samples, seed)
+    def outcomes(self, result: LabelResultT) -> RightImages:
+        """Which images came out right."""
+        return RightImages(result.correct)
 
     def resampled(self, result: LabelResultT, weights: np.ndarray) -> np.ndarray:
         """The share of images that came out right."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirada import tracking
+from mirada.data.folds import common_digest, fold_settings
 from mirada.data.records import Dataset
 from mirada.sweeps import job as sweep_job
 from mirada.workers.cores import available_threads
@@ -61,6 +62,7 @@ def _params(trainer: Trainer) -> dict[str, Any]:
         sweep_job.params_of(trainer.config)
         | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
         | {"replicas": devices.replicas, "cluster_workers": devices.workers}
+        | fold_settings(dataset)
     )
 
 
@@ -69,6 +71,7 @@ def _record_settings(mlflow_run: tracking.Run, trainer: Trainer) -> None:
     mlflow_run.set_tags(
         {
             "data_digest": dataset.digest,
+            "data_common": common_digest(dataset),
             "git_commit": card.git_commit or "unknown",
             "git_dirty": str(card.git_dirty),
             "task": dataset.task,
