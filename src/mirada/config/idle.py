@@ -81,7 +81,7 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "tune_threshold", "it is for one of two classes an image"
     if config.tune_threshold != "recall":
         yield "threshold_recall", "it is for tune_threshold=recall"
-    yield from _mixing(config, facts)
+    yield from _mixed_images(config, facts)
     if facts.channels == 1:
         yield "augment.hue augment.saturation", "the images are grey"
     if not facts.validated:
@@ -94,7 +94,7 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "workers", "this input does one thing after the other"
 
 
-def _mixing(config: TrainConfig, facts: Facts) -> Idle:
+def _mixed_images(config: TrainConfig, facts: Facts) -> Idle:
     augment, mixed = config.augment, 0.0
     if facts.task == "detection":
         mixed = augment.mosaic + augment.mixup + augment.copy_paste

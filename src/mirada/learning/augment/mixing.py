@@ -4,7 +4,7 @@ Whole pixels are moved and nothing is scaled, so an object stays as large as it 
 photographs are cut into tiles, all of one zoom, that is the size at which the network meets it later. Zooming in and out is
 left to `changes`, which comes after.
 
-An example is what `dataset.parse` makes, with fixed rows for boxes; `visible` (M,) then says which share of each box is left.
+An example is what `dataset.parse` makes, with fixed rows for boxes; `visible` (M,) then says what share of each is left.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirada import tracking
 from mirada.data.records import Dataset
+from mirada.stages.training.batch_sheet import BATCH
 from mirada.sweeps import job as sweep_job
 from mirada.workers.cores import available_threads
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 TIMINGS = ("input_timing.csv", "input_timeline.png")
 RESUMED_FROM = "resumed_from"
 """Tag of a run that trained on, for more epochs: the run that its model was begun in."""
-_FILES = ("model.json", "model.keras", "history.csv", *TIMINGS)
+_FILES = ("model.json", "model.keras", "history.csv", BATCH, *TIMINGS)
 
 
 @contextmanager
