@@ -192,8 +192,9 @@ class TrainingInput:
         self._most_boxes = _most_boxes(self._records) if TASKS[dataset.task] == "objects" else 1
         self._mixes, self._rare = mixes(dataset.task, batches.augmentation), rare_classes(dataset)
         self._donors = self._choose_donors()
-        has_boxes = batches.augmentation is not None and TASKS[dataset.task] != "label"
-        self._sizes = dataset.object_sizes() if has_boxes and batches.augmentation.keep_sizes else []
+        changed = batches.augmentation
+        keeps_sizes = changed is not None and TASKS[dataset.task] != "label" and changed.keep_sizes
+        self._sizes = dataset.object_sizes() if keeps_sizes else []
         self._decoded: tf.data.Dataset | None = None
         if self._config.cache:  # decoded where that fits into memory, else as read, else not at all
             space = _CACHE_SHARE * psutil.virtual_memory().available
@@ -270,7 +271,7 @@ class TrainingInput:
         self, beside: tuple[tuple[Tensors, ...], tuple[Tensors, ...]], index: tf.Tensor, epoch: tf.Tensor
     ) -> Tensors:
         examples, donors = beside
-        seed, config = self._seed(index, epoch), self._batches.augmentation
+        seed, config = self._seed(index, epoch), self._batches.augmentation or AugmentConfig()
         if TASKS[self._dataset.task] == "label":
             return mix_labels(examples, seed, config)
         rare = tf.constant(self._rare)
