@@ -49,6 +49,7 @@ CASES = [
     ("train", "augment.hue=0.1 augment.contrast=0.1", Facts("detection", channels=1), ["augment.hue"]),
     ("train", "augment.mosaic=0.5 augment.mixup=0.5 augment.copy_paste=0.5 augment.plain_epochs=3 assigner=task_aligned "
      "box_loss=ciou augment.keep_sizes=true", Facts("detection"), []),
+    ("train", "augment.mixup=0.5 augment.plain_epochs=5 epochs=5", Facts("detection"), ["augment.mixup"]),
     ("train", "augment.copy_paste=0.5 augment.mosaic=0.5", Facts("detection", classes=1), ["augment.copy_paste"]),
     ("train", "augment.plain_epochs=3 augment.rand_operations=2 augment.rand_strength=0.5", Facts("detection"),
      ["augment.rand_operations", "augment.rand_strength", "augment.plain_epochs"]),

@@ -278,7 +278,7 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
     unlike = replace(
         plain, model=ModelConfig("x", network, None, width=24, head_depth=3, dropout=0.1, pool_after=[1, 2, 3, 4, 5]),
         threshold_recall=0.7, assigner="task_aligned", box_loss="ciou",
-        augment=AugmentConfig("x", mosaic=0.5, mixup=0.5, copy_paste=0.5, plain_epochs=1, keep_sizes=True,
+        augment=AugmentConfig("x", mosaic=0.5, mixup=0.5, copy_paste=0.5, keep_sizes=True,
                               rand_operations=1, rand_strength=0.5),
     )  # fmt: skip
     read.clear()
@@ -287,13 +287,5 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
     told = {key for key, _ in idle_settings(unlike, Facts(task))}
     assert unread - _LABELS - _SWEEPS <= told
     assert not told & (
-        read
-        - {
-            "model.frozen_blocks",
-            "freeze_epochs",
-            "backbone_lr_scale",
-            "sync_batch_norm",
-            "peer_wait_s",
-            "augment.plain_epochs",
-        }
+        read - {"model.frozen_blocks", "freeze_epochs", "backbone_lr_scale", "sync_batch_norm", "peer_wait_s"}
     )

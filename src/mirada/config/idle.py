@@ -114,6 +114,8 @@ def _mixed_images(config: TrainConfig, facts: Facts) -> Idle:
         yield "augment.rand_strength", "it is for rand_operations"
     if not mixed:
         yield "augment.plain_epochs", "nothing is mixed"
+    elif augment.plain_epochs >= config.epochs:
+        yield "augment.mosaic augment.mixup augment.copy_paste", "augment.plain_epochs are all epochs"
 
 
 def _preprocess(config: PreprocessConfig, facts: Facts) -> Idle:

@@ -245,7 +245,7 @@ class TrainingInput:
     def _choose_donors(self) -> tf.data.Dataset | None:
         """The records of images with an object of a rare class, to paste it from."""
         config = self._batches.augmentation
-        if config is None or not config.copy_paste or TASKS[self._dataset.task] != "objects" or not any(self._rare):
+        if TASKS[self._dataset.task] != "objects" or config is None or not config.copy_paste or not any(self._rare):
             return None
 
         def has_rare(record: tf.Tensor) -> tf.Tensor:
