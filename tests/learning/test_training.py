@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mirada.config import TASKS, AugmentConfig, InputConfig, ModelConfig, TrainConfig
 from mirada.config.idle import Facts, idle_settings
@@ -210,6 +211,11 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(trained, tm
 
 
 @pytest.mark.slow
+def test_a_training_leaves_a_picture_of_its_first_batch(trained):
+    with Image.open(Path(trained.output_dir) / "batch.png") as sheet:
+        assert sheet.size == (4 * 326 - 6, 320)  # four images
+
+
 def test_the_card_is_plain_json(trained):
     content = json.loads((Path(trained.output_dir) / "model.json").read_text())
     assert content["format"] == 3 and content["data_digest"] and {"map50", "map50_95"} <= content["metrics"].keys()
