@@ -186,6 +186,7 @@ class TrainingInput:
         # Traced once, not for every epoch, which on a small data set would wait for it noticeably.
         self._parse_numbered = tf.function(lambda index, record: (index, self._parse(record)))
         self._draw_changes = tf.function(self._draw)
+        self._mix_images, self._leave_unmixed = tf.function(self._mix), tf.function(self._unmixed)
         self._change_batch = tf.function(self._change if self._config.vectorize else self._change_one)
         shards = dataset.shards("train")
         self._records = read_records(shards, self._config.interleave)
@@ -229,7 +230,7 @@ class TrainingInput:
             order = order.map(self._parse_numbered, self._calls)
         epoch = tf.constant(number, tf.int64)
         if self._mixes:
-            mix = self._unmixed if plain else self._mix
+            mix = self._leave_unmixed if plain else self._mix_images
             order = order.map(lambda index, example: (index, mix(example, index, epoch)), self._calls)
         drawn = order.map(lambda index, example: self._draw_changes(example, index, epoch), self._calls)
         if self._config.vectorize:
