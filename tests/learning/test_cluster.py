@@ -98,7 +98,7 @@ def test_two_workers_are_one_and_a_killed_one_ends_the_other_and_resumes(train_c
 
 def check_what_was_written(folder: Path, together: Path) -> None:
     names = {path.name for path in together.iterdir()}
-    assert names == {"checkpoints", "history.csv", "model.json", "model.keras"}
+    assert names == {"batch.png", "checkpoints", "history.csv", "model.json", "model.keras"}
     assert list((folder / "cwd-1").iterdir()) == []  # not even Hydra's folder
     assert not (folder / "mlflow-1.db").exists()
     with sqlite3.connect(folder / "mlflow-0.db") as database:

@@ -4,7 +4,7 @@ import pytest
 from mirada.config import AugmentConfig, InputConfig
 from mirada.data.images import decode, encode
 from mirada.data.records import Example, frame, serialize
-from mirada.learning.dataset import BatchSettings, TrainingInput, share_out
+from mirada.learning.dataset import BatchSettings, TrainingInput, rare_classes, share_out
 from mirada.learning.devices import choose_devices
 from tests.learning.conftest import write_dataset
 
@@ -77,6 +77,73 @@ def test_naive_and_pipelined_input_are_the_same_to_the_bit(tmp_path, knobs):
             assert a.keys() == b.keys()
             for key in a:
                 np.testing.assert_array_equal(a[key], b[key])
+
+
+MIXED = AugmentConfig(
+    rotate_90=True, mosaic=0.5, mixup=0.5, copy_paste=0.5, rand_operations=2, rand_strength=0.5, keep_sizes=True
+)
+
+
+def uneven(folder, task):
+    """Four squares of a class and three of another."""
+    return write_dataset(folder, task=task, train=7, classes=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detection", "classification"])
+def test_mixed_images_are_the_same_however_they_are_made_and_after_a_resume(tmp_path, task):
+    dataset = uneven(tmp_path / "d", task)
+    source = batches_of(dataset, MIXED, seed=7)
+    collect(source, 0)
+    for knobs in (NAIVE, {"cache": False}):
+        fresh = batches_of(dataset, MIXED, seed=7, config=InputConfig(**knobs))
+        for a, b in zip(collect(fresh, 2), collect(source, 2), strict=True):
+            assert a.keys() == b.keys()
+            for key in a:
+                np.testing.assert_array_equal(a[key], b[key])
+    parts = [BatchSettings(batch_size=4, seed=7, augmentation=MIXED, part=(number, 2)) for number in (0, 1)]
+    halves = [collect(TrainingInput(dataset, part), 2) for part in parts]
+    for whole, *both in zip(collect(source, 2), *halves, strict=True):
+        for key in whole:
+            np.testing.assert_array_equal(whole[key], np.concatenate([half[key] for half in both]))
+
+
+def test_the_last_epochs_are_plain_and_of_the_same_shapes(tmp_path):
+    dataset = uneven(tmp_path / "d", "detection")
+    still = AugmentConfig(
+        flip_horizontal=False, scale_min=1, scale_max=1, brightness=0, contrast=0, saturation=0, hue=0, mixup=1.0
+    )
+    wanted = BatchSettings(batch_size=4, seed=7, augmentation=still, plain_from=1)
+    source = TrainingInput(dataset, wanted)
+    mixed, plain = (np.concatenate([batch["labels"] for batch in collect(source, epoch)]) for epoch in (0, 1))
+    assert mixed.shape == plain.shape == (8, 2)
+    assert (mixed >= 0).all() and (plain[:, 0] >= 0).all() and (plain[:, 1] == -1).all()
+    pixels = {decode(example.image).tobytes() for example in dataset.examples("train")}
+    found = [np.rint((image + 1) * 127.5).astype(np.uint8) for b in collect(source, 1) for image in b["image"]]
+    assert {image.tobytes() for image in found} == pixels
+
+
+def test_objects_of_the_rare_class_are_pasted(tmp_path):
+    dataset = uneven(tmp_path / "d", "detection")  # 4 red ones, 3 blue
+    assert rare_classes(dataset) == [False, True]
+    pasted = collect(batches_of(dataset, AugmentConfig(copy_paste=1.0, scale_min=1, scale_max=1)), 0)
+    labels = np.concatenate([batch["labels"] for batch in pasted])
+    assert (labels == 1).sum() >= 8 and labels.shape == (8, 2)  # one more in each image
+
+
+def test_zooming_keeps_the_sizes_that_the_training_has(tmp_path):
+    dataset = write_dataset(tmp_path / "d", train=40, classes=1)
+    low, _, high = dataset.object_sizes()
+    found = {}
+    for keep in (False, True):
+        config = AugmentConfig(scale_min=0.5, scale_max=2.0, keep_sizes=keep)
+        batches = collect(batches_of(dataset, config, 8), 0)
+        boxes, ignore = (np.concatenate([batch[key][:, 0] for batch in batches]) for key in ("boxes_xyxy", "ignore"))
+        inner = ~ignore & (boxes > 0.5).all(1) & (boxes < 63.5).all(1)  # not cut off
+        found[keep] = np.sqrt((boxes[inner, 2] - boxes[inner, 0]) * (boxes[inner, 3] - boxes[inner, 1]))
+    assert found[False].min() < 0.8 * low and len(found[True]) > 10
+    assert found[True].min() > low - 0.1 and found[True].max() < high + 0.1
+    assert np.ptp(found[True]) > (high - low) / 2
 
 
 def test_images_too_many_for_memory_are_read_anew_and_come_out_the_same(squares, monkeypatch):

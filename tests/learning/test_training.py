@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mirada.config import TASKS, AugmentConfig, InputConfig, ModelConfig, TrainConfig
 from mirada.config.idle import Facts, idle_settings
@@ -210,6 +211,11 @@ def test_every_variant_answers_to_the_same_names_and_nearly_the_same(trained, tm
 
 
 @pytest.mark.slow
+def test_a_training_leaves_a_picture_of_its_first_batch(trained):
+    with Image.open(Path(trained.output_dir) / "batch.png") as sheet:
+        assert sheet.size == (4 * 326 - 6, 320)  # four images
+
+
 def test_the_card_is_plain_json(trained):
     content = json.loads((Path(trained.output_dir) / "model.json").read_text())
     assert content["format"] == 3 and content["data_digest"] and {"map50", "map50_95"} <= content["metrics"].keys()
@@ -277,7 +283,9 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
     plain = replace(train_config, data_dir=str(dataset.folder), deterministic=False, epochs=1, peer_wait_s=9.0)
     unlike = replace(
         plain, model=ModelConfig("x", network, None, width=24, head_depth=3, dropout=0.1, pool_after=[1, 2, 3, 4, 5]),
-        threshold_recall=0.7,
+        threshold_recall=0.7, assigner="task_aligned", box_loss="ciou",
+        augment=AugmentConfig("x", mosaic=0.5, mixup=0.5, copy_paste=0.5, keep_sizes=True,
+                              rand_operations=1, rand_strength=0.5),
     )  # fmt: skip
     read.clear()
     train.run(unlike)

@@ -81,6 +81,7 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "tune_threshold", "it is for one of two classes an image"
     if config.tune_threshold != "recall":
         yield "threshold_recall", "it is for tune_threshold=recall"
+    yield from _mixed_images(config, facts)
     if facts.channels == 1:
         yield "augment.hue augment.saturation", "the images are grey"
     if not facts.validated:
@@ -91,6 +92,30 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
             yield "sync_batch_norm", "there is one replica"
     if not config.input.parallel:
         yield "workers", "this input does one thing after the other"
+
+
+def _mixed_images(config: TrainConfig, facts: Facts) -> Idle:
+    augment, mixed = config.augment, 0.0
+    if facts.task == "detection":
+        mixed = augment.mosaic + augment.mixup + augment.copy_paste
+    elif facts.task == "classification":
+        mixed = augment.mixup
+    if facts.task != "detection":
+        yield "assigner box_loss augment.mosaic augment.copy_paste", "it is for detection"
+    elif facts.classes == 1:
+        yield "augment.copy_paste", "there is one class, so none is rare"
+    if facts.task == "classification":
+        yield "augment.keep_sizes", "a classifier knows no boxes"
+    else:
+        yield "augment.rand_operations", "it is for classification"
+    if facts.task == "localization":
+        yield "augment.mixup", "one object an image is wanted"
+    if facts.task != "classification" or not augment.rand_operations:
+        yield "augment.rand_strength", "it is for rand_operations"
+    if not mixed:
+        yield "augment.plain_epochs", "nothing is mixed"
+    elif augment.plain_epochs >= config.epochs:
+        yield "augment.mosaic augment.mixup augment.copy_paste", "augment.plain_epochs are all epochs"
 
 
 def _preprocess(config: PreprocessConfig, facts: Facts) -> Idle:

@@ -68,9 +68,20 @@ class AugmentConfig:
     contrast: float = 0.25
     saturation: float = 0.25
     hue: float = 0.03
+    keep_sizes: bool = False  # an image is zoomed only so far that its objects stay as large as the training's are
+    mosaic: float = 0.0  # share of the images that are made of parts of four; all mixing moves pixels and scales none
+    mixup: float = 0.0  # share of the images that another one is laid over
+    copy_paste: float = 0.0  # share of the images that an object of a class rarer than the mean is pasted into
+    plain_epochs: int = 0  # last epochs without mosaic, mixup and copy_paste
+    rand_operations: int = 0  # of RandAugment, one after the other, for classification; 0: none
+    rand_strength: float = 0.3
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        for key in ("mosaic", "mixup", "copy_paste", "rand_strength"):
+            between(f"augment.{key}", getattr(self, key), 0.0, 1.0)
+        at_least("augment.plain_epochs", self.plain_epochs, 0)
+        between("augment.rand_operations", self.rand_operations, 0, 5)
         between("augment.scale_min", self.scale_min, 0.1, 1.0)
         between("augment.scale_max", self.scale_max, 1.0, 4.0)
         for key in ("brightness", "contrast", "saturation"):
@@ -125,6 +136,8 @@ class TrainConfig:
     clip_norm: float = 10.0  # 0: gradients are not clipped
     class_weight: str = "none"  # none | loss (rare classes count more) | logits (as study 3 published it)
     label_smoothing: float = 0.0
+    assigner: str = "centre"  # centre | task_aligned: which cells of a detector answer for a box
+    box_loss: str = "giou"  # giou | ciou, of a detector
     tune_threshold: str = (
         "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall
     )
@@ -173,6 +186,8 @@ class TrainConfig:
         one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         one_of("schedule", self.schedule, ("cosine", "constant"))
         one_of("class_weight", self.class_weight, ("none", "loss", "logits"))
+        one_of("assigner", self.assigner, ("centre", "task_aligned"))
+        one_of("box_loss", self.box_loss, ("giou", "ciou"))
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)

@@ -16,7 +16,15 @@ import tensorflow as tf
 
 from mirada.config import MOST_SHARDS_AT_ONCE, TASKS, AugmentConfig, InputConfig
 from mirada.data.records import Dataset
-from mirada.learning.augment import MIN_VISIBLE, change_boxes, change_images, draw_changes
+from mirada.learning.augment.changes import (
+    MIN_VISIBLE,
+    change_boxes,
+    change_images,
+    draw_changes,
+    size_keeping_scales,
+)
+from mirada.learning.augment.mixing import beside, mix_labels, mix_objects, unmixed, unmixed_label
+from mirada.learning.augment.randaugment import rand_augment
 
 _CACHE_SHARE = 0.3  # of the free memory that cached images may take
 _SHUFFLED = 4096  # records among which the next one is drawn
@@ -131,6 +139,7 @@ class BatchSettings:
         augmentation: how images are changed; None: not at all.
         scale, offset: the card's input_scale and input_offset.
         accumulate: batches that a step takes; an epoch is whole steps.
+        plain_from: the epoch, from 0, from which on images are no longer mixed; None: they always are.
         part: (which, of how many) equal parts of each batch to make, in order; the others are neither decoded nor changed.
     """
 
@@ -140,7 +149,21 @@ class BatchSettings:
     scale: float = 1 / 127.5
     offset: float = -1.0
     accumulate: int = 1
+    plain_from: int | None = None
     part: tuple[int, int] = (0, 1)
+
+
+def mixes(task: str, augmentation: AugmentConfig | None) -> bool:
+    """Whether images of a task are ever mixed."""
+    if augmentation is None or TASKS[task] == "object":
+        return False
+    return augmentation.mixup > 0 or (TASKS[task] == "objects" and augmentation.mosaic + augmentation.copy_paste > 0)
+
+
+def rare_classes(dataset: Dataset) -> list[bool]:
+    """Which classes have fewer objects in the training split than the mean of all."""
+    counts = [dataset.splits["train"]["per_class"].get(name, 0) for name in dataset.classes]
+    return [0 < count < sum(counts) / len(counts) for count in counts]
 
 
 class TrainingInput:
@@ -163,10 +186,16 @@ class TrainingInput:
         # Traced once, not for every epoch, which on a small data set would wait for it noticeably.
         self._parse_numbered = tf.function(lambda index, record: (index, self._parse(record)))
         self._draw_changes = tf.function(self._draw)
+        self._mix_images, self._leave_unmixed = tf.function(self._mix), tf.function(self._unmixed)
         self._change_batch = tf.function(self._change if self._config.vectorize else self._change_one)
         shards = dataset.shards("train")
         self._records = read_records(shards, self._config.interleave)
         self._most_boxes = _most_boxes(self._records) if TASKS[dataset.task] == "objects" else 1
+        self._mixes, self._rare = mixes(dataset.task, batches.augmentation), rare_classes(dataset)
+        self._donors = self._choose_donors()
+        changed = batches.augmentation
+        keeps_sizes = changed is not None and TASKS[dataset.task] != "label" and changed.keep_sizes
+        self._sizes = dataset.object_sizes() if keeps_sizes else []
         self._decoded: tf.data.Dataset | None = None
         if self._config.cache:  # decoded where that fits into memory, else as read, else not at all
             space = _CACHE_SHARE * psutil.virtual_memory().available
@@ -184,18 +213,25 @@ class TrainingInput:
         Yields:
             image (B, S, S, C) float32, scaled; boxes_xyxy (B, M, 4); labels (B, M) with -1 for padding, for boxes that
             were cropped away and, in localization, for objects of which hardly anything is left; ignore (B, M);
-            id (B,) int64. M is the same in all batches, so a step is traced once.
+            id (B,) int64; where labels are mixed also mixed_label and mixed_share (B,). M is the same in all batches, so a
+            step is traced once.
         """
         source = self._records if self._decoded is None else self._decoded
         order = source.shuffle(min(self.images, _SHUFFLED), seed=self._batches.seed * 100_003 + number)
         batch_size, (part, parts) = self._batches.batch_size, self._batches.part
-        order = order.repeat().take(self.steps * self._batches.accumulate * batch_size).enumerate()
-        mine = batch_size // parts
+        wanted, mine = self.steps * self._batches.accumulate * batch_size, batch_size // parts
+        plain = self._batches.plain_from is not None and number >= self._batches.plain_from
+        mixed = self._mixes and not plain
+        order = self._partnered(order.repeat(), number) if mixed else order.repeat()
+        order = order.take(wanted).enumerate()
         if parts > 1:
             order = order.filter(lambda index, _: index % batch_size // mine == part)
-        if self._decoded is None:
+        if self._decoded is None and not mixed:
             order = order.map(self._parse_numbered, self._calls)
         epoch = tf.constant(number, tf.int64)
+        if self._mixes:
+            mix = self._leave_unmixed if plain else self._mix_images
+            order = order.map(lambda index, example: (index, mix(example, index, epoch)), self._calls)
         drawn = order.map(lambda index, example: self._draw_changes(example, index, epoch), self._calls)
         if self._config.vectorize:
             batches = drawn.batch(mine, drop_remainder=True).map(self._change_batch, self._calls)
@@ -205,13 +241,60 @@ class TrainingInput:
             batches = batches.prefetch(2)
         return batches.with_options(_options())
 
+    # -- what is done to images ------------------------------------------------------------------------------------
+
+    def _choose_donors(self) -> tf.data.Dataset | None:
+        """The records of images with an object of a rare class, to paste it from."""
+        config = self._batches.augmentation
+        if TASKS[self._dataset.task] != "objects" or config is None or not config.copy_paste or not any(self._rare):
+            return None
+
+        def has_rare(record: tf.Tensor) -> tf.Tensor:
+            parsed = tf.io.parse_single_example(record, {key: _FEATURES[key] for key in ("labels", "ignore")})
+            counts = tf.equal(parsed["ignore"].values, 0)
+            return tf.reduce_any(tf.gather(tf.constant(self._rare), parsed["labels"].values) & counts)
+
+        return self._records.filter(has_rare)
+
+    def _partnered(self, order: tf.data.Dataset, number: int) -> tf.data.Dataset:
+        """Each example, decoded, with its partners, and with the one that an object is pasted from."""
+        partnered = beside(order if self._decoded is not None else order.map(self._parse, self._calls))
+        if self._donors is None:
+            return partnered.map(lambda *examples: (examples, ()))
+        donors = self._donors.shuffle(_SHUFFLED, seed=self._batches.seed * 100_003 + number).repeat()
+        donors = donors.map(self._parse, self._calls)
+        return tf.data.Dataset.zip((partnered, donors)).map(lambda examples, donor: (examples, (donor,)))
+
+    def _seed(self, index: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        return tf.stack([self._batches.seed * 100_003 + epoch, index])
+
+    def _mix(
+        self, beside: tuple[tuple[Tensors, ...], tuple[Tensors, ...]], index: tf.Tensor, epoch: tf.Tensor
+    ) -> Tensors:
+        examples, donors = beside
+        seed, config = self._seed(index, epoch), self._batches.augmentation or AugmentConfig()
+        if TASKS[self._dataset.task] == "label":
+            return mix_labels(examples, seed, config)
+        rare = tf.constant(self._rare)
+        return mix_objects(examples, donors[0] if donors else None, rare, seed, config, 2 * self._most_boxes)
+
+    def _unmixed(self, example: Tensors, index: tf.Tensor, epoch: tf.Tensor) -> Tensors:
+        if TASKS[self._dataset.task] == "label":
+            return unmixed_label(example)
+        return unmixed(example, 2 * self._most_boxes)
+
     def _draw(self, example: Tensors, index: tf.Tensor, epoch: tf.Tensor) -> tuple[Tensors, Tensors]:
         """The example, and what is to be done to it."""
-        if self._batches.augmentation is None:
+        config = self._batches.augmentation
+        if config is None:
             return example, {}
-        seed = tf.stack([self._batches.seed * 100_003 + epoch, index])
-        size, channels = self._dataset.input_size, self._dataset.channels
-        return example, draw_changes(seed, size, channels, self._batches.augmentation)
+        seed, scales = self._seed(index, epoch), None
+        if TASKS[self._dataset.task] == "label" and config.rand_operations:
+            example = example | {"image": rand_augment(example["image"], seed, config)}
+        if self._sizes:
+            counted = (example["labels"] >= 0) & ~example["ignore"]
+            scales = size_keeping_scales(example["boxes_xyxy"], counted, (self._sizes[0], self._sizes[-1]), config)
+        return example, draw_changes(seed, self._dataset.input_size, self._dataset.channels, config, scales)
 
     def _change_one(self, example: Tensors, changes: Tensors) -> Tensors:
         one = tf.nest.map_structure(lambda value: value[None], (example, changes))
@@ -225,6 +308,8 @@ class TrainingInput:
         if TASKS[self._dataset.task] == "label":  # its box is the whole image, whatever part of it is left
             return batch
         boxes, visible, kept = change_boxes(batch["boxes_xyxy"], changes, size)
+        if "visible" in batch:
+            visible *= batch.pop("visible")
         real = kept & (batch["labels"] >= 0)
         if TASKS[self._dataset.task] == "object":
             real &= visible >= MIN_VISIBLE

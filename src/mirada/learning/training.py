@@ -72,6 +72,7 @@ class Trainer:
         batches = BatchSettings(
             batch_size=config.batch_size, seed=config.seed, augmentation=config.augment, accumulate=config.accumulate,
             scale=card.input_scale, offset=card.input_offset,
+            plain_from=max(0, config.epochs - config.augment.plain_epochs),
             part=(devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
         )  # fmt: skip
         self.input = TrainingInput(dataset, batches, config=config.input, workers=config.workers)

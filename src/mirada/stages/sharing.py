@@ -34,7 +34,7 @@ OUTPUTS = {
     "preprocess": ("processed", "processed.timing.json"),
     "train": tuple(
         f"models/train/{name}"
-        for name in ("model.keras", "model.json", "history.csv", "input_timing.csv", "input_timeline.png")
+        for name in ("model.keras", "model.json", "history.csv", "batch.png", "input_timing.csv", "input_timeline.png")
     ),
     "quantize": ("models/quantize",),
 }

@@ -1,4 +1,4 @@
-"""Train: shards in, `model.keras`, `model.json` (the card), `history.csv` and `checkpoints/` out."""
+"""Train: shards in, `model.keras`, `model.json` (the card), `history.csv`, `batch.png` and `checkpoints/` out."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, save_card
+from mirada.stages.training.batch_sheet import BATCH, write_batch
 from mirada.stages.training.checks import check_training
 from mirada.stages.training.record import RANGE_TEST, TIMINGS, record_results, record_training
 from mirada.sweeps import job as sweep_job
@@ -196,6 +197,8 @@ def _fit(trainer: Trainer, config: TrainConfig, mlflow_run: tracking.Run) -> Non
             print(f"epoch {trainer.state.epoch}/{config.epochs}: {_figures(figures)}", flush=True)
             mlflow_run.log_metrics(figures, step=trainer.state.epoch)
             _write_history(trainer.state.history, folder / "history.csv")
+            if trainer.state.epoch == 1:
+                write_batch(trainer, folder / BATCH)
             if trainer.state.epoch < config.epochs:
                 watch.check(trainer.state.history, curve)
     watch.finish(trainer.state.history, curve)

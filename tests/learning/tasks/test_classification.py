@@ -45,6 +45,16 @@ def test_smoothed_labels_punish_certainty():
     assert loss([[20, 0]], [0], label_smoothing=0.1)["classes"] == pytest.approx(0.05 * 20, rel=1e-4)
 
 
+def test_a_mixed_image_costs_each_label_by_its_share():
+    measure = ClassificationLoss(TrainConfig(data_dir="", output_dir=""), dataset({"a": 1, "b": 1}))
+    batch = {
+        "labels": np.array([[0], [0]]), "mixed_label": np.array([1, 1]), "mixed_share": np.array([0.25, 0.0], np.float32),
+    }  # fmt: skip
+    found = float(measure({"classes": np.array([[math.log(3), 0]] * 2, np.float32)}, batch)["classes"])
+    # log(4 / 3) for the first label, log 4 for the second
+    assert found == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4) + math.log(4 / 3), rel=1e-5)
+
+
 def test_its_outputs_have_the_names_that_the_card_tells():
     from mirada.config import BACKBONES, ModelConfig
     from mirada.learning.models import build_model

@@ -7,7 +7,7 @@ from mirada.config import TrainConfig
 from mirada.data.records import Dataset
 from mirada.learning.backbones import STRIDES
 from mirada.learning.tasks.class_loss import ClassEntropy
-from mirada.learning.tasks.detection import DetectionLoss, assign, cell_centres, iou_and_giou, make_loss
+from mirada.learning.tasks.detection import DetectionLoss, cell_centres, make_loss
 
 
 def targets(boxes, labels, ignore=None):
@@ -36,38 +36,6 @@ def test_cell_centres_of_64_pixels():
     assert points[0].tolist() == [4, 4] and points[1].tolist() == [12, 4]
     assert points[64].tolist() == [8, 8] and strides[64] == 16
     assert points[-1].tolist() == [48, 48]
-
-
-def test_iou_and_giou_by_hand():
-    iou, giou = iou_and_giou(np.array([[0, 0, 2, 2.0]], "f4"), np.array([[1, 0, 3, 2.0]], "f4"))
-    assert iou.numpy()[0] == pytest.approx(2 / 6)
-    assert giou.numpy()[0] == pytest.approx(2 / 6)  # the hull of the two is their union
-    iou, giou = iou_and_giou(np.array([[0, 0, 1, 1.0]], "f4"), np.array([[2, 0, 3, 1.0]], "f4"))
-    assert iou.numpy()[0] == 0 and giou.numpy()[0] == pytest.approx(-1 / 3)
-
-
-def test_a_cell_answers_for_the_smallest_box_around_its_centre():
-    goal = targets([[0, 0, 40, 40], [14, 14, 26, 26]], [0, 1])
-    chosen, positive, _ = assign(goal["boxes_xyxy"], goal["labels"], goal["ignore"], *cell_centres(64))
-    cell = 8 * 2 + 2  # centre (20, 20), inside both
-    assert positive.numpy()[0, cell] and chosen.numpy()[0, cell] == 1
-    edge = 8 * 1 + 1  # centre (12, 12): only in the large box, 8 from its centre
-    assert positive.numpy()[0, edge] and chosen.numpy()[0, edge] == 0
-    assert not positive.numpy()[0, 8 * 7 + 7]
-
-
-def test_large_boxes_belong_to_coarse_levels():
-    goal = targets([[0, 0, 120, 120]], [0])
-    _, positive, _ = assign(goal["boxes_xyxy"], goal["labels"], goal["ignore"], *cell_centres(128))
-    levels = np.split(positive.numpy()[0], [256, 256 + 64])
-    assert [bool(level.any()) for level in levels] == [False, True, True]
-
-
-def test_padding_is_no_box_and_ignored_boxes_are_neither_object_nor_background():
-    goal = targets([[8, 8, 40, 40], [0, 0, 0, 0]], [0, -1], [True, True])
-    _, positive, unsure = assign(goal["boxes_xyxy"], goal["labels"], goal["ignore"], *cell_centres(64))
-    assert not positive.numpy().any()
-    assert unsure.numpy()[0, 8 * 2 + 2] and not unsure.numpy()[0, 0]
 
 
 def test_an_ignored_region_costs_nothing_however_sure_the_network_is():
@@ -129,3 +97,39 @@ def test_the_settings_reach_the_loss_of_a_detector():
     assert made.entropy.weights.numpy().tolist() == pytest.approx([2 / 3, 2])
     # label b, logits (20, 0): 2 * (0.9 * 20 + 0.1 * 0)
     assert float(made.entropy(np.array([[20.0, 0.0]], "f4"), np.array([1]))[0]) == pytest.approx(36, rel=1e-4)
+
+
+def test_a_task_aligned_loss_of_perfect_boxes_is_that_of_their_scores():
+    loss = DetectionLoss(64, 2, assigner="task_aligned")
+    maps = outputs(64, 2, objectness=0.0, distance=float(np.log(np.expm1(1.0))))
+    goal = targets([[12, 12, 28, 28]], [1])
+    # Cells with their centre in it: on stride 8 (20, 20), whose box is exactly it; on stride 16 (24, 24), whose box of 32
+    # pixels holds it, 16 * 16 / (32 * 32); on stride 32 (16, 16), 16 * 16 / (64 * 64).
+    ious = np.array([1, 1 / 4, 1 / 16])
+    quality = ious**6  # all scores are alike, and the best IoU is 1
+    parts = loss(maps, goal)
+    assert float(parts["positives"]) == pytest.approx(quality.sum(), rel=1e-5)
+    assert float(parts["classes"]) == pytest.approx(np.log(2) * quality.sum(), rel=1e-5)
+    # score 0.5 everywhere: |target - 0.5| ** 2 times a cross-entropy of log 2, twice as heavy, over 84 cells
+    focal = ((quality - 0.5) ** 2).sum() + 0.25 * (84 - len(ious))
+    assert float(parts["objectness"]) == pytest.approx(2 * np.log(2) * focal, rel=1e-5)
+
+
+def test_a_box_loss_of_ciou_is_one_less_the_overlap():
+    # at (20, 20) a box of 16 around it; the truth is 4 further right: IoU 12 * 16 / (2 * 256 - 192) = 0.6
+    maps = outputs(64, 1, distance=float(np.log(np.expm1(1.0))))
+    goal = targets([[16, 12, 32, 28]], [0])
+    giou, ciou = (float(DetectionLoss(64, 1, box_loss=kind)(maps, goal)["boxes"]) for kind in ("giou", "ciou"))
+    points, strides, _ = cell_centres(64)
+    away = np.abs(points - [24, 20]).max(1)
+    inside = (np.abs(points - [24, 20]) < 8).all(1)
+    cells = np.flatnonzero(inside & (away <= 1.5 * strides) & (strides < 16))  # 16 pixels are for stride 8 alone
+    assert len(cells) > 1
+    wanted = {"giou": 0.0, "ciou": 0.0}
+    for x, y in points[cells]:
+        both = (16 - abs(x - 24)) * (16 - abs(y - 20))
+        width, height = 16 + abs(x - 24), 16 + abs(y - 20)
+        union = 512 - both
+        wanted["giou"] += 2 * (1 - both / union + (width * height - union) / (width * height))
+        wanted["ciou"] += 2 * (1 - both / union + ((x - 24) ** 2 + (y - 20) ** 2) / (width**2 + height**2))
+    assert (giou, ciou) == (pytest.approx(wanted["giou"], rel=1e-4), pytest.approx(wanted["ciou"], rel=1e-4))

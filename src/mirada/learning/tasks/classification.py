@@ -60,10 +60,17 @@ class ClassificationLoss:
         self.entropy = class_entropy(config, dataset)
 
     def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The summed cross-entropy of a batch; see `tasks.Loss`. Images whose label is -1 do not count."""
+        """The summed cross-entropy of a batch; see `tasks.Loss`. Images whose label is -1 do not count.
+
+        Of images that were mixed (`mixed_label`, `mixed_share`) each label costs its share.
+        """
         label = batch["labels"][:, 0]
         known = tf.cast(label >= 0, tf.float32)
-        losses = self.entropy(outputs["classes"], tf.maximum(label, 0)) * known
+        losses = self.entropy(outputs["classes"], tf.maximum(label, 0))
+        if "mixed_label" in batch:
+            share, second = batch["mixed_share"], self.entropy(outputs["classes"], batch["mixed_label"])
+            losses = (1 - share) * losses + share * second
+        losses *= known
         return {"classes": tf.reduce_sum(losses), "positives": tf.reduce_sum(known)}
 
 

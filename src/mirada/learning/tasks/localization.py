@@ -18,8 +18,8 @@ from mirada.data.records import Dataset
 from mirada.learning import published
 from mirada.learning.backbones import build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
+from mirada.learning.tasks.box_overlap import iou_and_giou
 from mirada.learning.tasks.classification import ClassificationLoss
-from mirada.learning.tasks.detection import iou_and_giou
 
 LOSSES: tuple[str, ...] = ("classes", "boxes")
 STRIDE = 16

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mirada import tracking
 from mirada.data.folds import common_digest, fold_settings
 from mirada.data.records import Dataset
+from mirada.stages.training.batch_sheet import BATCH
 from mirada.sweeps import job as sweep_job
 from mirada.workers.cores import available_threads
 
@@ -23,7 +24,7 @@ RESUMED_FROM = "resumed_from"
 """Tag of a run that trained on, for more epochs: the run that its model was begun in."""
 RANGE_TEST = "learning_rate.png"
 FOUND = ("learning_rate", "backbone_lr_scale")  # what `auto` stood for
-_FILES = ("model.json", "model.keras", "history.csv", *TIMINGS, RANGE_TEST)
+_FILES = ("model.json", "model.keras", "history.csv", BATCH, *TIMINGS, RANGE_TEST)
 
 
 @contextmanager

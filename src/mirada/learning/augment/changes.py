@@ -43,7 +43,9 @@ def augment(
     return change_images(image[None], changes)[0], moved[0][kept[0]], ignore[kept[0]], kept[0]
 
 
-def draw_changes(seed: tf.Tensor, side: int, channels: int, config: AugmentConfig) -> Changes:
+def draw_changes(
+    seed: tf.Tensor, side: int, channels: int, config: AugmentConfig, scales: tf.Tensor | None = None
+) -> Changes:
     """What is to be done to one image.
 
     Args:
@@ -51,6 +53,8 @@ def draw_changes(seed: tf.Tensor, side: int, channels: int, config: AugmentConfi
         side: of the image, in pixels.
         channels: 3 or 1; hue and saturation of a grey image do not change.
         config: how much.
+        scales: (2,), of `size_keeping_scales`: smallest and largest side of the window, relative to the image; None: as
+            `config` says.
 
     Returns:
         to_source (2, 3): takes a point of the new image to the old one; without small turns also window (4,), what
@@ -62,7 +66,7 @@ def draw_changes(seed: tf.Tensor, side: int, channels: int, config: AugmentConfi
     changes = {}
     moves = config.flip_horizontal or config.flip_vertical or config.rotate_90 or config.rotate_degrees > 0
     if moves or (config.scale_min, config.scale_max) != (1.0, 1.0):
-        changes["to_source"] = _warp(draws, float(side), config)
+        changes["to_source"] = _warp(draws, float(side), config, scales)
         if not config.rotate_degrees:
             changes |= _window(changes["to_source"], float(side), config.rotate_90)
     signed = 2 * draws[6:] - 1
@@ -154,7 +158,7 @@ def change_boxes(boxes: tf.Tensor, changes: Changes, side: int) -> tuple[tf.Tens
         is inside; kept (B, N) bool: whether anything is.
     """
     if "to_source" not in changes:
-        return boxes, tf.ones(tf.shape(boxes)[:2]), _area(boxes) > 0
+        return boxes, tf.ones(tf.shape(boxes)[:2]), box_areas(boxes) > 0
     (a, b, shift_x), (c, d, shift_y) = (
         (tf.unstack(row, axis=1)) for row in tf.unstack(changes["to_source"][..., None], axis=1)
     )
@@ -166,12 +170,37 @@ def change_boxes(boxes: tf.Tensor, changes: Changes, side: int) -> tuple[tf.Tens
     sides = (tf.reduce_min(new_x, 2), tf.reduce_min(new_y, 2), tf.reduce_max(new_x, 2), tf.reduce_max(new_y, 2))
     moved = tf.stack(sides, axis=2)
     clipped = tf.clip_by_value(moved, 0.0, float(side))
-    return clipped, tf.math.divide_no_nan(_area(clipped), _area(moved)), _area(clipped) > 1.0
+    return clipped, tf.math.divide_no_nan(box_areas(clipped), box_areas(moved)), box_areas(clipped) > 1.0
 
 
-def _warp(draws: tf.Tensor, side: float, config: AugmentConfig) -> tf.Tensor:
+def size_keeping_scales(
+    boxes: tf.Tensor, counted: tf.Tensor, sizes: tuple[float, float], config: AugmentConfig
+) -> tf.Tensor:
+    """Between which scales an image's objects stay, on the whole, as large as objects of the training are.
+
+    Args:
+        boxes: (N, 4) float32.
+        counted: (N,) bool: which of them are objects.
+        sizes: sides (square root of the area) in pixels that few objects fall short of, and few surpass.
+        config: its scale_min and scale_max are the widest limits.
+
+    Returns:
+        (2,) smallest and largest side of the window. An object of side s becomes s / scale large; s is the geometric mean
+        of the image's objects. Where they are beyond `sizes` already, the nearest that `config` allows.
+    """
+    number = tf.reduce_sum(tf.cast(counted, tf.float32))
+    logs = tf.where(counted, tf.math.log(tf.maximum(box_areas(boxes), 1.0)) / 2, 0.0)
+    side = tf.exp(tf.math.divide_no_nan(tf.reduce_sum(logs), number))
+    limits = tf.stack([config.scale_min, config.scale_max])
+    kept = tf.clip_by_value(side / tf.stack([sizes[1], sizes[0]]), config.scale_min, config.scale_max)
+    return tf.where(number > 0, kept, limits)
+
+
+def _warp(draws: tf.Tensor, side: float, config: AugmentConfig, scales: tf.Tensor | None) -> tf.Tensor:
     """The (2, 3) matrix that takes a point of the new image to the old one."""
     low, high = math.log(config.scale_min), math.log(config.scale_max)
+    if scales is not None:
+        low, high = tf.unstack(tf.math.log(scales))
     scale = tf.exp(low + (high - low) * draws[0])  # side of the window in the old image, relative to it
     shift = (1 - scale) * side * draws[1:3]  # its corner; negative where the window is larger than the image
     matrix = tf.eye(2)
@@ -207,7 +236,8 @@ def _sign(draw: tf.Tensor) -> tf.Tensor:
     return tf.where(draw < 0.5, -1.0, 1.0)
 
 
-def _area(boxes: tf.Tensor) -> tf.Tensor:
+def box_areas(boxes: tf.Tensor) -> tf.Tensor:
+    """Square pixels of boxes (..., 4)."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 

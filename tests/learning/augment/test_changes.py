@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from mirada.config import AugmentConfig
-from mirada.learning.augment import augment, change_images, draw_changes
+from mirada.learning.augment.changes import augment, change_images, draw_changes
 
 STILL = {
     "flip_horizontal": False, "scale_min": 1.0, "scale_max": 1.0,
