@@ -27,6 +27,7 @@ BOARD = DeviceConfig(
 )  # fmt: skip
 DESKTOP = DeviceConfig(name="desktop", title="Desktop", time_known="measured")
 FILES = {"README.md", "SHA256SUMS", "bundle.json", "golden", "labels.txt", "model.json", "model.tflite", "run.py"}
+FILES |= {"proof.json", "proof.md"}
 
 
 def make_config(folder: Path, out: Path, **changes) -> ExportConfig:
@@ -68,6 +69,7 @@ def test_a_bundle_holds_what_its_readme_lists(bundle: Path) -> None:
     assert {path.name for path in bundle.iterdir()} == FILES
     readme = (bundle / "README.md").read_text()
     assert all(f"`{name}`" in readme or f"`{name}/`" in readme for name in FILES - {"README.md"})
+    assert "|  |" not in readme.partition("## Files")[2], "every file is told"
     assert (bundle / "labels.txt").read_text() == "red\nblue\n"
     assert len(list((bundle / "golden").glob("*.png"))) == 10
     listed = [line.partition("  ")[2] for line in (bundle / "SHA256SUMS").read_text().splitlines()]

@@ -33,6 +33,10 @@ _FILES = {
     "run.py": "predict, selftest and benchmark in one file, for Python 3.11 and later",
     "golden": "test pictures with exact input, outputs and objects",
     "bundle.json": "what was exported, for which device",
+    "c": "the model as an array, its operators for TensorFlow Lite Micro, a decoder in C99 with an example, and the arena",
+    "npu": "the model compiled by Vela, what it is estimated to cost, and its layers as a table and a plot",
+    "proof.md": "what each runtime that could be had answered to the golden pictures, beside LiteRT's reference kernels",
+    "proof.json": "the same, for programs",
     "SHA256SUMS": "the digest of every other file",
 }
 _FACTS = {
