@@ -12,7 +12,7 @@ from mirada.data.alike.hashes import Hashes, hashes_of
 from tests.data.alike.photographs import as_jpeg, photograph
 
 OTHERS = {f"other{number}.jpg": photograph(100 + number) for number in range(20)}
-REAL = Path("/work/shared/data/chest_xray_224.tar")
+REAL = Path(__file__).resolve().parents[4] / "shared/data/chest_xray_224.tar"  # beside the project, where there is one
 
 
 def group(images: dict[str, Image.Image], **keys: bool) -> list[Group]:
