@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
-from mirada.config.quality import spell_quality, split_quality
+from mirada.config.composition.quality import spell_quality, split_quality
 from mirada.sweeps.compose import compose_stages, qualify
 from mirada.sweeps.repeats import spell_repeats
 from mirada.workers.peers import refuse_cluster

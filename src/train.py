@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from mirada.cli import launch
 from mirada.config import parse
-from mirada.config.quality import spell_quality, split_quality
+from mirada.config.composition.quality import spell_quality, split_quality
 from mirada.workers.peers import helper_overrides
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

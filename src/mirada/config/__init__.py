@@ -15,7 +15,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mirada.config.checks import require
 from mirada.config.commands import COMMANDS
-from mirada.config.config_store import shared_store
+from mirada.config.composition.config_store import shared_store
+from mirada.config.composition.params import register_params
 from mirada.config.data import (
     FORMATS,
     LABEL_FORMATS,
@@ -48,7 +49,6 @@ from mirada.config.measuring import (
     QatConfig,
     QuantizeConfig,
 )
-from mirada.config.params import register_params
 from mirada.config.predicting import PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig

@@ -81,6 +81,10 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "tune_threshold", "it is for one of two classes an image"
     if config.tune_threshold != "recall":
         yield "threshold_recall", "it is for tune_threshold=recall"
+    if facts.task != "detection":
+        yield "tune_min_score min_score_share", "every image gets one answer, whatever its score"
+    elif config.tune_min_score not in ("precision", "recall"):
+        yield "min_score_share", "it is for tune_min_score=precision or recall"
     yield from _mixed_images(config, facts)
     if facts.channels == 1:
         yield "augment.hue augment.saturation", "the images are grey"

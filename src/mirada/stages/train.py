@@ -243,7 +243,7 @@ def _write_history(history: list[dict[str, float]], path: Path) -> None:
 def _choose_min_score(trainer: Trainer, card: Card) -> None:
     """Set the card's `min_score` by the validation images; where the goal is out of reach it stays, and that is said."""
     config, task = trainer.config, get_task(card.task)
-    if not task.counts_objects or not trainer.dataset.splits["val"]["images"]:
+    if not trainer.dataset.splits["val"]["images"]:
         return
     seen = trainer.predict("val")
     score = task.choose_min_score(*seen, card.labels, config.tune_min_score, config.min_score_share)
@@ -265,7 +265,7 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     if trainer.config.tune_threshold != "none" and trainer.dataset.splits["val"]["images"]:
         recall = trainer.config.threshold_recall if trainer.config.tune_threshold == "recall" else None
         card.threshold = task.choose_threshold(*trainer.predict("val"), recall)
-    if trainer.config.tune_min_score != "none":
+    if task.counts_objects and trainer.config.tune_min_score != "none":
         _choose_min_score(trainer, card)
     if trainer.config.measure_train:
         measured = task.evaluate(*trainer.predict("train"), card.labels).figures

@@ -90,11 +90,12 @@ class Course:
             A sentence for the user where the training went back.
         """
         state, config, guard = self.state, self.config, self.state.guard
+        patience, returns = config.guard_epochs, config.guard_returns
         if guard.figure is None:
-            if config.guard_epochs and state.epoch == config.freeze_epochs < config.epochs:
+            if patience and state.epoch == config.freeze_epochs < config.epochs:
                 self.remember(figure, checkpoints)
-        elif guard.watch(figure, state.epoch, config.warmup_epochs, config.guard_epochs):
-            guard.go_back(state.epoch, config.guard_returns)
+        elif guard.watch(figure, state.epoch, config.warmup_epochs, patience):
+            guard.go_back(state.epoch, returns)
             checkpoints.read_guarded(guard.checkpoint)
             return self._returned(figure, name)
         return None

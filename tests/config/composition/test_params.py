@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.config.params import param
+from mirada.config.composition.params import param
 from mirada.errors import MiradaError
 
 

@@ -1,4 +1,4 @@
-"""`quality=fast`: short for settings of several stages, which `conf/quality/fast.yaml` lists."""
+"""`quality=fast`: short for settings of several stages, which `conf/qualities/fast.yaml` lists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from mirada.errors import MiradaError
 
-FOLDER = "quality"
+FOLDER = "qualities"  # not `quality`, which Hydra would take for a group, and JPEG's number for its option
 WORD = "quality="
 
 
@@ -32,7 +32,7 @@ def spell_quality(quality: str, arguments: Sequence[str], conf: Path, stage: str
     """A command line with a quality's settings written out, save those that it sets itself.
 
     Args:
-        quality: the name of a file of `conf/quality`.
+        quality: the name of a file of `conf/qualities`.
         arguments: the rest of the command line; for an experiment each key with its stage's name.
         conf: the folder of configurations.
         stage: whose command it is; None: an experiment's.

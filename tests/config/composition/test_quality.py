@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from hydra import initialize_config_dir
 
-from mirada.config.quality import spell_quality, split_quality
+from mirada.config.composition.quality import spell_quality, split_quality
 from mirada.errors import MiradaError
 from mirada.sweeps.compose import compose_stages
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[3] / "conf"
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
-from mirada.config.config_store import shared_store
+from mirada.config.composition.config_store import shared_store
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[3] / "conf"
 
 
 def test_it_is_written_for_the_hydra_that_is_installed() -> None:
