@@ -283,7 +283,8 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
     plain = replace(train_config, data_dir=str(dataset.folder), deterministic=False, epochs=1, peer_wait_s=9.0)
     unlike = replace(
         plain, model=ModelConfig("x", network, None, width=24, head_depth=3, dropout=0.1, pool_after=[1, 2, 3, 4, 5]),
-        threshold_recall=0.7, tune_min_score="recall", min_score_share=0.8, assigner="task_aligned", box_loss="ciou",
+        threshold_recall=0.7, tune_min_score="recall", min_score_share=0.8, guard_epochs=3, guard_returns=4,
+        assigner="task_aligned", box_loss="ciou",
         augment=AugmentConfig("x", mosaic=0.5, mixup=0.5, copy_paste=0.5, keep_sizes=True,
                               rand_operations=1, rand_strength=0.5),
     )  # fmt: skip
@@ -293,5 +294,13 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
     told = {key for key, _ in idle_settings(unlike, Facts(task))}
     assert unread - _LABELS - _SWEEPS <= told
     assert not told & (
-        read - {"model.frozen_blocks", "freeze_epochs", "backbone_lr_scale", "sync_batch_norm", "peer_wait_s"}
+        read
+        - {
+            "model.frozen_blocks",
+            "freeze_epochs",
+            "backbone_lr_scale",
+            "guard_epochs",
+            "sync_batch_norm",
+            "peer_wait_s",
+        }
     )

@@ -66,7 +66,8 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
             f"the network {config.model.backbone} is as it was published",
         )
         frozen = " freeze_epochs" * (config.freeze_epochs > 0)  # 0 says that there are none
-        yield f"model.frozen_blocks backbone_lr_scale{frozen}", f"{config.model.backbone} has no pretrained layers"
+        pretrained = f"model.frozen_blocks backbone_lr_scale{frozen} guard_epochs guard_returns"
+        yield pretrained, f"{config.model.backbone} has no pretrained layers"
     elif facts.task == "classification":
         yield "model.width model.head_depth", "a classifier has no pyramid and one dense layer"
     elif facts.task == "detection":
