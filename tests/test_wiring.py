@@ -267,7 +267,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "executor": ("preprocess",),
         "device": ("export",),
         "experiment": ("experiment",),
-        "quality": (),  # no group of Hydra's: written out before it reads the command line
+        "qualities": (),  # no group of Hydra's: written out before it reads the command line
         ".": (path.stem,),
     }[str(group)]
     own = ["data.path=photos"] if path.stem in OWN_DATA else []
