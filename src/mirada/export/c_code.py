@@ -98,11 +98,13 @@ def write_decoder(
         card, folder, decoding: as `write_c_code` takes them.
 
     Returns:
-        `mirada_decoder.h`, `mirada_detection.c` or `mirada_single.c`, `mirada_main.c`, `mirada_config.h`, `mirada_tables.c`.
+        `mirada_decoder.h`, `mirada_sum.h`, `mirada_detection.c` or `mirada_single.c`, `mirada_main.c`, `mirada_config.h`,
+        `mirada_tables.c`.
     """
     _check(outputs, card)
     task_file = "mirada_detection.c" if card.task == "detection" else "mirada_single.c"
-    contents = {name: (TEMPLATES / name).read_text() for name in ("mirada_decoder.h", task_file, "mirada_main.c")}
+    names = ("mirada_decoder.h", "mirada_sum.h", task_file, "mirada_main.c")
+    contents = {name: (TEMPLATES / name).read_text() for name in names}
     contents["mirada_config.h"] = _config(outputs, card, decoding)
     contents["mirada_tables.c"] = _tables(outputs, card)
     folder.mkdir(parents=True, exist_ok=True)

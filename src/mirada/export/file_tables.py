@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mirada.errors import MiradaError
+from mirada.inference import tflite_file
 from mirada.inference.card import Card
 from mirada.inference.litert import SIGNATURE
 
@@ -46,32 +47,21 @@ def read_tables(path: Path) -> Any:
     Raises:
         MiradaError: it is absent or no `.tflite` file.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     try:
         content = path.read_bytes()
     except OSError as error:
         raise MiradaError(f"{path} can't be read ({error.strerror}): name a .tflite file.") from error
-    if content[4:8] != b"TFL3":
+    if content[4:8] != tflite_file.IDENTIFIER:
         raise MiradaError(f"{path} is no .tflite file: run the quantize stage again.")
     try:
-        return schema.ModelT.InitFromPackedBuf(content, 0)
+        return tflite_file.read_tables(content)
     except Exception as error:  # whatever a damaged table leads to
         raise MiradaError(f"{path} is a damaged .tflite file ({error}): run the quantize stage again.") from error
 
 
 def read_operators(path: Path) -> list[str]:
     """The operators, 'CONV_2D' and the like, in the order of computation; custom ones by their own name."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    tables = read_tables(path)
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    kinds = []
-    for entry in tables.operatorCodes:
-        code = max(int(entry.builtinCode), int(entry.deprecatedBuiltinCode))
-        own = code == schema.BuiltinOperator.CUSTOM and entry.customCode
-        kinds.append(own.decode() if own else names.get(code, f"operator {code}"))
-    return [kinds[operator.opcodeIndex] for graph in tables.subgraphs for operator in graph.operators]
+    return tflite_file.list_operators(read_tables(path))
 
 
 def read_outputs(path: Path, card: Card, parts: list[str]) -> list[OutputTensor]:
@@ -85,14 +75,11 @@ def read_outputs(path: Path, card: Card, parts: list[str]) -> list[OutputTensor]
     Raises:
         MiradaError: the file has no signature, or lacks an output.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     tables = read_tables(path)
     signature = next((entry for entry in tables.signatureDefs or [] if entry.signatureKey.decode() == SIGNATURE), None)
     if signature is None:
         raise MiradaError(f"{path} has no signature {SIGNATURE!r}: run the quantize stage again.")
     tensors = {entry.name.decode(): int(entry.tensorIndex) for entry in signature.outputs}
-    types = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
     graph, found = tables.subgraphs[int(signature.subgraphIndex)], []
     order = [int(index) for index in graph.outputs]
     for part in parts:
@@ -104,18 +91,19 @@ def read_outputs(path: Path, card: Card, parts: list[str]) -> list[OutputTensor]
             scale = float(tensor.quantization.scale[0]) if quantized else 0.0
             zero = int(tensor.quantization.zeroPoint[0]) if quantized else 0
             shape = tuple(int(side) for side in tensor.shape)
-            found.append(OutputTensor(name, part, order.index(tensors[name]), shape, types[tensor.type], scale, zero))
+            found.append(
+                OutputTensor(
+                    name, part, order.index(tensors[name]), shape, tflite_file.TYPES[tensor.type].lower(), scale, zero
+                )
+            )
     return found
 
 
 def read_input(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of the file's first input."""
-    from ai_edge_litert import schema_py_generated as schema
-
     graph = read_tables(path).subgraphs[0]
     tensor = graph.tensors[int(graph.inputs[0])]
-    names = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-    return tuple(int(side) for side in tensor.shape), np.dtype(names[tensor.type].lower())
+    return tuple(int(side) for side in tensor.shape), np.dtype(tflite_file.TYPES[tensor.type].lower())
 
 
 def read_input_scale(path: Path) -> tuple[float, int]:

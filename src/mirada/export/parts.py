@@ -6,73 +6,24 @@ The folder holds `model.tflite` already. A part that finds the bundle not to hol
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from mirada.errors import MiradaError
 from mirada.export import tflm, vela
+from mirada.export.bundle.content import BundleContent
 from mirada.export.c_code import write_c_code
 from mirada.export.proof import prove, write_proof
 from mirada.files import write_whole
-from mirada.inference.card import Card
 
 MODEL = "model.tflite"
 ON_CHIPS = ("tflm", "vela")  # runtimes whose firmware is compiled with the model in it
 _ADVICE = "take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
 
 
-class Core(Protocol):
-    """How Vela is asked to compile."""
-
-    accelerator: str
-    system_config: str
-    memory_mode: str
-
-
-class Device(Protocol):
-    """What the parts want to know of a target: as the settings of a device have it."""
-
-    title: str
-    runtime: str
-    ram_bytes: int | None
-
-    @property
-    def vela(self) -> Core | None:
-        """Of an Ethos-U."""
-
-
-class Picture(Protocol):
-    """A golden vector; its tensor 'input' is one image as the file takes it. One without tensors is left out."""
-
-    @property
-    def tensors(self) -> Mapping[str, np.ndarray]:
-        """By name."""
-
-
-class Bundle(Protocol):
-    """What the parts want to know of a bundle.
-
-    Attributes:
-        notes: sentences for its README, to which a part adds.
-    """
-
-    card: Card
-    notes: list[str]
-
-    @property
-    def device(self) -> Device:
-        """The target."""
-
-    @property
-    def golden(self) -> Sequence[Picture]:
-        """The golden vectors."""
-
-
-def write_proof_part(bundle: Bundle, folder: Path) -> list[Path]:
+def write_proof_part(bundle: BundleContent, folder: Path) -> list[Path]:
     """`proof.json` and `proof.md`: the golden pictures shown to every runtime that can be had here.
 
     Raises:
@@ -84,7 +35,7 @@ def write_proof_part(bundle: Bundle, folder: Path) -> list[Path]:
     return write_proof(prove(folder / MODEL, card, np.concatenate(inputs)), folder) if inputs else []
 
 
-def write_c_part(bundle: Bundle, folder: Path) -> list[Path]:
+def write_c_part(bundle: BundleContent, folder: Path) -> list[Path]:
     """`c/`: what a firmware compiles, and `arena.json`, the memory that the model takes, where it can be measured.
 
     Raises:
@@ -112,7 +63,7 @@ def write_c_part(bundle: Bundle, folder: Path) -> list[Path]:
     return [*files, folder / "c" / "arena.json"]
 
 
-def write_vela_part(bundle: Bundle, folder: Path) -> list[Path]:
+def write_vela_part(bundle: BundleContent, folder: Path) -> list[Path]:
     """`npu/`: the model compiled for an Ethos-U, what it will cost there, and its layers as a table and a plot.
 
     Raises:

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from mirada.inference.tflite_file import read_tables, to_bytes
 from mirada.quiet import quiet_libraries
 
 _RUNS, _WARMUP = 20, 3
@@ -52,7 +52,7 @@ def time_operators(content: bytes) -> OperatorTimes:
     Args:
         content: the file's bytes.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = read_tables(content)
     files = [_alone(model, operator) for operator in model.subgraphs[0].operators]
     interpreters = [_open(file) for file in (*files, content)]
     rounds = [[_fastest_ms(interpreter) for interpreter in interpreters] for _ in range(_ROUNDS)]
@@ -85,9 +85,7 @@ def _alone(model: schema.ModelT, operator: schema.OperatorT) -> bytes:
     graph.operators = [step]
     own.version, own.subgraphs = model.version, [graph]
     own.operatorCodes = [model.operatorCodes[operator.opcodeIndex]]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(own.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return to_bytes(own)
 
 
 def _copy(entry: Any) -> Any:

@@ -10,9 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 from mirada.data.images import decode
 from mirada.errors import MiradaError
 from mirada.export.bundle import model_file
-from mirada.export.bundle.operators import list_operators
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
+from mirada.inference.tflite_file import list_operators, read_tables, to_bytes
 from tests.squares import draw_example
 
 
@@ -22,16 +22,16 @@ def card(squares_folder) -> Card:
 
 
 def changed(path: Path, kind: str, out: Path) -> Path:
-    tables = model_file.read_tables(path.read_bytes())
+    tables = read_tables(path.read_bytes())
     model_file.set_ends(tables, kind, path.stem)
-    out.write_bytes(model_file.to_bytes(tables))
+    out.write_bytes(to_bytes(tables))
     return out
 
 
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("kind", ["uint8", "int8", "float32"])
 def test_ends_of_another_type_change_no_number(int8_file, card, tmp_path, kind, reference) -> None:
-    tables = model_file.read_tables(int8_file.read_bytes())
+    tables = read_tables(int8_file.read_bytes())
     steps = model_file.input_steps(tables)
     assert steps is not None
     own = replace(card, input_scale=steps[0], input_offset=-steps[1] * steps[0])
@@ -58,7 +58,7 @@ def test_types_can_be_changed_again_until_the_input_is_bare_integers(int8_file, 
 
 
 def test_what_nothing_names_any_more_is_taken_out(int8_file) -> None:
-    tables = model_file.read_tables(int8_file.read_bytes())
+    tables = read_tables(int8_file.read_bytes())
     count = len(tables.subgraphs[0].tensors)
     assert "QUANTIZE" in list_operators(tables)
     model_file.set_ends(tables, "int8", "int8")
@@ -73,14 +73,14 @@ def test_a_float_network_has_no_integers_to_show(float_file) -> None:
         with pytest.raises(
             MiradaError, match=rf"io={kind} is for variants .* float32 is not \(its input is float32 all"
         ):
-            model_file.set_ends(model_file.read_tables(float_file.read_bytes()), kind, "float32")
-    tables = model_file.read_tables(float_file.read_bytes())
+            model_file.set_ends(read_tables(float_file.read_bytes()), kind, "float32")
+    tables = read_tables(float_file.read_bytes())
     model_file.set_ends(tables, "float32", "float32")
     assert model_file.types_of_ends(tables) == ("float32", ["float32"] * 3)
 
 
 def test_weights_lie_where_a_microcontroller_can_read_them_in_place(int8_file) -> None:
-    content = model_file.to_bytes(model_file.read_tables(int8_file.read_bytes()))
+    content = to_bytes(read_tables(int8_file.read_bytes()))
     model = schema.Model.GetRootAs(content, 0)
     places = [
         model.Buffers(i)._tab.Vector(model.Buffers(i)._tab.Offset(4))
@@ -92,13 +92,13 @@ def test_weights_lie_where_a_microcontroller_can_read_them_in_place(int8_file) -
 
 
 def test_attached_files_are_found_in_the_zip_and_the_metadata_by_its_name(int8_file, card, tmp_path) -> None:
-    tables = model_file.read_tables(int8_file.read_bytes())
+    tables = read_tables(int8_file.read_bytes())
     content = model_file.attach(tables, b"what it is", {"labels.txt": b"red\nblue\n"})
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.read("labels.txt") == b"red\nblue\n"
         assert archive.getinfo("labels.txt").compress_type == zipfile.ZIP_STORED
         assert archive.getinfo("labels.txt").date_time == (1980, 1, 1, 0, 0, 0), "the day of the export is not in it"
-    again = model_file.read_tables(content)
+    again = read_tables(content)
     (entry,) = [entry for entry in again.metadata if entry.name == model_file.METADATA_NAME]
     assert bytes(again.buffers[entry.buffer].data) == b"what it is"
     (tmp_path / "a.tflite").write_bytes(content)
@@ -109,14 +109,14 @@ def test_attached_files_are_found_in_the_zip_and_the_metadata_by_its_name(int8_f
 
 def test_metadata_of_before_goes_and_equal_input_gives_equal_bytes(int8_file) -> None:
     def attach(content: bytes, text: bytes) -> bytes:
-        return model_file.attach(model_file.read_tables(content), text, {"a": b"b"})
+        return model_file.attach(read_tables(content), text, {"a": b"b"})
 
     content = attach(int8_file.read_bytes(), b"first")
     assert content == attach(int8_file.read_bytes(), b"first")
-    entries = model_file.read_tables(attach(content, b"second")).metadata
+    entries = read_tables(attach(content, b"second")).metadata
     assert [entry.name for entry in entries].count(model_file.METADATA_NAME) == 1
 
 
 def test_outputs_are_named_as_the_signature_names_them(int8_file) -> None:
-    names = model_file.output_names(model_file.read_tables(int8_file.read_bytes()))
+    names = model_file.output_names(read_tables(int8_file.read_bytes()))
     assert sorted(names) == ["classes_8", "distances_8", "objectness_8"]

@@ -6,8 +6,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mirada.config import DeviceConfig, VelaConfig
 from mirada.errors import MiradaError
-from mirada.export.bundle import model_file
-from mirada.export.bundle.operators import OPERATORS, check_device, least_memory, list_operators
+from mirada.export.bundle.operators import OPERATORS, check_device, least_memory
+from mirada.inference.tflite_file import list_operators, read_tables
 
 BOARD = DeviceConfig(
     name="board", title="Board", runtime="tflm", operators="tflm", ram_bytes=40_000, flash_bytes=50_000
@@ -68,12 +68,12 @@ def test_what_a_board_has_no_use_for_is_refused(model, size_bytes, sentence) -> 
 
 def test_floats_between_the_ends_are_no_work_for_an_npu(int8_file, float_file) -> None:
     npu = DeviceConfig("npu", "NPU", "vela", "tflm", vela=VelaConfig("ethos-u55-128", "a", "b"))
-    check_device(model_file.read_tables(int8_file.read_bytes()), 9, npu, int8_file)
+    check_device(read_tables(int8_file.read_bytes()), 9, npu, int8_file)
     with pytest.raises(MiradaError, match=r"float32.tflite computes in float \(.*\), and NPU in integers alone"):
-        check_device(model_file.read_tables(float_file.read_bytes()), 9, npu, float_file)
+        check_device(read_tables(float_file.read_bytes()), 9, npu, float_file)
 
 
 def test_operators_are_listed_in_the_file_s_order(int8_file) -> None:
-    names = list_operators(model_file.read_tables(int8_file.read_bytes()))
+    names = list_operators(read_tables(int8_file.read_bytes()))
     assert names[0] == "QUANTIZE"
     assert names.count("CONV_2D") == 4

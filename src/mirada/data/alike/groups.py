@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -200,19 +200,35 @@ def _tie(photographs: _Photographs, first: int, second: int, orientation: int, l
 
 def _join_crops(photographs: _Photographs, joined: _Joined, pool: ThreadPoolExecutor) -> None:
     """Join photographs with crops of theirs, also flipped left to right."""
-    blocks = _by_blocks(pool, partial(_near_windows, photographs), len(photographs.names), 32)
+    for (_, whole, crop, orientation, _), fit in _fitting(photographs, joined, pool, _near_windows, _fit, FITS):
+        x1, y1, x2, y2 = (round(100 * corner) for corner in fit.corners)
+        detail = f"{x1} to {x2} % of the width, {y1} to {y2} % of the height"
+        detail += f", {ORIENTATIONS[orientation]}" if orientation else ""
+        first, second = photographs.names[whole], photographs.names[crop]
+        joined.join(whole, crop, Tie(first, second, "crop", round(min(fit.likeness, 1.0), 3), detail))
+
+
+def _fitting(
+    photographs: _Photographs,
+    joined: _Joined,
+    pool: ThreadPoolExecutor,
+    near_of: Callable[[_Photographs, int], list[Any]],
+    fit_of: Callable[..., Fit],
+    least: float,
+) -> Iterator[tuple[Any, Fit]]:
+    """The candidates that do fit, the nearest first; what has been joined meanwhile is not looked at again.
+
+    Args:
+        near_of: (photographs, start of a block) -> candidates: bits that differ, two photographs, and how they are to fit.
+        fit_of: (photographs, a candidate without its bits) -> how well it fits.
+        least: a likeness has to be above it.
+    """
+    blocks = _by_blocks(pool, partial(near_of, photographs), len(photographs.names), 32)
     near = sorted(candidate for found in blocks for candidate in found)
     for start in range(0, min(len(near), FITTED_AT_MOST), 64):
         batch = [one for one in near[start : start + 64] if joined.label[one[1]] != joined.label[one[2]]]
-        fits = pool.map(lambda one: _fit(photographs, *one[1:]), batch)
-        for (_, whole, crop, orientation, _), fit in zip(batch, fits, strict=True):
-            if fit.likeness <= FITS:
-                continue
-            x1, y1, x2, y2 = (round(100 * corner) for corner in fit.corners)
-            detail = f"{x1} to {x2} % of the width, {y1} to {y2} % of the height"
-            detail += f", {ORIENTATIONS[orientation]}" if orientation else ""
-            first, second = photographs.names[whole], photographs.names[crop]
-            joined.join(whole, crop, Tie(first, second, "crop", round(min(fit.likeness, 1.0), 3), detail))
+        fits = pool.map(lambda one: fit_of(photographs, *one[1:]), batch)
+        yield from ((one, fit) for one, fit in zip(batch, fits, strict=True) if fit.likeness > least)
 
 
 def _fit(photographs: _Photographs, whole: int, crop: int, orientation: int, window: int) -> Fit:
@@ -241,18 +257,12 @@ def _near_windows(photographs: _Photographs, start: int) -> list[tuple[int, int,
 
 def _join_overlaps(photographs: _Photographs, joined: _Joined, pool: ThreadPoolExecutor) -> None:
     """Join views of one thing of which each shows a border that the other lacks."""
-    blocks = _by_blocks(pool, partial(_near_overlaps, photographs), len(photographs.names), 32)
-    near = sorted(candidate for found in blocks for candidate in found)
-    for start in range(0, min(len(near), FITTED_AT_MOST), 64):
-        batch = [one for one in near[start : start + 64] if joined.label[one[1]] != joined.label[one[2]]]
-        fits = pool.map(lambda one: _fit_part(photographs, *one[1:]), batch)
-        for (_, first, second, pair), fit in zip(batch, fits, strict=True):
-            if fit.likeness > OVERLAPS:
-                x1, y1, _, _ = WINDOWS[OPPOSITE[pair][1]]
-                shift = round(100 * (fit.corners[0] - x1)), round(100 * (fit.corners[1] - y1))
-                detail = f"shifted by {shift[0]} % of the width, {shift[1]} % of the height"
-                names = photographs.names[first], photographs.names[second]
-                joined.join(first, second, Tie(*names, "overlap", round(min(fit.likeness, 1.0), 3), detail))
+    for (_, first, second, pair), fit in _fitting(photographs, joined, pool, _near_overlaps, _fit_part, OVERLAPS):
+        x1, y1, _, _ = WINDOWS[OPPOSITE[pair][1]]
+        shift = round(100 * (fit.corners[0] - x1)), round(100 * (fit.corners[1] - y1))
+        detail = f"shifted by {shift[0]} % of the width, {shift[1]} % of the height"
+        names = photographs.names[first], photographs.names[second]
+        joined.join(first, second, Tie(*names, "overlap", round(min(fit.likeness, 1.0), 3), detail))
 
 
 def _fit_part(photographs: _Photographs, first: int, second: int, pair: int) -> Fit:

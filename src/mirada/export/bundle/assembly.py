@@ -14,6 +14,7 @@ from mirada.export.bundle.labels import labels_text
 from mirada.export.bundle.metadata import LABELS_FILE, Description, describe
 from mirada.export.bundle.operators import check_device
 from mirada.inference.card import Card
+from mirada.inference.tflite_file import read_tables
 
 _PARTS = {
     "objectness": "Logits of a cell: whether an object has its centre there.",
@@ -41,7 +42,7 @@ def assemble(
         MiradaError: the device has no use for it, it can't have such ends, or a label can't be written.
     """
     labels = labels_text(card.labels).encode()
-    tables = model_file.read_tables(path.read_bytes())
+    tables = read_tables(path.read_bytes())
     steps = model_file.input_steps(tables)
     if kind is not None:
         model_file.set_ends(tables, kind, variant)

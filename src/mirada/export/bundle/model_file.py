@@ -10,50 +10,18 @@ import io
 import zipfile
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mirada.errors import MiradaError
+from mirada.inference.tflite_file import code_of, to_bytes
 
 METADATA_NAME = b"TFLITE_METADATA"
-_IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16  # the schema's force_align for Buffer.data, which a microcontroller reads in place
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _BY_NAME = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8, "float32": schema.TensorType.FLOAT32}
 _NAMES = {code: name for name, code in _BY_NAME.items()}
 _SIGN = 128  # between the zero points of the same values as uint8 and as int8
 _QUANTIZE, _DEQUANTIZE = schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE
-
-
-class _AligningBuilder(flatbuffers.Builder):
-    """Lays buffers where the schema wants them, which the generated code forgets, and stores equal vectors once."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._known: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, D102 - overrides the library's method
-        key = (x.dtype.str, x.tobytes())
-        if key not in self._known:
-            alignment = _ALIGNMENT if x.dtype == np.uint8 else x.dtype.alignment
-            self.StartVector(x.itemsize, x.size, alignment)
-            self.head -= len(key[1])
-            self.Bytes[self.head : self.head + len(key[1])] = key[1]
-            self._known[key] = self.EndVector()
-        return self._known[key]
-
-
-def read_tables(content: bytes) -> Any:
-    """The file's tables, as LiteRT's schema names them (`ModelT`)."""
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-
-
-def to_bytes(model: Any) -> bytes:
-    """Tables as a `.tflite` file; equal tables give equal bytes."""
-    builder = _AligningBuilder(1 << 20)
-    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def attach(model: Any, metadata: bytes, files: dict[str, bytes]) -> bytes:
@@ -210,14 +178,13 @@ def _shifted(quantization: Any, by: int) -> Any:
 
 
 def _code_of(model: Any, operator: Any) -> int:
-    code = model.operatorCodes[operator.opcodeIndex]
-    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+    return code_of(model.operatorCodes[operator.opcodeIndex])
 
 
 def _opcode(model: Any, wanted: int) -> int:
     """Index of an operator's entry in the file's list, added where it is not there."""
     for index, code in enumerate(model.operatorCodes):
-        if max(int(code.builtinCode), int(code.deprecatedBuiltinCode)) == wanted:
+        if code_of(code) == wanted:
             return index
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = wanted

@@ -6,22 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from mirada.config import DeviceConfig
 from mirada.errors import MiradaError
+from mirada.export import c_operators
+from mirada.inference.tflite_file import TYPES, list_operators
 
-_TFLM = """
-ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO
-CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTH_TO_SPACE DEPTHWISE_CONV_2D DEQUANTIZE DIV ELU
-EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER
-GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOG_SOFTMAX LOGICAL_AND
-LOGICAL_NOT LOGICAL_OR LOGISTIC MAX_POOL_2D MAXIMUM MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU
-QUANTIZE READ_VARIABLE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND
-RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE
-SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE
-ZEROS_LIKE
-"""
 _EDGETPU = """
 ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXPAND_DIMS FULLY_CONNECTED L2_NORMALIZATION LOGISTIC LSTM
 MAX_POOL_2D MAXIMUM MEAN MINIMUM MUL PACK PAD PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1 RESHAPE
@@ -30,7 +20,7 @@ STRIDED_SLICE SUB SUM TANH TRANSPOSE TRANSPOSE_CONV
 """
 OPERATORS: dict[str, frozenset[str] | None] = {
     "litert": None,  # all that a converter writes
-    "tflm": frozenset(_TFLM.split()),
+    "tflm": c_operators.OPERATORS,
     "edgetpu": frozenset(_EDGETPU.split()),
 }
 """Set of operators -> names in the schema of `.tflite`; None: all."""
@@ -38,18 +28,6 @@ OPERATORS: dict[str, frozenset[str] | None] = {
 # Output and first input of these lie side by side in memory while they work.
 _SIDE_BY_SIDE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D")
 _BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "FLOAT16": 2}
-_CODES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-_TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-
-
-def list_operators(model: Any) -> list[str]:
-    """Names of the operators of a file's tables, in order; custom ones by their own name."""
-    names = []
-    for code in model.operatorCodes:
-        number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-        own = code.customCode.decode() if code.customCode else ""
-        names.append(own if number == schema.BuiltinOperator.CUSTOM else _CODES.get(number, f"operator {number}"))
-    return [names[operator.opcodeIndex] for graph in model.subgraphs for operator in graph.operators]
 
 
 def least_memory(model: Any) -> tuple[int, str]:
@@ -63,7 +41,7 @@ def least_memory(model: Any) -> tuple[int, str]:
 
 
 def _size(tensor: Any) -> int:
-    return int(np.prod(tensor.shape)) * _BYTES.get(_TYPES[tensor.type], 1)
+    return int(np.prod(tensor.shape)) * _BYTES.get(TYPES[tensor.type], 1)
 
 
 def check_device(model: Any, size_bytes: int, device: DeviceConfig, path: Path) -> None:
@@ -99,7 +77,7 @@ def _floats(model: Any) -> str:
     ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
     used = {int(i) for operator in graph.operators for i in (*operator.inputs, *operator.outputs)}
     for index in sorted(used - ends - {-1}):
-        if _TYPES[graph.tensors[index].type] in ("FLOAT32", "FLOAT16"):
+        if TYPES[graph.tensors[index].type] in ("FLOAT32", "FLOAT16"):
             return str(graph.tensors[index].name.decode())
     return ""
 

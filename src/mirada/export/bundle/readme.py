@@ -12,6 +12,7 @@ from mirada.evaluation.figures import COSTS
 from mirada.export.bundle import model_file
 from mirada.export.bundle.content import BundleContent
 from mirada.inference.card import Card
+from mirada.inference.tflite_file import read_tables
 from mirada.tables import signed_text
 from mirada.tasks import get_task
 
@@ -77,7 +78,7 @@ def write_readme(bundle: BundleContent, folder: Path) -> list[Path]:
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     card, device = bundle.card, bundle.device
-    input_type, outputs = model_file.types_of_ends(model_file.read_tables(bundle.model))
+    input_type, outputs = model_file.types_of_ends(read_tables(bundle.model))
     sizes = [f"{size:g}" for size in card.object_sizes]
     text = environment.get_template("readme.md.j2").render(
         card=card, device=device, variant=bundle.variant, notes=bundle.notes, purpose=_PURPOSE[card.task],

@@ -18,11 +18,11 @@ from mirada.export.bundle.content import BundleContent, Part
 from mirada.export.bundle.golden import write_golden
 from mirada.export.bundle.labels import labels_text
 from mirada.export.bundle.metadata import LABELS_FILE
-from mirada.export.bundle.operators import list_operators
 from mirada.export.bundle.readme import write_readme
 from mirada.export.bundle.script import MODEL, SUMS
 from mirada.export.bundle.single_file import write_single_file
 from mirada.inference.card import save_card
+from mirada.inference.tflite_file import list_operators, read_tables
 
 FORMAT = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -88,7 +88,7 @@ def write_bundle(bundle: BundleContent, folder: Path, parts: Sequence[Part] = ()
 
 
 def _write_about(bundle: BundleContent, folder: Path) -> None:
-    tables = model_file.read_tables(bundle.model)
+    tables = read_tables(bundle.model)
     kind, outputs = model_file.types_of_ends(tables)
     about = {
         "format": FORMAT,

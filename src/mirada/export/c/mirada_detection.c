@@ -45,27 +45,8 @@ static void rise(mirada_candidate *heap, int place) {
 }
 
 #if MIRADA_LABELS > 1
-/* A sum in the order in which NumPy adds: eight at a time, halves of what is longer than 128. */
-static float sum(const float *values, int count) {
-  float partial[8], total = 0.0f;
-  int i, k;
-  if (count > 128) {
-    int half = count / 2;
-    half -= half % 8;
-    return sum(values, half) + sum(values + half, count - half);
-  }
-  if (count < 8) {
-    for (i = 0; i < count; i++) total += values[i];
-    return total;
-  }
-  for (k = 0; k < 8; k++) partial[k] = values[k];
-  for (i = 8; i + 8 <= count; i += 8) {
-    for (k = 0; k < 8; k++) partial[k] += values[i + k];
-  }
-  total = ((partial[0] + partial[1]) + (partial[2] + partial[3])) + ((partial[4] + partial[5]) + (partial[6] + partial[7]));
-  for (; i < count; i++) total += values[i];
-  return total;
-}
+#define MIRADA_REAL float
+#include "mirada_sum.h"
 
 /* The likeliest class of a cell; `score` is divided by the sum of the exponentials, which is softmax's maximum. */
 static int classify(const int8_t *codes, const mirada_output *output, float *score) {

@@ -12,11 +12,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mirada.errors import MiradaError
+from mirada.inference.tflite_file import IDENTIFIER, OPERATORS, TYPES
 from mirada.quantization.foreign.metadata import describe
 from mirada.quantization.foreign.network import Graph, Network, Step, Tensor
 
 MOST_BYTES = 2**31  # what a flatbuffer's offsets reach
-_IDENTIFIER = b"TFL3"
 _VERSION = 3
 _OTHERS = {  # how files begin that are taken for a .tflite
     b"PK\x03\x04": "a zip archive: unpack it (a .task bundle holds .tflite files) and give the .tflite in it",
@@ -27,8 +27,6 @@ _OTHERS = {  # how files begin that are taken for a .tflite
 }  # fmt: skip
 # What Python makes of offsets that lead outside the file, of lengths that can't be, of text that is none.
 _BROKEN = (struct.error, IndexError, ValueError, TypeError, OverflowError, MemoryError, KeyError, AttributeError)
-_KINDS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-_TYPES = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 _DATA = 4  # place of a buffer's bytes in its table
 
 
@@ -96,7 +94,7 @@ def _open(path: Path) -> mmap.mmap:
 
 def _check_kind(path: Path, head: bytes) -> None:
     mark = head[4:8]
-    if mark == _IDENTIFIER:
+    if mark == IDENTIFIER:
         return
     if mark[:3] == b"TFL" and mark[3:].isdigit():
         raise MiradaError(f"path={path} has version {mark[3:].decode()} of the schema, expected 3: convert it again.")
@@ -149,7 +147,7 @@ def _attached(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             small = [info for info in archive.infolist() if info.file_size < 2**20]
             return {info.filename: archive.read(info) for info in small[:100]}
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError):
         return {}
 
 
@@ -172,7 +170,7 @@ def _graph(model: Any, content: mmap.mmap, number: int) -> Graph:
 
 def _tensor(model: Any, content: mmap.mmap, tensor: Any, index: int) -> Tensor:
     kind = int(tensor.Type())
-    if kind not in _TYPES:
+    if kind not in TYPES:
         raise _Damaged(f"tensor {index} has type {kind}, which is none")
     quantization = tensor.Quantization()
     scales, zeros = np.zeros(0, np.float32), np.zeros(0, np.int64)
@@ -184,7 +182,7 @@ def _tensor(model: Any, content: mmap.mmap, tensor: Any, index: int) -> Tensor:
     return Tensor(
         index=index,
         name=_text(tensor.Name()),
-        dtype=_TYPES[kind],
+        dtype=TYPES[kind],
         shape=shape,
         signature=signature if len(signature) == len(shape) else shape,
         scales=scales,
@@ -206,4 +204,4 @@ def _step(model: Any, operator: Any, place: int) -> Step:
     custom = _text(code.CustomCode()) if kind == schema.BuiltinOperator.CUSTOM else ""
     ends = (_numbers(found, np.int64) for found in (operator.InputsAsNumpy(), operator.OutputsAsNumpy()))
     inputs, outputs = (tuple(int(i) for i in found) for found in ends)
-    return Step(place, _KINDS.get(kind, f"OPERATOR {kind}"), custom, inputs, outputs)
+    return Step(place, OPERATORS.get(kind, f"OPERATOR {kind}"), custom, inputs, outputs)
