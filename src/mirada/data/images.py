@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from mirada.data.pixels.depth import Deep, is_deep, is_deep_grey, is_inverted, read_deep, to_8_bits
+from mirada.data.pixels.depth import Deep, choose_range, is_deep, is_deep_grey, is_inverted, read_deep, to_8_bits
 from mirada.data.pixels.opening import UNREADABLE, open_picture
 from mirada.errors import MiradaError
 
@@ -62,6 +63,25 @@ def open_image(
         raise MiradaError(f"{name} is missing: put it back or take it out of the data set.") from error
     except UNREADABLE as error:
         raise MiradaError(f"{name} cannot be decoded ({error}): save it again or remove it.") from error
+
+
+def open_alone(source: Path | bytes, transpose: bool = False, *, reduce_to: int | None = None) -> Image.Image:
+    """An image to be looked at by itself, before the range of its data set is known: a deep one is scaled by its own values.
+
+    Args:
+        source, transpose, reduce_to: as of `open_image`.
+
+    Raises:
+        MiradaError: as `open_image`.
+    """
+    own_range = None
+    with suppress(*UNREADABLE):  # for which open_image has a sentence
+        with open_picture(source) as image:
+            deep = is_deep(image)
+        if deep:
+            values = read_deep(source, transpose=False).values
+            own_range = choose_range([values[np.isfinite(values)]])
+    return open_image(source, transpose, reduce_to=reduce_to, depth_range=own_range)
 
 
 def to_mode(image: Image.Image, channels: int, depth_range: Sequence[float] | None = None) -> Image.Image:

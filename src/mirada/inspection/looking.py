@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from mirada.config import DataConfig
-from mirada.data.alike.hashes import SIDE as HASHED
 from mirada.data.alike.hashes import Hashes, hashes_of
+from mirada.data.alike.reading import REDUCED
 from mirada.data.annotations import RawImage, Rejected
-from mirada.data.images import open_image
+from mirada.data.images import open_alone
 from mirada.data.inputs import read_image
+from mirada.data.pixels.opening import open_picture
 from mirada.errors import MiradaError
 
 SIDE = 128  # pixels of the longer side of what statistics are made of
@@ -74,16 +75,18 @@ def look(item: Any, data: DataConfig) -> tuple[RawImage | Rejected, Seen | None]
     found, digest = read_image(item, data)
     if isinstance(found, Rejected):
         return found, None
+    content = found.content
     try:
-        picture = open_image(found.path, found.transpose, reduce_to=4 * HASHED)
+        picture = open_alone(content, found.transpose, reduce_to=REDUCED)
     except MiradaError:
         advice = "the image is cut short or damaged: copy or export it again"
         return Rejected(found.source, "image_undecodable", advice, len(found.boxes)), None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its header was good enough before
-        with Image.open(found.path) as header:
+        with open_picture(content) as header:
             about = header.format or "", header.mode, int(getattr(header, "n_frames", 1))
-    seen = measure(picture, digest, found.path.stat().st_size, *about)
+    size_bytes = len(content) if isinstance(content, bytes) else content.stat().st_size
+    seen = measure(picture, digest, size_bytes, *about)
     return found, replace(seen, hashes=hashes_of(picture, (found.width, found.height)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from mirada.data.folders.layout import is_image
-from mirada.data.images import open_image
+from mirada.data.images import open_alone
 from mirada.data.records import Box
 from mirada.errors import MiradaError
 from mirada.inspection.finding import Example, Finding
@@ -33,12 +33,12 @@ def draw_examples(survey: Survey, finding: Finding, count: int) -> list[tuple[Ex
 
 def _draw(survey: Survey, example: Example) -> bytes | None:
     image = survey.by_source.get(example.source)
-    path = image.path if image else survey.raw_dir / example.source
-    if image is None and not (is_image(example.source) and path.is_file()):
+    source = image.content if image else survey.raw_dir / example.source
+    if isinstance(source, Path) and image is None and not (is_image(example.source) and source.is_file()):
         return None
     whole = image is None or not example.boxes or _extent(example.boxes, image.width, image.height) is None
     try:
-        photograph = _open(path, image.transpose if image else False, SIDE * 2 if whole else None)
+        photograph = _open(source, image.transpose if image else False, SIDE * 2 if whole else None)
     except MiradaError:
         return None
     full = (image.width, image.height) if image else photograph.size
@@ -49,9 +49,9 @@ def _draw(survey: Survey, example: Example) -> bytes | None:
 
 
 @lru_cache(maxsize=2)
-def _open(path: Path, transpose: bool, reduce_to: int | None) -> Image.Image:
+def _open(source: Path | bytes, transpose: bool, reduce_to: int | None) -> Image.Image:
     """The decoded image, kept for the next picture of it."""
-    return open_image(path, transpose, reduce_to=reduce_to)
+    return open_alone(source, transpose, reduce_to=reduce_to)
 
 
 def _extent(boxes: Sequence[Box], width: int, height: int) -> tuple[float, float, float, float] | None:

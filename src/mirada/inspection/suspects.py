@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mirada.data.annotations import RawImage
 from mirada.data.formats import WRITERS
@@ -112,8 +113,10 @@ def find_suspects(survey: Survey, engine: Engine, on_done: Callable[[], object] 
     doubtful: list[Suspect] = []
     found, objects = 0, 0
     for image in survey.images:
-        turned = "exif_ignored" in image.repairs
-        photograph = open_image(image.path, channels=engine.card.channels) if turned else image.path
+        photograph: Path | bytes | Image.Image = image.content
+        if "exif_ignored" in image.repairs:  # which the engine would not ignore
+            card = engine.card
+            photograph = open_image(image.content, channels=card.channels, depth_range=card.depth_range)
         prediction = engine.predict(photograph).prediction
         if isinstance(prediction, Detections):
             suspects, met = doubt_boxes(image, prediction, engine.card.labels)
