@@ -187,22 +187,6 @@ class Evaluation(Figures, ABC, Generic[PredictionT, ResultT]):
         return self.outcomes(reference).drop_to(self.outcomes(result), samples, seed)
 
     @abstractmethod
-    def resampled(self, result: ResultT, weights: np.ndarray) -> np.ndarray:
-        """The main metric of resampled images.
-
-        Args:
-            result: of `evaluate`.
-            weights: (S, units) how often each unit is in each of S samples.
-
-        Returns:
-            (S,) 0..1; NaN where a sample has nothing to find.
-        """
-
-    @abstractmethod
-    def units(self, result: ResultT) -> int:
-        """How many units `resampled` weighs: images, or blocks of them."""
-
-    @abstractmethod
     def certainty(
         self, truths: Sequence[Example], predictions: Sequence[PredictionT], result: ResultT
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from mirada.tasks.judging import PLAINLY, Judging
 from mirada.tasks.matching import image_f1
 from mirada.tasks.outcomes import FoundObjects
 from mirada.tasks.pictures import draw_detections, draw_truth
-from mirada.tasks.resampling import RECALLS, map50_of_samples
+from mirada.tasks.resampling import RECALLS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,14 +85,6 @@ class Detecting(Task[Detections, DetectionMetrics]):
     def outcomes(self, result: DetectionMetrics) -> FoundObjects:
         """The detections, matched."""
         return FoundObjects(result.matches)
-
-    def resampled(self, result: DetectionMetrics, weights: np.ndarray) -> np.ndarray:
-        """MAP50."""
-        return map50_of_samples(result.matches, weights)
-
-    def units(self, result: DetectionMetrics) -> int:
-        """Images, or blocks of them."""
-        return len(result.matches[0].truths)
 
     def certainty(
         self, truths: Sequence[Example], predictions: Sequence[Detections], result: DetectionMetrics

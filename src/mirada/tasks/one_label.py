@@ -54,14 +54,6 @@ class OneLabel(Task[LabelT, LabelResultT]):
         """Which images came out right."""
         return RightImages(result.correct)
 
-    def resampled(self, result: LabelResultT, weights: np.ndarray) -> np.ndarray:
-        """The share of images that came out right."""
-        return weights @ result.correct / weights.sum(axis=1)
-
-    def units(self, result: LabelResultT) -> int:
-        """The images."""
-        return len(result.correct)
-
     def certainty(
         self, truths: Sequence[Example], predictions: Sequence[LabelT], result: LabelResultT
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -17,8 +17,26 @@ class Outcomes(ABC):
 
     @property
     @abstractmethod
+    def units(self) -> int:
+        """How many units `resampled` weighs: images, or blocks of them."""
+
+    @abstractmethod
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        """The main metric of resampled images.
+
+        Args:
+            weights: (S, units) how often each unit is in each of S samples.
+
+        Returns:
+            (S,) 0..1; NaN where a sample has nothing to find.
+        """
+
+    @property
     def value(self) -> float:
         """The main metric; 0 where there is nothing to find."""
+        if self.units == 0:
+            return 0.0
+        return float(np.nan_to_num(self.resampled(np.ones((1, self.units), np.int64)))[0])
 
     @abstractmethod
     def drop_to(self, other: Outcomes, samples: int, seed: int) -> tuple[float, float, float]:
@@ -45,9 +63,13 @@ class RightImages(Outcomes):
     right: np.ndarray
 
     @property
-    def value(self) -> float:
+    def units(self) -> int:
+        """The images."""
+        return len(self.right)
+
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
         """The share of images that came out right."""
-        return float(self.right.mean()) if len(self.right) else 0.0
+        return np.asarray(weights @ self.right / weights.sum(axis=1))
 
     def drop_to(self, other: Outcomes, samples: int, seed: int) -> tuple[float, float, float]:
         """Of that share."""
@@ -66,10 +88,13 @@ class FoundObjects(Outcomes):
     matches: list[Matches]
 
     @property
-    def value(self) -> float:
-        """Their mAP50."""
-        ones = np.ones((1, len(self.matches[0].truths)), np.int64)
-        return float(np.nan_to_num(map50_of_samples(self.matches, ones))[0])
+    def units(self) -> int:
+        """Images, or blocks of them."""
+        return len(self.matches[0].truths)
+
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        """MAP50."""
+        return map50_of_samples(self.matches, weights)
 
     def drop_to(self, other: Outcomes, samples: int, seed: int) -> tuple[float, float, float]:
         """Of mAP50."""

@@ -112,13 +112,13 @@ def measure_robustness(
 
 def _sum_up(results: dict[Any, dict[str, Any]], task: Task, images: int, samples: int, seed: int) -> Robustness:
     """All intervals from the same resamplings, so that what is hard for both variants cancels."""
-    clean = results.pop(None)
-    units = task.units(clean[REFERENCE])
+    clean = {name: task.outcomes(result) for name, result in results.pop(None).items()}
+    units = clean[REFERENCE].units
     drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=samples)
     weights = np.concatenate([np.ones((1, units), np.int64), drawn])  # the first: all once
-    plain = {name: task.resampled(result, weights) for name, result in clean.items()}
+    plain = {name: outcomes.resampled(weights) for name, outcomes in clean.items()}
     values = {
-        condition: {name: task.resampled(result, weights) for name, result in row.items()}
+        condition: {name: task.outcomes(result).resampled(weights) for name, result in row.items()}
         for condition, row in results.items()
     }
     beside = next((name for name in clean if name != REFERENCE), None)
