@@ -154,6 +154,24 @@ def single_out(image: RawImage, data: DataConfig) -> RawImage | Rejected:
     return replace(image, boxes=boxes, repairs=repairs)
 
 
+def single_out_all(
+    images: Sequence[RawImage], digests: Mapping[str, str], data: DataConfig
+) -> tuple[list[RawImage], list[Rejected]]:
+    """The images that fit their task, with one label or one object each where the task wants that, and the others.
+
+    Args:
+        images, data: as of `single_out`.
+        digests: as of `merge_copies`.
+    """
+    singled = [single_out(image, data) for image in images]
+    rejected = [image for image in singled if isinstance(image, Rejected)]
+    fit = [image for image in singled if isinstance(image, RawImage)]
+    if TASKS[data.task] == "label":
+        fit, disagreeing = merge_copies(fit, digests)
+        rejected += disagreeing
+    return fit, rejected
+
+
 def merge_copies(images: Sequence[RawImage], digests: Mapping[str, str]) -> tuple[list[RawImage], list[Rejected]]:
     """Find images with one label whose very bytes are there twice.
 

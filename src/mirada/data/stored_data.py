@@ -18,6 +18,7 @@ from typing import Protocol
 
 from mirada.data.records import Dataset, load_dataset, sha256_of
 from mirada.data.shards import DATA_SET_FILE, clean_stale, partial_folder, publish
+from mirada.data.sources import extract_archive, is_archive, list_folder
 from mirada.errors import MiradaError
 from mirada.files import write_whole
 from mirada.storage import Store, StoredFile, cache_dir, digest_listing, is_url
@@ -129,6 +130,33 @@ def copy_raw(url: str) -> Path:
             store.get(files, part)
             part.rename(whole)
     return whole
+
+
+def raw_folder(source: str, unpacked: Path, *, follow_links: bool) -> Path:
+    """The folder to read: one of this machine as it is, an archive unpacked, a copy of what lies in a store.
+
+    Args:
+        source: a folder, an archive, or the URL of a store.
+        unpacked: where an archive goes; made where it is needed.
+        follow_links: whether links in a folder may lead out of it.
+
+    Raises:
+        MiradaError: it is none of these, or holds a link that leads out.
+    """
+    if is_url(source):
+        return copy_raw(source)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        for _ in list_folder(path, follow_links=follow_links):  # refuses a link that leads out
+            pass
+        return path
+    if not path.is_file() or not is_archive(path):
+        raise MiradaError(
+            f"{path} is no folder and no archive: correct data.path, or run fetch first (`dvc repro fetch`)."
+        )
+    unpacked.mkdir()
+    extract_archive(path, unpacked, lambda done, total: None)
+    return unpacked
 
 
 @contextmanager

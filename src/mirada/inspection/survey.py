@@ -14,11 +14,11 @@ from mirada.config import TASKS, InspectConfig
 from mirada.data.alike.groups import Group, alike
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS
-from mirada.data.formats.auto import recognise
+from mirada.data.formats.auto import settle
 from mirada.data.inputs import Unit, count_boxes, plan
-from mirada.data.objects import choose_classes, merge_copies, single_out
+from mirada.data.objects import choose_classes, single_out_all
 from mirada.data.records import Box
-from mirada.data.splits.assignment import assign
+from mirada.data.splits.assignment import assign_images
 from mirada.data.splits.checks import check_classes, check_sizes, leaks, list_left_out
 from mirada.errors import MiradaError
 from mirada.inspection.looking import Seen, look
@@ -97,22 +97,6 @@ def zoom_of(width: int, height: int, input_size: int, fit: str, tile_size: int) 
     return scale, scale
 
 
-def settle_format(config: InspectConfig, raw_dir: Path, notes: list[str]) -> InspectConfig:
-    """The settings with the format that the raw folder is in, where they leave it open.
-
-    Raises:
-        MiradaError: no format is there.
-    """
-    if config.data.format != "auto":
-        return config
-    found, why = recognise(raw_dir, config.data)
-    notes += why
-    task = config.data.task
-    if task == "auto":
-        task = "classification" if found == "folder" else "detection"
-    return replace(config, data=replace(config.data, format=found, task=task))
-
-
 def collect(config: InspectConfig, raw_dir: Path, work: Map) -> Survey:
     """Look at every image once.
 
@@ -126,8 +110,8 @@ def collect(config: InspectConfig, raw_dir: Path, work: Map) -> Survey:
     Raises:
         MiradaError: no format is there, or the folder can't be listed.
     """
-    notes: list[str] = []
-    config = settle_format(config, raw_dir, notes)
+    data, notes = settle(config.data, raw_dir)
+    config = replace(config, data=data)
     survey = Survey(config, raw_dir, notes=notes)
     reader = FORMATS[config.data.format]
     items, left_out = reader.list(raw_dir, config.data, notes)
@@ -158,13 +142,9 @@ def _prepare(survey: Survey) -> None:
     data = survey.config.data
     survey.images, survey.classes, changed = choose_classes(survey.images, data, str(survey.raw_dir), survey.notes)
     survey.repairs += changed
-    singled = [single_out(image, data) for image in survey.images]
-    survey.rejected.update(image for image in singled if isinstance(image, Rejected))
-    survey.images = [image for image in singled if isinstance(image, RawImage)]
     digests = {source: seen.digest for source, seen in survey.seen.items()}
-    if TASKS[data.task] == "label":
-        survey.images, disagreeing = merge_copies(survey.images, digests)
-        survey.rejected.update(disagreeing)
+    survey.images, rejected = single_out_all(survey.images, digests, data)
+    survey.rejected.update(rejected)
     if data.split.kind != "area":
         _share_out(survey, digests)
     used = [image for image in survey.images if data.split.kind == "area" or image.source in survey.splits]
@@ -178,12 +158,7 @@ def _prepare(survey: Survey) -> None:
 def _share_out(survey: Survey, digests: dict[str, str]) -> None:
     """The split of each image, and copies in two of them."""
     config = survey.config.data.split
-    labels = {image.source: [box.label for box in image.boxes] for image in survey.images}
-    marks = {image.source: image.split for image in survey.images}
-    groups = survey.alike if config.group == "auto" else []
-    of_group = {source: group.images[0] for group in groups for source in group.images}
-    of_group |= {image.source: f"group {image.group}" for image in survey.images if image.group}
-    assigned = assign(marks, labels, config, of_group)
+    assigned = assign_images(survey.images, config, survey.alike if config.group == "auto" else [])
     survey.leaked = leaks(digests, assigned.splits)
     survey.rejected.update(list_left_out(assigned, {}))  # of copies a check of its own tells
     survey.splits = {

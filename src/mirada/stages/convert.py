@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from PIL import ImageOps
 
 from mirada.config import ConvertConfig
-from mirada.data import sources
 from mirada.data.annotations import RawImage, Rejected, count_objects
 from mirada.data.formats import FORMATS, WRITERS
-from mirada.data.formats.auto import recognise
+from mirada.data.formats.auto import settle
 from mirada.data.formats.writing import LabelSet, Writer, Written, corners_of
 from mirada.data.objects import choose_classes
 from mirada.data.pixels.opening import open_picture
+from mirada.data.stored_data import raw_folder
 from mirada.data.summary import say, write_rejected
 from mirada.errors import MiradaError
 
@@ -37,7 +36,8 @@ def run(config: ConvertConfig) -> None:
         raise MiradaError(f"{output_dir} is not empty: give a new output_dir.")
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.") as place:
-        raw_dir = _raw_folder(config, Path(place) / "raw")
+        source = str(config.data.path or config.raw_dir)
+        raw_dir = raw_folder(source, Path(place) / "raw", follow_links=config.data.follow_links)
         if output_dir.absolute().is_relative_to(raw_dir.absolute()):
             raise MiradaError(f"{output_dir} lies in {raw_dir}, which is read: give an output_dir elsewhere.")
         new = Path(place) / "new"
@@ -49,26 +49,9 @@ def run(config: ConvertConfig) -> None:
     print(*notes, sep="\n")
 
 
-def _raw_folder(config: ConvertConfig, unpacked: Path) -> Path:
-    """The folder to read; an archive is unpacked."""
-    path = Path(str(config.data.path or config.raw_dir)).expanduser()
-    if path.is_dir():
-        for _ in sources.list_folder(path, follow_links=config.data.follow_links):  # refuses a link that leads out
-            pass
-        return path
-    if not path.is_file() or not sources.is_archive(path):
-        raise MiradaError(f"{path} is no folder and no archive: correct data.path, or run fetch first.")
-    unpacked.mkdir()
-    sources.extract_archive(path, unpacked, lambda done, total: None)
-    return unpacked
-
-
 def _convert(config: ConvertConfig, raw_dir: Path, folder: Path) -> list[str]:
     """Fill a folder; returns what to print."""
-    data, notes = config.data, list[str]()
-    if data.format == "auto":
-        found, notes = recognise(raw_dir, data)
-        data = replace(data, format=found, task="classification" if found == "folder" else "detection")
+    data, notes = settle(config.data, raw_dir)
     items, left_out = FORMATS[data.format].list(raw_dir, data, notes)
     results = [FORMATS[data.format].read(item, data) for item in items]
     rejected = {*left_out, *(item for item in results if isinstance(item, Rejected))}

@@ -14,7 +14,7 @@ from typing import Any
 from rich.progress import Progress
 
 from mirada.config import InspectConfig
-from mirada.data import sources
+from mirada.data.stored_data import raw_folder
 from mirada.errors import MiradaError
 from mirada.files import write_whole
 from mirada.inspection.checks import CHECKS
@@ -22,7 +22,6 @@ from mirada.inspection.finding import Finding, breaks, many, worst_first
 from mirada.inspection.page import print_lines, render_off, render_page
 from mirada.inspection.pictures import draw_examples
 from mirada.inspection.survey import Survey, collect
-from mirada.storage import is_url
 from mirada.terminal import image_progress
 from mirada.workers.executors import make_executor, map_bounded
 
@@ -53,7 +52,9 @@ def run(config: InspectConfig) -> list[Finding]:
         print(f"enabled=false: nothing was looked at; {folder / 'index.html'} says so")
     else:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
-            findings = _look(config, _raw_folder(config, Path(place) / "raw"), folder)
+            source = str(config.raw_dir or config.data.path or Path("data/raw") / config.data.name)
+            raw_dir = raw_folder(source, Path(place) / "raw", follow_links=config.data.follow_links)
+            findings = _look(config, raw_dir, folder)
     if broken := breaks(findings, config.fail_on):
         raise MiradaError(
             f"fail_on={config.fail_on} stops here, for {many(len(broken), 'finding')}: {broken[0].sentence} "
@@ -61,25 +62,6 @@ def run(config: InspectConfig) -> list[Finding]:
         )
     write_whole(verdict, '{"passed": true}\n')
     return findings
-
-
-def _raw_folder(config: InspectConfig, unpacked: Path) -> Path:
-    """The folder to look at; an archive is unpacked, and what lies in a store is copied."""
-    text = str(config.raw_dir or config.data.path or Path("data/raw") / config.data.name)
-    if is_url(text):
-        from mirada.data.stored_data import copy_raw
-
-        return copy_raw(text)
-    path = Path(text).expanduser()
-    if path.is_dir():
-        for _ in sources.list_folder(path, follow_links=config.data.follow_links):  # refuses a link that leads out
-            pass
-        return path
-    if path.is_file() and sources.is_archive(path):
-        unpacked.mkdir()
-        sources.extract_archive(path, unpacked, lambda done, total: None)
-        return unpacked
-    raise MiradaError(f"{path} is no folder and no archive: correct data.path, or run fetch first (`dvc repro fetch`).")
 
 
 def _look(config: InspectConfig, raw_dir: Path, folder: Path) -> list[Finding]:

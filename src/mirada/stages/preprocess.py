@@ -16,14 +16,14 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from mirada import tracking
-from mirada.config import TASKS, PreprocessConfig
+from mirada.config import PreprocessConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data import records
 from mirada.data.alike.groups import CROPS_AT_MOST, Group, alike
 from mirada.data.alike.reading import read_hashes
 from mirada.data.annotations import RawImage, Rejected, count_kept, count_objects
 from mirada.data.formats import FORMATS
-from mirada.data.formats.auto import recognise
+from mirada.data.formats.auto import settle
 from mirada.data.inputs import (
     Settings,
     Unit,
@@ -34,11 +34,11 @@ from mirada.data.inputs import (
     settings_of,
     settle_depth,
 )
-from mirada.data.objects import choose_classes, merge_copies, single_out
+from mirada.data.objects import choose_classes, single_out_all
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
-from mirada.data.splits.assignment import assign
+from mirada.data.splits.assignment import assign_images
 from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks, list_left_out
 from mirada.data.splits.shares import order_key
 from mirada.data.stored_data import Target, disk_errors, open_target
@@ -89,7 +89,8 @@ def run(config: PreprocessConfig) -> None:
             doesn't answer.
     """
     raw_dir = _raw_folder(config)
-    config, notes = _settle_format(config, raw_dir)
+    data, notes = settle(config.data, raw_dir)
+    config = replace(config, data=data)
     if told := tell_idle(config, Facts(config.data.task)):
         print(told, flush=True)
     digest, known_by = _look_over(raw_dir)
@@ -121,17 +122,6 @@ def _raw_folder(config: PreprocessConfig) -> Path:
     if not raw_dir.is_dir():
         raise MiradaError(f"{raw_dir} is missing: run the fetch stage first (`dvc repro fetch`).")
     return raw_dir.absolute() if config.executor.name == "dask" else raw_dir  # workers may run elsewhere
-
-
-def _settle_format(config: PreprocessConfig, raw_dir: Path) -> tuple[PreprocessConfig, list[str]]:
-    """The settings with the format that the raw folder is in, where they leave it open, and why it is that one."""
-    if config.data.format != "auto":
-        return config, []
-    found, notes = recognise(raw_dir, config.data)
-    task = config.data.task
-    if task == "auto":
-        task = "classification" if found == "folder" else "detection"
-    return replace(config, data=replace(config.data, format=found, task=task)), notes
 
 
 def _look_over(raw_dir: Path) -> tuple[str, list[Path]]:
@@ -253,12 +243,8 @@ def _read(work: _Work, raw_dir: Path) -> tuple[list[RawImage], dict[str, str]]:
 def _single_out(work: _Work, images: list[RawImage], digests: dict[str, str]) -> list[RawImage]:
     """The images that fit their task, with one label or one object each where the task wants that."""
     data = work.config.data
-    singled = [single_out(image, data) for image in images]
-    work.rejected.update(image for image in singled if isinstance(image, Rejected))
-    fit = [image for image in singled if isinstance(image, RawImage)]
-    if TASKS[data.task] == "label":
-        fit, disagreeing = merge_copies(fit, digests)
-        work.rejected.update(disagreeing)
+    fit, rejected = single_out_all(images, digests, data)
+    work.rejected.update(rejected)
     if not fit:
         raise MiradaError(
             f"{work.config.raw_dir} holds no image fit for data.task={data.task}{main_reason(work.rejected)}."
@@ -276,12 +262,8 @@ def _split(
     config = work.config.data.split
     if config.kind == "area":
         return images, {}, {}
-    labels = {image.source: [box.label for box in image.boxes] for image in images}
-    marks = {image.source: image.split for image in images}
     groups = _find_alike(work, images) if config.group == "auto" else []
-    of_group = {image: group.images[0] for group in groups for image in group.images}
-    of_group |= {image.source: f"group {image.group}" for image in images if image.group}
-    assigned = assign(marks, labels, config, of_group)
+    assigned = assign_images(images, config, groups)
     splits = assigned.splits
     copies = leaks(digests, splits)
     work.rejected.update(list_left_out(assigned, copies))

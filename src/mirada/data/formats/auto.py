@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from mirada.config import DataConfig
@@ -26,6 +27,21 @@ _ORDER = (
     "jsonl",
 )
 _SHARE = 0.2  # of the images that labels must name, where folders could be classes as well
+
+
+def settle(data: DataConfig, raw_dir: Path) -> tuple[DataConfig, list[str]]:
+    """The settings with the format that a raw folder is in and the task, where they leave these open, and why.
+
+    Raises:
+        MiradaError: no format is there.
+    """
+    if data.format != "auto":
+        return data, []
+    found, notes = recognise(raw_dir, data)
+    task = data.task
+    if task == "auto":
+        task = "classification" if found == "folder" else "detection"
+    return replace(data, format=found, task=task), notes
 
 
 def recognise(raw_dir: Path, data: DataConfig) -> tuple[str, list[str]]:

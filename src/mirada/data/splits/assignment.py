@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mirada.config import SplitConfig
+from mirada.data.alike.groups import Group
+from mirada.data.annotations import RawImage
 from mirada.data.splits.shares import Labelled, by_ratio
 from mirada.data.splits.stratified import into_folds, stratify
 from mirada.errors import MiradaError
@@ -28,6 +30,24 @@ class Assignment:
     splits: dict[str, str | None]
     apart: dict[str, str] = field(default_factory=dict)
     folds: dict[str, int] = field(default_factory=dict)
+
+
+def assign_images(images: Sequence[RawImage], config: SplitConfig, alike: Sequence[Group]) -> Assignment:
+    """Split images by what their folders, lists and annotations say of them.
+
+    Args:
+        images: with their labels.
+        config: as of `assign`.
+        alike: groups of images that show the same thing; none where `group` does not ask for them.
+
+    Raises:
+        MiradaError: as `assign`.
+    """
+    labels = {image.source: [box.label for box in image.boxes] for image in images}
+    marks = {image.source: image.split for image in images}
+    groups = {source: group.images[0] for group in alike for source in group.images}
+    groups |= {image.source: f"group {image.group}" for image in images if image.group}
+    return assign(marks, labels, config, groups)
 
 
 def assign(marks: Marks, images: Labelled, config: SplitConfig, groups: Mapping[str, str] | None = None) -> Assignment:
