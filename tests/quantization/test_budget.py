@@ -88,7 +88,7 @@ def test_where_nothing_is_proven_the_lowest_upper_end_is_best_and_named_so():
     ladder, _ = climbed(["int8", "mean"], [])
     assert ladder.best == "mean"
     assert ladder.sentence() == (
-        "10 val images cannot tell whether 0.01 is kept, some 30 more would tell; best is mean, with the lowest upper end "
+        "10 val images cannot tell whether 0.01 is kept, about 30 more would tell; best is mean, with the lowest upper end "
         "of the interval: accuracy 0.880 on val against float32's 0.900, a drop of +0.020 [+0.000, +0.040]."
     )
 

@@ -113,7 +113,7 @@ class Ladder:
         chosen = f"best is {best.rung}, with the lowest upper end of the interval" if len(self.rungs) > 1 else best.rung
         if best.answer == BEYOND:
             return f"No rung keeps within {self.max_drop:g}; {chosen}: {figure}."
-        more = f"some {best.more_images} more would tell" if best.more_images else "it lies at the budget itself"
+        more = f"about {best.more_images} more would tell" if best.more_images else "it lies at the budget itself"
         return f"{self.images} val images cannot tell whether {self.max_drop:g} is kept, {more}; {chosen}: {figure}."
 
     def find(self, rung: str) -> Rung:

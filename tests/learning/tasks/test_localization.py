@@ -92,3 +92,13 @@ def test_study1_is_the_network_of_the_study(pooled, side):
     assert model.get_layer("flatten").output_shape == (None, side * side * 32)
     dense = {layer.name: layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)}
     assert dense == {"class_1": 128, "classes": 10, "box_1": 128, "box_2": 64, "box_3": 32, "box": 4}
+
+
+def test_what_the_whole_image_says_of_the_class_counts_in_every_cell():
+    model = build_model(ModelConfig(name="tiny", backbone="tiny", weights=None, width=8), "localization", 64, 3, 2)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    before = model(image)["classes_16"].numpy()
+    model.get_layer("classes_image").bias.assign([0.0, 3.0])
+    np.testing.assert_allclose(
+        model(image)["classes_16"].numpy() - before, np.broadcast_to([0, 3], (1, 4, 4, 2)), atol=1e-5
+    )

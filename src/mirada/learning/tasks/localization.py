@@ -16,7 +16,7 @@ import tf_keras as keras
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
 from mirada.learning import published
-from mirada.learning.backbones import build_backbone
+from mirada.learning.backbones import build_features
 from mirada.learning.layers import map_output, pointwise, separable
 from mirada.learning.tasks.box_overlap import iou_and_giou
 from mirada.learning.tasks.classification import ClassificationLoss
@@ -58,7 +58,7 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
             "classes": published.study1_class_head(features, classes),
             "box": published.study1_box_head(features),
         }
-    maps = build_backbone(config.backbone, image, config.batch_norm)
+    maps, features = build_features(config.backbone, image, config.batch_norm)
     fine = pointwise(maps[1], config.width, "lateral_16")
     coarse = keras.layers.UpSampling2D(2, name="up_16")(pointwise(maps[2], config.width, "lateral_32"))
     x = keras.layers.Add(name="merge")([fine, coarse])
@@ -66,14 +66,29 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
     for depth in range(config.head_depth):
         classify = separable(classify, config.width, f"classify_{depth}")
         locate = separable(locate, config.width, f"locate_{depth}")
-    if config.dropout:
-        classify = keras.layers.Dropout(config.dropout, name="dropout")(classify)
     bias = keras.initializers.Constant(math.log(math.expm1(_START_DISTANCE)))
     return {
-        f"classes_{STRIDE}": map_output(classify, classes, f"classes_{STRIDE}", "zeros"),
+        f"classes_{STRIDE}": _with_whole_image(classify, features, config, classes),
         f"scores_{STRIDE}": map_output(locate, 1, f"scores_{STRIDE}", "zeros"),
         f"distances_{STRIDE}": map_output(locate, 4, f"distances_{STRIDE}", bias),
     }
+
+
+def _with_whole_image(
+    classify: keras.KerasTensor, features: keras.KerasTensor, config: ModelConfig, classes: int
+) -> keras.KerasTensor:
+    """What each cell says of the class, and to each what the whole image says.
+
+    The latter comes from the very features that ImageNet's classes were told by. As the votes' shares sum to one, the common
+    word is the sum of both.
+    """
+    whole = keras.layers.GlobalAveragePooling2D(keepdims=True, name="features")(features)
+    if config.dropout:
+        classify = keras.layers.Dropout(config.dropout, name="dropout")(classify)
+        whole = keras.layers.Dropout(config.dropout, name="features_dropout")(whole)
+    cells = map_output(classify, classes, "classes_cells", "zeros")
+    image = map_output(whole, classes, "classes_image", "zeros")
+    return keras.layers.Add(name=f"classes_{STRIDE}")([cells, image])
 
 
 def vote(scores: tf.Tensor, classes: tf.Tensor, distances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
