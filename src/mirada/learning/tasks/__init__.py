@@ -36,7 +36,7 @@ class Teaching(Protocol):
     """Holds a student's outputs against a teacher's."""
 
     def read(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """What a batch is to hold of a teacher's outputs, names beginning with 'taught_', lengths in the student's pixels."""
+        """A teacher's outputs as a batch holds them: names begin with 'taught_', lengths are in the student's pixels."""
 
     def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The summed, weighted loss of a student's outputs against that; divided by the `positives` of its `Loss`."""
