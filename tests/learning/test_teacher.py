@@ -54,6 +54,7 @@ def epoch_of(config: TrainConfig) -> tuple[dict[str, float], list[np.ndarray]]:
     return trainer.train_epoch(0), trainer.model.get_weights()
 
 
+@pytest.mark.slow
 def test_without_weight_a_teacher_changes_no_bit(config: TrainConfig, tmp_path: Path) -> None:
     (alone, weights), teacher = epoch_of(config), str(tmp_path / "large")
     idle, same = epoch_of(replace(config, teacher=teacher, teacher_weight=0.0))
