@@ -186,12 +186,15 @@ def test_what_a_command_reads_in_params_is_known_to_dvc_and_arrives_as_it_stands
 ) -> None:
     read = read_keys(PIPELINE["stages"][stage]["cmd"])
     assert PIPELINE["stages"][stage].get("params", []) == read
-    assert read == (["fetch.path"] if stage in ("fetch", "inspect", "preprocess") else [])
+    free = {"train": ["train.teacher"]} | dict.fromkeys(("fetch", "inspect", "preprocess"), ["fetch.path"])
+    assert read == free.get(stage, [])
     monkeypatch.chdir(tmp_path)
     for path in ("/a b/c (1),2", '/é/it\'s "so" #1=2 $x ${y} `z` \\n', "null", "no", "0123", "1e3"):
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"fetch": {"path": path}}, allow_unicode=True))
+        said = {"fetch": {"path": path}, "train": {"teacher": path}}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(said, allow_unicode=True))
         cfg = compose(stage, overrides=overrides_of(stage, parameters(PARAMS)))
         assert "data" not in cfg or cfg.data.path == path
+        assert stage != "train" or cfg.teacher == path
 
 
 def listed_sources(stage: str) -> set[str]:

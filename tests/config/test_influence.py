@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
-from mirada.config import EvaluateConfig, TrackingConfig, TrainConfig
+from mirada.config import EvaluateConfig, QatConfig, QuantizeConfig, TrackingConfig, TrainConfig
 from mirada.config.influence import NOT_IN_WEIGHTS, changed_settings, shapes_result, shaping_settings
+from mirada.errors import MiradaError
 
 TRAIN = TrainConfig(data_dir="data", output_dir="out")
 
@@ -49,3 +51,23 @@ def test_what_changed_is_told_key_by_key() -> None:
     }
     del begun["seed"]  # as a training of before that key wrote it
     assert changed_settings(begun, shaping_settings(TRAIN)) == {"seed": "seed=unknown then, seed=0 now"}
+
+
+def test_of_a_teacher_its_network_counts_and_not_its_place(tmp_path: Path) -> None:
+    for name, content in (("a", b"one"), ("moved", b"one"), ("b", b"two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").write_bytes(content)
+
+    def told(name: str) -> object:
+        tuning = QuantizeConfig(
+            model_dir="m", data_dir="d", output_dir="o", qat=QatConfig(teacher=str(tmp_path / name))
+        )
+        training = replace(TRAIN, teacher=str(tmp_path / name))
+        return shaping_settings(training)["teacher"], shaping_settings(tuning)["qat"]["teacher"]
+
+    assert told("a") == told("moved") != told("b")
+    assert shaping_settings(replace(TRAIN, teacher=""))["teacher"] is None
+    tuning = QuantizeConfig(model_dir="m", data_dir="d", output_dir="o", qat=QatConfig(teacher="float"))
+    assert shaping_settings(tuning)["qat"]["teacher"] == "float"
+    with pytest.raises(MiradaError, match="teacher=.*nowhere: there is no .*model.keras: name the folder"):
+        told("nowhere")

@@ -34,6 +34,7 @@ from mirada.config.data import (
 from mirada.config.exporting import DeviceConfig, ExportConfig, VelaConfig
 from mirada.config.inspecting import SEVERITIES, InspectConfig
 from mirada.config.measuring import (
+    FLOAT,
     MORE_VARIANTS,
     RUNGS,
     TUNED,
@@ -79,6 +80,7 @@ __all__ = [
     "ExecutorConfig",
     "ExperimentConfig",
     "ExportConfig",
+    "FLOAT",
     "FORMATS",
     "FetchConfig",
     "FineTuneConfig",

@@ -78,6 +78,7 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "model.pool_after", "it is for the network study1"
     if facts.classes == 1:
         yield "class_weight label_smoothing", "there is one class"
+    yield from _teacher(config, facts)
     if facts.classes != 2 or facts.task == "detection":
         yield "tune_threshold", "it is for one of two classes an image"
     if config.tune_threshold != "recall":
@@ -97,6 +98,15 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
             yield "sync_batch_norm", "there is one replica"
     if not config.input.parallel:
         yield "workers", "this input does one thing after the other"
+
+
+def _teacher(config: TrainConfig, facts: Facts) -> Idle:
+    if config.teacher is None:
+        yield "teacher_weight teacher_temperature", "there is no teacher"
+    elif config.teacher_weight == 0:
+        yield "teacher teacher_temperature", "teacher_weight is 0"
+    elif facts.classes == 1:
+        yield "teacher_temperature", "there is one class"
 
 
 def _mixed_images(config: TrainConfig, facts: Facts) -> Idle:
@@ -142,7 +152,7 @@ def _preprocess(config: PreprocessConfig, facts: Facts) -> Idle:
 
 def _quantize(config: QuantizeConfig, facts: Facts) -> Idle:
     if not config.may_tune:
-        keys = "qat.epochs qat.learning_rate qat.calibration_batches qat.patience qat.gpus"
+        keys = "qat.epochs qat.learning_rate qat.calibration_batches qat.patience qat.gpus qat.teacher"
         yield keys, "no variant is trained further"
     if "pruned" not in config.variants:
         yield "pruning.sparsity", "variants hold no pruned"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mirada.config.measuring import FLOAT
 from mirada.errors import MiradaError
 
 # Without a say in any result, as are all folders: what lies in them counts, not where they are.
 _NO_SAY = ("tracking", "resume", "force", "peer_wait_s")
 # Without a say in the weights: a resumed training may have others.
 NOT_IN_WEIGHTS = ("workers", "input", "compare_epochs")
+_TEACHER = "teacher"  # a key that names a model: what that is counts, not where it lies
 
 
 def shapes_result(key: str) -> bool:
@@ -28,8 +31,37 @@ def shaping_settings(config: Any, apart: Sequence[str] = ()) -> dict[str, Any]:
     Args:
         config: its checked configuration, a dataclass.
         apart: keys to leave out besides.
+
+    Raises:
+        MiradaError: there is no model where a teacher is said to be.
     """
-    return {key: value for key, value in asdict(config).items() if shapes_result(key) and key not in apart}
+    settings = {key: value for key, value in asdict(config).items() if shapes_result(key) and key not in apart}
+    return _by_content(settings)
+
+
+def teacher_digest(model_dir: str) -> str:
+    """Hex sha256 of a teacher's network.
+
+    Raises:
+        MiradaError: there is none.
+    """
+    try:
+        with (Path(model_dir) / "model.keras").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MiradaError(
+            f"teacher={model_dir}: there is no {Path(model_dir) / 'model.keras'}: name the folder of a trained model."
+        ) from error
+
+
+def _by_content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, each teacher by the digest of its network; `float` is the very model that is at hand."""
+    told: dict[str, Any] = {
+        key: _by_content(value) if isinstance(value, dict) else value for key, value in settings.items()
+    }
+    if isinstance(teacher := told.get(_TEACHER), str) and teacher != FLOAT:
+        told[_TEACHER] = teacher_digest(teacher)
+    return told
 
 
 def changed_settings(begun: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:

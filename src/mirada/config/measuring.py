@@ -16,6 +16,7 @@ VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
 # each and pay only where a file is stored or sent compressed.
 MORE_VARIANTS = ("int16x8", "pruned", "clustered")
 TUNED = ("qat", "pruned", "clustered")  # variants that are trained further
+FLOAT = "float"  # as qat.teacher: the model that is quantized
 
 
 @dataclass
@@ -27,9 +28,11 @@ class QatConfig:
     calibration_batches: int = 30  # batches that set the ranges before training starts
     patience: int = 0  # epochs without a better validation metric before tuning stops; 0: never
     gpus: int = 1
+    teacher: str | None = None  # float: the model itself | folder of another one; null: the labels alone
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        self.teacher = self.teacher or None
         at_least("qat.epochs", self.epochs, 1)
         greater_than("qat.learning_rate", self.learning_rate, 0)
         at_least("qat.calibration_batches", self.calibration_batches, 1)

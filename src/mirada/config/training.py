@@ -138,6 +138,9 @@ class TrainConfig:
     label_smoothing: float = 0.0
     assigner: str = "centre"  # centre | task_aligned: which cells of a detector answer for a box
     box_loss: str = "giou"  # giou | ciou, of a detector
+    teacher: str | None = None  # folder of a trained model whose answers are learnt beside the labels; null: none
+    teacher_weight: float = 0.5  # of the loss, what is held against the teacher; the rest is held against the labels
+    teacher_temperature: float = 4.0  # that both answers' class logits are divided by
     tune_threshold: str = (
         "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall
     )
@@ -164,6 +167,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        self.teacher = self.teacher or None
         for key in ("epochs", "batch_size", "val_every", "accumulate"):
             at_least(key, getattr(self, key), 1)
         for key in (
@@ -189,6 +193,8 @@ class TrainConfig:
         one_of("assigner", self.assigner, ("centre", "task_aligned"))
         one_of("box_loss", self.box_loss, ("giou", "ciou"))
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
+        between("teacher_weight", self.teacher_weight, 0.0, 1.0)
+        between("teacher_temperature", self.teacher_temperature, 1.0, 100.0)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)
         one_of("tune_min_score", self.tune_min_score, ("none", "f1", "precision", "recall"))

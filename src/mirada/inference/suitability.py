@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mirada.data.records import Dataset
 from mirada.errors import MiradaError
-from mirada.inference.card import Card
+from mirada.inference.card import Card, load_card
 
 Misfits = dict[str, tuple[Any, Any]]  # key of the card -> what the model was made for, what the data has
 
@@ -43,6 +44,35 @@ def check_suits(card: Card, dataset: Dataset, data_dir: str, model_dir: str, *, 
             made_for, given = misfits[key]
             notes.append(f"The images were prepared with {key}={given}, those of the training with {key}={made_for}.")
     return notes
+
+
+def check_teacher(key: str, model_dir: str, dataset: Dataset, output_dir: str) -> None:
+    """Refuse a teacher that can't speak of these data, whatever its network and input size are.
+
+    Args:
+        key: that names it, for the sentences.
+        model_dir: its folder.
+        dataset: what the student learns from.
+        output_dir: where the student is written.
+
+    Raises:
+        MiradaError: it is not there, would be overwritten, or task, labels, channels or how images are prepared differ.
+    """
+    path = Path(model_dir) / "model.keras"
+    if not path.is_file():
+        raise MiradaError(
+            f"{key}={model_dir}: there is no {path}: name the folder of a trained model, with model.keras and model.json."
+        )
+    if Path(model_dir).resolve() == Path(output_dir).resolve():
+        raise MiradaError(f"{key}={model_dir} is output_dir itself, and would be overwritten: take another output_dir.")
+    misfits = find_misfits(load_card(model_dir), dataset)
+    for name in ("task", "labels", "channels", "fit", "enhance"):
+        if name in misfits:
+            made_for, given = (", ".join(v) if isinstance(v, list) else v for v in misfits[name])
+            raise MiradaError(
+                f"{key}={model_dir} was trained with {name}={made_for}, the data have {name}={given}: take a teacher that "
+                "was trained with the same."
+            )
 
 
 def _refusal(key: str, made_for: Any, given: Any, data_dir: str, model: str) -> str:

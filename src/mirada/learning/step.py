@@ -7,7 +7,7 @@ overflowed can be left out (`precision=fp16`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ class TrainStep:
         loss: of the task.
         parts: names of the loss's parts.
         learning_rate: of new layers, at its peak.
+        ask: gives a batch what a teacher says to it; None: there is no teacher.
     """
 
     def __init__(
@@ -93,9 +94,11 @@ class TrainStep:
         loss: Loss,
         parts: Sequence[str],
         learning_rate: float,
+        ask: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.config, self.strategy, self.model, self.average = config, strategy, model, average
         self.loss, self.parts, self.learning_rate = loss, parts, learning_rate
+        self.ask = ask or (lambda batch: batch)
         self.optimizers = [self._optimizer(), self._optimizer()]  # of the pretrained layers, of the new ones
         self._moving = moving_statistics(model) if config.model.weights else []
         self.variables, self.depths = backbone_variables(model), backbone_depths(model)
@@ -172,7 +175,7 @@ class TrainStep:
         return total
 
     def _replica_step(self, batch: Batch, frozen: bool) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
+        context, batch = tf.distribute.get_replica_context(), self.ask(batch)
         with tf.GradientTape() as tape:
             parts = self.loss(self.model(batch["image"], training=True), batch)
             positives = tf.maximum(context.all_reduce(_SUM, parts.pop("positives")), 1.0)
@@ -213,7 +216,7 @@ class TrainStep:
 
     def _add_batch(self, batch: Batch, scale: tf.Tensor, frozen: bool) -> None:
         def add(batch: Batch) -> None:
-            gradients, sums = self._differentiate(batch, scale, frozen)
+            gradients, sums = self._differentiate(self.ask(batch), scale, frozen)
             self._sums.assign_add(sums)
             for total, gradient in zip(tf.nest.flatten(self._totals(frozen)), tf.nest.flatten(gradients), strict=True):
                 total.assign_add(gradient / scale)

@@ -36,6 +36,7 @@ from mirada.learning.devices import Devices
 from mirada.learning.models import build_model
 from mirada.learning.step import Batch, TrainStep, adapt
 from mirada.learning.tasks import learning_task
+from mirada.learning.teacher import TEACHER, TaughtLoss, load_teacher
 from mirada.learning.timeline import StepTimes
 from mirada.tasks import get_task
 from mirada.workers.usage import UsageMeter
@@ -64,7 +65,7 @@ class Trainer:
     ) -> None:
         self.config, self.dataset, self.devices, self.card = config, dataset, devices, card
         self.task, learning = get_task(dataset.task), learning_task(dataset.task)
-        self.losses = ("loss", *learning.LOSSES)
+        self.losses = ("loss", *learning.LOSSES, *([TEACHER] if config.teacher else []))
         keras.backend.experimental.enable_tf_random_generator()  # dropout's state can then be kept
         keras.utils.set_random_seed(config.seed)
         if config.deterministic:
@@ -87,8 +88,11 @@ class Trainer:
         self._make_networks(build)
         with devices.strategy.scope():
             self.loss = learning.make_loss(config, dataset)
+            teacher = load_teacher(config.teacher, config, dataset, card) if config.teacher else None
+            if teacher is not None:
+                self.loss = TaughtLoss(self.loss, teacher.teaching, config.teacher_weight)
             parts, rate = self.losses[1:], self.course.learning_rate
-            self.step = TrainStep(config, devices.strategy, self.model, self.average, self.loss, parts, rate)
+            self.step = TrainStep(config, devices.strategy, self.model, self.average, self.loss, parts, rate, teacher)
         self._draws = {
             f"random_{layer.name}": layer._random_generator._generator
             for layer in self.model.layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from mirada.config import TASKS, TrainConfig
-from mirada.config.influence import shaping_settings
+from mirada.config.influence import shaping_settings, teacher_digest
 from mirada.data.records import Dataset
 from mirada.inference.card import Card
 from mirada.learning.models import input_scaling
@@ -22,6 +22,9 @@ def make_card(config: TrainConfig, dataset: Dataset) -> Card:
     """
     learning, (scale, offset) = learning_task(dataset.task), input_scaling(config.model)
     commit, dirty = git_state()
+    training = shaping_settings(config)
+    if config.teacher is not None:
+        training["teacher"] = {"model_dir": config.teacher, "sha256": teacher_digest(config.teacher)}
     return Card(
         task=dataset.task,
         labels=dataset.classes,
@@ -40,7 +43,7 @@ def make_card(config: TrainConfig, dataset: Dataset) -> Card:
         dataset=dataset.name,
         data_digest=dataset.digest,
         model=asdict(config.model),
-        training=shaping_settings(config),
+        training=training,
         git_commit=commit,
         git_dirty=dirty,
     )

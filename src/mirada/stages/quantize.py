@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mirada import tracking
-from mirada.config import TUNED, QuantizeConfig
+from mirada.config import FLOAT, TUNED, QuantizeConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
@@ -26,7 +26,7 @@ from mirada.errors import MiradaError
 from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import float_operators, gzip_size
-from mirada.inference.suitability import check_suits
+from mirada.inference.suitability import check_suits, check_teacher
 from mirada.quantization.budget import (
     Candidate,
     Ladder,
@@ -107,6 +107,8 @@ def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
         raise MiradaError(
             f"{Path(config.model_dir) / 'model.keras'} is missing: run the train stage first (`dvc repro train`)."
         )
+    if config.may_tune and config.qat.teacher not in (None, FLOAT):
+        check_teacher("qat.teacher", str(config.qat.teacher), dataset, config.output_dir)
     if config.max_drop is not None:
         require_val(dataset)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.config import QatConfig, TrainConfig
+from mirada.config import QatConfig, QuantizeConfig, TrainConfig
 from mirada.data.records import load_dataset
 from mirada.inference.card import load_card
 from mirada.learning.devices import choose_devices
 from mirada.learning.models import load_model
-from mirada.learning.quantization import tuning
+from mirada.learning.quantization import tuning, variants
 from mirada.learning.training import Trainer
 
 
@@ -35,3 +35,23 @@ def test_tuning_that_makes_it_worse_goes_back_and_on_more_gently(
         "after epoch 5: val map50 0.800 is below the 0.900 before: back to those weights, no more training",
     ]
     assert (tuned.best_epoch, tuned.after) == (2, {"val_map50": 0.95})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("teacher", "wanted"), [("float", "the model"), ("large", "large")])
+def test_the_float_model_or_another_one_teaches_the_tuned_one(
+    trained: TrainConfig,
+    to_quantize: QuantizeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    teacher: str,
+    wanted: str,
+) -> None:
+    """Whoever taught the float training, and where that lies."""
+    dataset, card = load_dataset(trained.data_dir), load_card(trained.output_dir)
+    card.training |= {"teacher": {"model_dir": "elsewhere", "sha256": "0"}, "teacher_weight": 0.7}
+    made = variants.Conversions(replace(to_quantize, qat=QatConfig(teacher=teacher)), card, dataset)
+    seen: list[TrainConfig] = []
+    monkeypatch.setattr(variants, "tune", lambda *arguments: seen.append(arguments[3]))
+    made.tuned()
+    assert seen[0].teacher == (trained.output_dir if wanted == "the model" else wanted)
+    assert seen[0].teacher_weight == 0.7

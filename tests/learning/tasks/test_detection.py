@@ -5,9 +5,10 @@ import pytest
 
 from mirada.config import TrainConfig
 from mirada.data.records import Dataset
+from mirada.inference.card import Card
 from mirada.learning.backbones import STRIDES
 from mirada.learning.tasks.class_loss import ClassEntropy
-from mirada.learning.tasks.detection import DetectionLoss, cell_centres, make_loss
+from mirada.learning.tasks.detection import DetectionLoss, cell_centres, make_loss, make_teaching
 
 
 def targets(boxes, labels, ignore=None):
@@ -133,3 +134,26 @@ def test_a_box_loss_of_ciou_is_one_less_the_overlap():
         wanted["giou"] += 2 * (1 - both / union + (width * height - union) / (width * height))
         wanted["ciou"] += 2 * (1 - both / union + ((x - 24) ** 2 + (y - 20) ** 2) / (width**2 + height**2))
     assert (giou, ciou) == (pytest.approx(wanted["giou"], rel=1e-4), pytest.approx(wanted["ciou"], rel=1e-4))
+
+
+def test_a_teacher_of_another_size_teaches_by_its_detections() -> None:
+    """Its box has 40 pixels of its 128, on stride 8; of the student's 64 that is 20, for the cells around its centre."""
+    card = Card("detection", ["a", "b"], 128, 3, "letterbox", list(STRIDES), {}, "d", "0", {}, min_score=0.3)
+    data = Dataset("", "d", "detection", ["a", "b"], 64, 3, "letterbox", {"train": {}}, "", {})
+    maps = outputs(128, 2, distance=float(np.log(np.expm1(2.5))))  # 20 pixels to each side on stride 8
+    maps["objectness_8"][0, 8, 8] = np.log(3)  # sigmoid: 3/4; centre (68, 68)
+    maps["classes_8"][0, 8, 8] = (0, 5)
+    maps["objectness_8"][0, 2, 2] = np.log(3)  # with both classes alike its score is 3/8
+    maps["objectness_8"][0, 8, 2] = np.log(1 / 3)  # 1/8, less than min_score
+    teaching = make_teaching(TrainConfig(data_dir="", output_dir=""), data, card)
+    taught = {name: value.numpy()[0] for name, value in teaching.read(maps).items()}
+    points, strides, _ = cell_centres(64)
+    for centre, logits in (((34, 34), (0, 5)), ((10, 10), (0, 0))):
+        near = (np.abs(points - centre).max(1) <= 1.5 * strides) & (np.abs(points - centre).max(1) < 10)
+        near &= strides == 8  # the only level for 20 pixels
+        assert near.any() and taught["taught_scores"][near] == pytest.approx(0.75)
+        x, y = centre
+        assert taught["taught_boxes"][near] == pytest.approx(np.array([[x - 10, y - 10, x + 10, y + 10]] * near.sum()))
+        assert (taught["taught_classes"][near] == logits).all()
+    sure = taught["taught_scores"] > 0
+    assert not sure[strides > 8].any() and not sure[np.abs(points - (10, 34)).max(1) < 8].any()

@@ -59,7 +59,7 @@ def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_
         }
         trained = TrainConfig(
             **sections,
-            **(settings | {"gpus": 1, "resume": False, "precision": "fp32", "xla": False}),
+            **(settings | {"gpus": 1, "resume": False, "precision": "fp32", "xla": False, "teacher": config.teacher}),
             tracking=TrackingConfig(enabled=False),
             data_dir=str(data_dir),
             output_dir=str(output_dir),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mirada.config import TUNED, QuantizeConfig
+from mirada.config import FLOAT, TUNED, QuantizeConfig
 from mirada.data.records import Dataset
 from mirada.inference.card import Card
 from mirada.inference.litert import pixels_to_input
@@ -100,6 +100,8 @@ class Conversions:
     def _tune(self, name: str) -> Tuned:
         assert self.devices is not None
         config, compress = self.config.qat, compression(self.float_model, name, self.config)
+        if config.teacher == FLOAT:
+            config = replace(config, teacher=self.config.model_dir)
         if name != "qat":
             epochs, rate = self.config.fine_tune.epochs, self.config.fine_tune.learning_rate
             trained_at = self.card.training.get("learning_rate") or get_task(self.card.task).learning_rate

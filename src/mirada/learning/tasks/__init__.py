@@ -14,6 +14,7 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
+from mirada.inference.card import Card
 
 
 class Loss(Protocol):
@@ -29,6 +30,16 @@ class Loss(Protocol):
         Returns:
             One sum for each of the task's LOSSES, weighted; and positives: the number of what was summed over.
         """
+
+
+class Teaching(Protocol):
+    """Holds a student's outputs against a teacher's."""
+
+    def read(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A teacher's outputs as a batch holds them: names begin with 'taught_', lengths are in the student's pixels."""
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The summed, weighted loss of a student's outputs against that; divided by the `positives` of its `Loss`."""
 
 
 class LearningTask(Protocol):
@@ -53,6 +64,9 @@ class LearningTask(Protocol):
 
     def make_loss(self, config: TrainConfig, dataset: Dataset) -> Loss:
         """The loss for these settings and these data."""
+
+    def make_teaching(self, config: TrainConfig, dataset: Dataset, card: Card) -> Teaching:
+        """What a teacher with this card has to say to a student with these settings and data."""
 
 
 def learning_task(name: str) -> LearningTask:

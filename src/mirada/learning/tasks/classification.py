@@ -12,10 +12,12 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
+from mirada.inference.card import Card
 from mirada.learning import published
 from mirada.learning.backbones import build_features
 from mirada.learning.layers import class_head
 from mirada.learning.tasks.class_loss import class_entropy
+from mirada.learning.tasks.soft_targets import divergence
 
 LOSSES: tuple[str, ...] = ("classes",)
 
@@ -77,3 +79,28 @@ class ClassificationLoss:
 def make_loss(config: TrainConfig, dataset: Dataset) -> ClassificationLoss:
     """The loss for these settings and these data."""
     return ClassificationLoss(config, dataset)
+
+
+class ClassificationTeaching:
+    """The divergence of softened answers.
+
+    Args:
+        config: its teacher_temperature is used.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.temperature = config.teacher_temperature
+
+    def read(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """taught_classes: logits (B, K)."""
+        return {"taught_classes": outputs["classes"]}
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The sum over the images whose label counts; see `tasks.Teaching`."""
+        known = tf.cast(batch["labels"][:, 0] >= 0, tf.float32)
+        return tf.reduce_sum(divergence(outputs["classes"], batch["taught_classes"], self.temperature) * known)
+
+
+def make_teaching(config: TrainConfig, dataset: Dataset, card: Card) -> ClassificationTeaching:
+    """What a teacher has to say, whatever its input is."""
+    return ClassificationTeaching(config)

@@ -19,11 +19,13 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
+from mirada.inference.card import Card
 from mirada.learning.backbones import STRIDES, build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
 from mirada.learning.tasks.assignment import assign, assign_by_task
 from mirada.learning.tasks.box_overlap import OVERLAPS
 from mirada.learning.tasks.class_loss import ClassEntropy, class_entropy
+from mirada.learning.tasks.soft_targets import box_distance, divergence
 
 LOSSES: tuple[str, ...] = ("objectness", "classes", "boxes")
 _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)
@@ -31,6 +33,11 @@ _START_DISTANCE = 2.0  # strides from a cell's centre to each side of the untrai
 
 SIZE_RANGES = ((0.0, 80.0), (48.0, 176.0), (112.0, 1e8))  # longer side in pixels, a level; overlapping on purpose
 OBJECTNESS_WEIGHT, CLASS_WEIGHT, BOX_WEIGHT = 2.0, 1.0, 2.0
+_CANDIDATES, _FOUND, _NMS_IOU = (
+    256,
+    100,
+    0.5,
+)  # of a teacher with another input: best cells, detections, and their overlap
 
 
 def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:
@@ -111,6 +118,13 @@ def flatten_outputs(outputs: Mapping[str, tf.Tensor], part: str) -> tf.Tensor:
     return tf.concat([tf.reshape(m, (tf.shape(m)[0], -1, m.shape[-1])) for m in maps], 1)
 
 
+def read_cells(outputs: Mapping[str, tf.Tensor], points: tf.Tensor, strides: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What each cell says, in the order of `cell_centres`: objectness logits (B, P) and boxes (B, P, 4) in pixels."""
+    distances = tf.nn.softplus(flatten_outputs(outputs, "distances")) * strides[None, :, None]
+    boxes = tf.concat([points - distances[..., :2], points + distances[..., 2:]], -1)
+    return flatten_outputs(outputs, "objectness")[..., 0], boxes
+
+
 class DetectionLoss:
     """The detector's loss for one input size.
 
@@ -145,9 +159,7 @@ class DetectionLoss:
             objectness, classes, boxes: sums over the batch, weighted; positives: the number of cells with a box, or with
             task_aligned the sum of what they are to score.
         """
-        distances = tf.nn.softplus(flatten_outputs(outputs, "distances")) * self.strides[None, :, None]
-        boxes = tf.concat([self.points - distances[..., :2], self.points + distances[..., 2:]], -1)
-        logits = flatten_outputs(outputs, "objectness")[..., 0]
+        logits, boxes = read_cells(outputs, self.points, self.strides)
         class_logits = flatten_outputs(outputs, "classes") if self.classes > 1 else None
         chosen, unsure, weight, quality = self._targets(boxes, logits, class_logits, batch)
         iou, overlap = self.overlap(boxes, tf.gather(batch["boxes_xyxy"], chosen, batch_dims=1))
@@ -190,3 +202,69 @@ def make_loss(config: TrainConfig, dataset: Dataset) -> DetectionLoss:
     return DetectionLoss(
         dataset.input_size, len(dataset.classes), entropy, assigner=config.assigner, box_loss=config.box_loss
     )
+
+
+class DetectionTeaching:
+    """A teacher's word to each cell: what it is to score, which box it is to have, and of which class.
+
+    With an input of the student's size the teacher's cells are the student's. With another size they are not, nor may they
+    be resized level by level: an object that is twice as large belongs to another level. Then the teacher's detections stand
+    in for labels: they go to cells by their size, with the objectness of theirs as what a cell is to score.
+
+    Args:
+        config: the student's settings.
+        dataset: its data.
+        card: the teacher's.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, card: Card) -> None:
+        self.temperature, self.classes, self.least = config.teacher_temperature, len(dataset.classes), card.min_score
+        self.scale = dataset.input_size / card.input_size
+        self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(dataset.input_size))
+        self.own_points, self.own_strides = (tf.constant(part) for part in cell_centres(card.input_size)[:2])
+
+    def read(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A row for each of the student's P cells.
+
+        taught_scores: (B, P), 0..1; taught_boxes: (B, P, 4), corners in pixels of the student's input; with several classes
+        taught_classes: logits (B, P, K).
+        """
+        logits, boxes = read_cells(outputs, self.own_points, self.own_strides)
+        taught = {"taught_scores": tf.sigmoid(logits), "taught_boxes": boxes * self.scale}
+        if self.classes > 1:
+            taught["taught_classes"] = flatten_outputs(outputs, "classes")
+        return taught if self.scale == 1 else self._to_cells(taught)
+
+    def _to_cells(self, taught: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What a teacher's cells say, brought to the student's cells as detections."""
+        scores = taught["taught_scores"]
+        if self.classes > 1:
+            scores *= tf.reduce_max(tf.nn.softmax(taught["taught_classes"]), -1)
+        best, cells = tf.math.top_k(scores, min(_CANDIDATES, self.own_points.shape[0]))
+        found = {name: tf.gather(value, cells, batch_dims=1) for name, value in taught.items()}
+        kept, count = tf.image.non_max_suppression_padded(
+            found["taught_boxes"], best, _FOUND, _NMS_IOU, self.least, pad_to_max_output_size=True
+        )
+        found = {name: tf.gather(value, kept, batch_dims=1) for name, value in found.items()}
+        labels = tf.where(tf.sequence_mask(count, _FOUND), 0, -1)
+        ignored = tf.zeros_like(labels, tf.bool)
+        chosen, positive, _ = assign(found["taught_boxes"], labels, ignored, self.points, self.strides, self.ranges)
+        cells = {name: tf.gather(value, chosen, batch_dims=1) for name, value in found.items()}
+        return cells | {"taught_scores": cells["taught_scores"] * tf.cast(positive, tf.float32)}
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The sum over all cells, box and class as much as the teacher is sure of an object; see `tasks.Teaching`."""
+        logits, boxes = read_cells(outputs, self.points, self.strides)
+        score = batch["taught_scores"]
+        focal = tf.abs(score - tf.sigmoid(logits)) ** 2
+        losses = OBJECTNESS_WEIGHT * focal * tf.nn.sigmoid_cross_entropy_with_logits(score, logits)
+        losses += BOX_WEIGHT * score * box_distance(boxes, batch["taught_boxes"])
+        if self.classes > 1:
+            apart = divergence(flatten_outputs(outputs, "classes"), batch["taught_classes"], self.temperature)
+            losses += CLASS_WEIGHT * score * apart
+        return tf.reduce_sum(losses)
+
+
+def make_teaching(config: TrainConfig, dataset: Dataset, card: Card) -> DetectionTeaching:
+    """What a teacher with this card has to say to a student with these settings and data."""
+    return DetectionTeaching(config, dataset, card)

@@ -15,11 +15,13 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
+from mirada.inference.card import Card
 from mirada.learning import published
 from mirada.learning.backbones import build_features
 from mirada.learning.layers import map_output, pointwise, separable
 from mirada.learning.tasks.box_overlap import iou_and_giou
-from mirada.learning.tasks.classification import ClassificationLoss
+from mirada.learning.tasks.classification import ClassificationLoss, ClassificationTeaching
+from mirada.learning.tasks.soft_targets import box_distance
 
 LOSSES: tuple[str, ...] = ("classes", "boxes")
 STRIDE = 16
@@ -112,6 +114,13 @@ def vote(scores: tf.Tensor, classes: tf.Tensor, distances: tf.Tensor) -> tuple[t
     return tf.reduce_sum(logits * share, 1), tf.reduce_sum(boxes * share, 1)
 
 
+def read_answer(outputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Class logits (B, K) and boxes (B, 4) in pixels of the input, from maps or from study1's numbers."""
+    if "box" in outputs:
+        return outputs["classes"], outputs["box"]
+    return vote(*(outputs[f"{part}_{STRIDE}"] for part in ("scores", "classes", "distances")))
+
+
 class LocalizationLoss:
     """Cross-entropy for the class; GIoU (arXiv:1902.09630) for a box from a map, squared error for study1's.
 
@@ -126,10 +135,10 @@ class LocalizationLoss:
     def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Summed losses of a batch; see `tasks.Loss`. Images whose label is -1 do not count."""
         truth = batch["boxes_xyxy"][:, 0]
+        logits, box = read_answer(outputs)
         if "box" in outputs:
-            logits, boxes = outputs["classes"], tf.reduce_mean(tf.square(outputs["box"] - truth), -1)
+            boxes = tf.reduce_mean(tf.square(box - truth), -1)
         else:
-            logits, box = vote(*(outputs[f"{part}_{STRIDE}"] for part in ("scores", "classes", "distances")))
             boxes = BOX_WEIGHT * (1 - iou_and_giou(box, truth)[1])
         known = tf.cast(batch["labels"][:, 0] >= 0, tf.float32)
         return self.class_loss({"classes": logits}, batch) | {"boxes": tf.reduce_sum(boxes * known)}
@@ -138,3 +147,34 @@ class LocalizationLoss:
 def make_loss(config: TrainConfig, dataset: Dataset) -> LocalizationLoss:
     """The loss for these settings and these data."""
     return LocalizationLoss(config, dataset)
+
+
+class LocalizationTeaching:
+    """The class as `ClassificationTeaching` has it, and the distance of the boxes, for study1 as its own loss has it.
+
+    Args:
+        config: the student's settings.
+        dataset: its data.
+        card: the teacher's; its input may have another size.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, card: Card) -> None:
+        self.classes, self.scale = ClassificationTeaching(config), dataset.input_size / card.input_size
+
+    def read(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """taught_classes: logits (B, K); taught_boxes: (B, 4), corners in pixels of the student's input."""
+        logits, box = read_answer(outputs)
+        return {"taught_classes": logits, "taught_boxes": box * self.scale}
+
+    def __call__(self, outputs: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The sum over the images whose object counts; see `tasks.Teaching`."""
+        (logits, box), taught = read_answer(outputs), batch["taught_boxes"]
+        numbers = "box" in outputs
+        boxes = tf.reduce_mean(tf.square(box - taught), -1) if numbers else BOX_WEIGHT * box_distance(box, taught)
+        known = tf.cast(batch["labels"][:, 0] >= 0, tf.float32)
+        return self.classes({"classes": logits}, batch) + tf.reduce_sum(boxes * known)
+
+
+def make_teaching(config: TrainConfig, dataset: Dataset, card: Card) -> LocalizationTeaching:
+    """What a teacher with this card has to say to a student with these settings and data."""
+    return LocalizationTeaching(config, dataset, card)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mirada.config import BACKBONES, TrainConfig
 from mirada.data.records import Dataset
 from mirada.errors import MiradaError
+from mirada.inference.suitability import check_teacher
 from mirada.sweeps import job as sweep_job
 from mirada.workers.peers import Cluster
 
@@ -19,13 +20,15 @@ def check_training(config: TrainConfig, dataset: Dataset, cluster: Cluster | Non
 
     Raises:
         MiradaError: too few images for a step, workers that can't share a batch or the rest of the work, settings that
-            exclude one another, or a network that is not made for the data's task.
+            exclude one another, a network that is not made for the data's task, or a teacher that is not.
     """
     _check_images(config, dataset)
     if cluster:
         _check_workers(config, cluster)
     _check_xla(config, cluster)
     _check_task(config, dataset)
+    if config.teacher is not None:
+        check_teacher("teacher", config.teacher, dataset, config.output_dir)
 
 
 def _check_images(config: TrainConfig, dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirada import tracking
+from mirada.config.influence import teacher_digest
 from mirada.data.folds import common_digest, fold_settings
 from mirada.data.records import Dataset
 from mirada.stages.training.batch_sheet import BATCH
@@ -58,12 +59,13 @@ def record_training(trainer: Trainer, key: str) -> Iterator[tracking.Run]:
 
 
 def _params(trainer: Trainer) -> dict[str, Any]:
-    dataset, devices = trainer.dataset, trainer.devices
+    dataset, devices, teacher = trainer.dataset, trainer.devices, trainer.config.teacher
     return (
         sweep_job.params_of(trainer.config)
         | {"dataset": dataset.name, "input_size": dataset.input_size, "gpus_physical": devices.gpus_physical}
         | {"replicas": devices.replicas, "cluster_workers": devices.workers}
         | fold_settings(dataset)
+        | ({"teacher_sha256": teacher_digest(teacher)} if teacher is not None else {})
     )
 
 
