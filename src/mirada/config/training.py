@@ -14,11 +14,12 @@ BACKBONES = {  # network -> the tasks that it is made for
     "efficientnet_lite0": tuple(TASKS),
     "efficientnet_lite1": tuple(TASKS),
     "efficientnet_lite2": tuple(TASKS),
+    "mobilenet_v2": tuple(TASKS),
     "tiny": tuple(TASKS),
     "study1": ("localization", "classification"),
     "study3": ("classification",),
 }
-PRETRAINED = {"efficientnet_lite0": 16, "efficientnet_lite1": 21, "efficientnet_lite2": 21}
+PRETRAINED = {"efficientnet_lite0": 16, "efficientnet_lite1": 21, "efficientnet_lite2": 21, "mobilenet_v2": 17}
 """Network with weights of ImageNet -> number of its blocks."""
 
 
@@ -43,7 +44,12 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         one_of("model.backbone", self.backbone, tuple(BACKBONES))
-        require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
+        learned = "openimages" if self.backbone == "mobilenet_v2" else "imagenet"
+        require(self.weights in (None, learned), f"model.weights must be '{learned}' or null, got {self.weights!r}.")
+        require(
+            self.backbone != "mobilenet_v2" or self.batch_norm == "folded",
+            f"model.batch_norm={self.batch_norm}: the weights of mobilenet_v2 come folded, so set model.batch_norm=folded.",
+        )
         require(
             self.backbone in PRETRAINED or self.weights is None,
             f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",

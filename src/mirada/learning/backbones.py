@@ -54,6 +54,15 @@ _NETWORKS = {
     "efficientnet_lite0": _LITE0_STAGES,
     "efficientnet_lite1": _scale(1.0, 1.1),
     "efficientnet_lite2": _scale(1.1, 1.2),
+    "mobilenet_v2": (
+        _Stage(3, 1, 1, 16, 1),
+        _Stage(3, 2, 6, 24, 2),
+        _Stage(3, 2, 6, 32, 3),
+        _Stage(3, 2, 6, 64, 4),
+        _Stage(3, 1, 6, 96, 3),
+        _Stage(3, 2, 6, 160, 3),
+        _Stage(3, 1, 6, 320, 1),
+    ),
 }
 _BN_EPSILON = 1e-3
 _BN_MOMENTUM = 0.99
@@ -65,7 +74,7 @@ def build_backbone(name: str, image: keras.KerasTensor, batch_norm: str = FOLDED
     """The maps at strides 8, 16 and 32 of an image in -1..1.
 
     Args:
-        name: 'efficientnet_lite0' to 'efficientnet_lite2', or 'tiny'.
+        name: 'efficientnet_lite0' to 'efficientnet_lite2', 'mobilenet_v2' or 'tiny'.
         image: (batch, side, side, channels).
         batch_norm: of all but tiny: 'folded', or anything else for layers of its own.
 
@@ -150,6 +159,9 @@ def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
         model: any model that `build_backbone` of that network is part of.
         arrays: what `pretrained.load_arrays` returns for it.
     """
+    if "000.kernel" in arrays:
+        _assign_folded(model, arrays)
+        return
     _assign(model, "backbone_stem", arrays, "_conv_stem", "_bn0")
     if any(layer.name == "backbone_head" for layer in model.layers):
         _assign(model, "backbone_head", arrays, "_conv_head", "_bn1")
@@ -160,6 +172,16 @@ def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
             _assign(model, f"backbone_{number}_expand", arrays, f"{block}._expand_conv", f"{block}._bn0")
         _assign(model, f"backbone_{number}_depthwise", arrays, f"{block}._depthwise_conv", f"{block}._bn1")
         _assign(model, f"backbone_{number}_project", arrays, f"{block}._project_conv", f"{block}._bn2")
+
+
+def _assign_folded(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    """Kernels and biases in the order of computation."""
+    layers = [layer for layer in model.layers if layer.name.startswith("backbone_") and layer.weights]
+    for number, layer in enumerate(layers):
+        kernel = arrays[f"{number:03}.kernel"]
+        if number == 0 and model.input_shape[-1] == 1:
+            kernel = kernel.sum(axis=2, keepdims=True)
+        layer.set_weights([kernel, arrays[f"{number:03}.bias"]])
 
 
 def _assign(model: keras.Model, layer: str, arrays: dict[str, np.ndarray], conv: str, bn: str) -> None:

