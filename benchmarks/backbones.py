@@ -1,9 +1,10 @@
-"""What the backbones cost: parameters, multiplications, and the time of a training step relative to lite0's.
+"""What the backbones cost: parameters, multiplications, and the processor time of a training step relative to lite0's.
 
     python benchmarks/backbones.py --models lite0 lite2
 
 Counted from the layers, without the 1,000 classes of ImageNet. Times are those of a classifier with weights of chance, as
-`conf/model/<name>.yaml` sets it, its first blocks frozen. Takes about two minutes for three networks on two cores.
+`conf/model/<name>.yaml` sets it, its first blocks frozen; processor time, since other work on the machine changes it least.
+Takes about two minutes for three networks on two cores.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ def build(config: ModelConfig, side: int) -> Any:
 
 
 def epoch_of(data_dir: Path, config: ModelConfig, batch_size: int) -> Callable[[int], float]:
-    """Milliseconds a training step, the median of an epoch."""
+    """Milliseconds of processor time a training step, on average over an epoch."""
     trainer = make_trainer(data_dir, config, batch_size)
 
     def run(number: int) -> float:
+        before = time.process_time()
         trainer.train_epoch(number)
-        return 1000 * spread([step.end - step.start for step in trainer.timeline]).median
+        return 1000 * (time.process_time() - before) / trainer.input.steps
 
     return run
 
@@ -97,7 +99,7 @@ def measure(arguments: argparse.Namespace) -> None:
         figures.append(figure(f"{name}, parameters", spread([parameters / 1e6]), "million"))
         figures.append(figure(f"{name}, multiplications", spread([macs / 1e6]), "million"))
         figures.append(figure(f"{name}, training step to {_REFERENCE}'s", ratio(steps[name], steps[_REFERENCE]), "x"))
-    title = f"a training step, {arguments.input_size} pixels, batches of {arguments.batch_size}"
+    title = f"processor time of a training step, {arguments.input_size} pixels, batches of {arguments.batch_size}"
     report("backbones", figures, [Panel(title, "ms", steps)], arguments, computer, started)
 
 

@@ -28,9 +28,7 @@ class ModelConfig:
     """The network."""
 
     name: str = MISSING
-    backbone: str = (
-        "efficientnet_lite0"  # to lite2, or tiny, study1, study3 (published networks, with heads of their own)
-    )
+    backbone: str = "efficientnet_lite0"  # of `BACKBONES`; study1, study3: published networks, with heads of their own
     weights: str | None = "imagenet"  # null: random
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
@@ -44,12 +42,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         one_of("model.backbone", self.backbone, tuple(BACKBONES))
-        learned = "openimages" if self.backbone == "mobilenet_v2" else "imagenet"
-        require(self.weights in (None, learned), f"model.weights must be '{learned}' or null, got {self.weights!r}.")
-        require(
-            self.backbone != "mobilenet_v2" or self.batch_norm == "folded",
-            f"model.batch_norm={self.batch_norm}: the weights of mobilenet_v2 come folded, so set model.batch_norm=folded.",
-        )
+        require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
         require(
             self.backbone in PRETRAINED or self.weights is None,
             f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",

@@ -2,7 +2,8 @@
 
 EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
 ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
-what is trained is what is converted, and a step is faster; or they stay layers of their own.
+what is trained is what is converted, and a step is faster; or they stay layers of their own. MobileNetV2
+(https://arxiv.org/abs/1801.04381) is built of the same blocks.
 """
 
 from __future__ import annotations
@@ -153,15 +154,12 @@ def moving_statistics(model: keras.Model) -> list[keras.layers.BatchNormalizatio
 
 
 def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Put an EfficientNet-Lite's weights into the layers named 'backbone_*', batch normalisations folded in or beside.
+    """Put ImageNet's weights into the layers named 'backbone_*', batch normalisations folded in or beside.
 
     Args:
         model: any model that `build_backbone` of that network is part of.
         arrays: what `pretrained.load_arrays` returns for it.
     """
-    if "000.kernel" in arrays:
-        _assign_folded(model, arrays)
-        return
     _assign(model, "backbone_stem", arrays, "_conv_stem", "_bn0")
     if any(layer.name == "backbone_head" for layer in model.layers):
         _assign(model, "backbone_head", arrays, "_conv_head", "_bn1")
@@ -172,16 +170,6 @@ def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
             _assign(model, f"backbone_{number}_expand", arrays, f"{block}._expand_conv", f"{block}._bn0")
         _assign(model, f"backbone_{number}_depthwise", arrays, f"{block}._depthwise_conv", f"{block}._bn1")
         _assign(model, f"backbone_{number}_project", arrays, f"{block}._project_conv", f"{block}._bn2")
-
-
-def _assign_folded(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Kernels and biases in the order of computation."""
-    layers = [layer for layer in model.layers if layer.name.startswith("backbone_") and layer.weights]
-    for number, layer in enumerate(layers):
-        kernel = arrays[f"{number:03}.kernel"]
-        if number == 0 and model.input_shape[-1] == 1:
-            kernel = kernel.sum(axis=2, keepdims=True)
-        layer.set_weights([kernel, arrays[f"{number:03}.bias"]])
 
 
 def _assign(model: keras.Model, layer: str, arrays: dict[str, np.ndarray], conv: str, bn: str) -> None:

@@ -30,7 +30,7 @@ def build_model(config: ModelConfig, task: str, input_size: int, channels: int, 
     image = keras.Input((input_size, input_size, channels), name="image")
     outputs = learning_task(task).build_outputs(config, image, classes)
     model = keras.Model(image, outputs, name=config.name)
-    if config.weights is not None:
+    if config.weights == "imagenet":
         load_imagenet(model, load_arrays(config.backbone))
     if config.batch_norm == "frozen":
         for layer in moving_statistics(model):
