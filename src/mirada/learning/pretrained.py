@@ -71,7 +71,8 @@ _BLOCK = {
     "0.0": "_expand_conv", "0.1": "_bn0", "1.0": "_depthwise_conv", "1.1": "_bn1", "2": "_project_conv", "3": "_bn2",
 }  # fmt: skip
 _FIRST_BLOCK = {"0.0": "_depthwise_conv", "0.1": "_bn1", "1": "_project_conv", "2": "_bn2"}
-_MEAN, _DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])  # of ImageNet's RGB, 0..1
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's RGB, 0..1
+_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 _TORCH_EPSILON, _LITE_EPSILON = 1e-5, 1e-3
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 _PROTOCOL = 1001
