@@ -41,7 +41,7 @@ def read_config(name: str) -> ModelConfig:
 
 def count(network: Any) -> tuple[int, int]:
     """Parameters of a Keras model, and multiplications of its convolutions and dense layers for one image."""
-    import tf_keras as keras
+    from mirada.learning.backbones import keras
 
     macs = 0
     for layer in network.layers:
@@ -56,9 +56,7 @@ def count(network: Any) -> tuple[int, int]:
 
 def build(config: ModelConfig, side: int) -> Any:
     """The network as far as the features that ImageNet's classes were told by."""
-    import tf_keras as keras
-
-    from mirada.learning.backbones import build_features
+    from mirada.learning.backbones import build_features, keras  # the module sees to it that Keras is the right one
 
     image = keras.Input((side, side, 3), name="image")
     return keras.Model(image, build_features(config.backbone, image)[1])

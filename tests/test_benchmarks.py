@@ -74,8 +74,9 @@ def test_the_figure_that_is_furthest_from_its_goal_speaks_for_all(tmp_path: Path
 
 
 def test_backbones_multiplications_are_counted_from_the_layers() -> None:
-    import tf_keras as keras
     from backbones import count  # type: ignore[import-not-found]
+
+    from mirada.learning.backbones import keras
 
     image = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, 2, "same")(image)  # 4 x 4 places, 3 x 3 x 3 x 4 weights and 4 biases
