@@ -73,6 +73,19 @@ def test_the_figure_that_is_furthest_from_its_goal_speaks_for_all(tmp_path: Path
     assert "bad: 1.00 x, goal at least 2.00: MISSED; limit 4.00 (a dream), 25% of it reached" in capsys.readouterr().out
 
 
+def test_backbones_multiplications_are_counted_from_the_layers() -> None:
+    from backbones import count  # type: ignore[import-not-found]
+
+    from mirada.learning.backbones import keras
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, 2, "same")(image)  # 4 x 4 places, 3 x 3 x 3 x 4 weights and 4 biases
+    x = keras.layers.DepthwiseConv2D(3, 1, "same")(x)  # 4 x 4 places, 3 x 3 x 4 weights and 4 biases
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(image, keras.layers.Dense(2)(x))  # 4 x 2 weights and 2 biases
+    assert count(network) == (108 + 4 + 36 + 4 + 8 + 2, 16 * 108 + 16 * 36 + 8)
+
+
 @pytest.mark.slow
 def test_preprocess_at_minute_size_then_the_table(tmp_path: Path) -> None:
     results, database = tmp_path / "results", tmp_path / "mlflow.db"

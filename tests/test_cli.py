@@ -34,7 +34,10 @@ def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProc
         ("preprocess -m qualty=80,90", "unknown key qualty: did you mean quality?"),
         ("train epochs=ten", "epochs: Value 'ten' of type 'str' could not be converted to Integer."),
         ("train epochs=0", "epochs must be at least 1, got 0; set epochs to 1 or more."),
-        ("train model=huge", "model=huge: there is no such option, choose one of lite0, study1, study3, tiny."),
+        (
+            "train model=huge",
+            "model=huge: there is no such option, choose one of lite0, lite1, lite2, mobilenet_v2, study1, study3, tiny.",
+        ),
         (
             "train epochs=[1,",
             "'epochs=[1,' can't be read: write key=value, and quote a value that holds brackets or commas.",

@@ -27,3 +27,10 @@ def test_a_rate_may_be_looked_for():
 def test_an_unknown_way_with_batch_norms_is_refused():
     with pytest.raises(MiradaError, match="batch_norm must be one of folded, frozen, trained, got 'live'"):
         ModelConfig(name="lite0", batch_norm="live")
+
+
+@pytest.mark.parametrize(("backbone", "blocks"), [("efficientnet_lite0", 16), ("efficientnet_lite2", 21)])
+def test_as_many_blocks_as_a_network_has_can_be_frozen(backbone, blocks):
+    ModelConfig(name="lite", backbone=backbone, frozen_blocks=blocks)
+    with pytest.raises(MiradaError, match=f"model.frozen_blocks must be between 0 and {blocks}, got {blocks + 1}"):
+        ModelConfig(name="lite", backbone=backbone, frozen_blocks=blocks + 1)

@@ -5,7 +5,8 @@ import pytest
 import tf_keras as keras
 
 from mirada.config import ModelConfig
-from mirada.learning.backbones import build_features, load_imagenet, moving_statistics
+from mirada.config.training import PRETRAINED
+from mirada.learning.backbones import build_backbone, build_features, load_imagenet, moving_statistics
 from tests.learning.course.conftest import config, make_trainer  # noqa: F401 - a fixture
 
 SIDE = 64
@@ -51,6 +52,25 @@ def test_batch_norms_compute_the_same_folded_in_and_beside():
     pixels = np.random.default_rng(1).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("f4")
     np.testing.assert_allclose(beside(pixels), folded(pixels), rtol=1e-3, atol=1e-4)
     assert moving_statistics(folded) == [] and len(moving_statistics(beside)) == 49
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),  # of each block, as the published builder rounds them
+    [
+        ("efficientnet_lite1", [16] + [24] * 3 + [40] * 3 + [80] * 4 + [112] * 4 + [192] * 5 + [320]),
+        ("efficientnet_lite2", [16] + [24] * 3 + [48] * 3 + [88] * 4 + [120] * 4 + [208] * 5 + [352]),
+    ],
+)
+def test_larger_networks_have_the_published_blocks(name: str, channels: list[int]):
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    maps = build_backbone(name, image)
+    model = keras.Model(image, maps)
+    assert [model.get_layer(f"backbone_{n}_project").filters for n in range(PRETRAINED[name])] == channels
+    assert [tuple(found.shape[1:]) for found in maps] == [
+        (8, 8, channels[6]),
+        (4, 4, channels[14]),
+        (2, 2, channels[20]),
+    ]
 
 
 def small_network() -> keras.Model:

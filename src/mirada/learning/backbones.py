@@ -1,28 +1,70 @@
 """Feature extractors: an image goes in, maps at strides 8, 16 and 32 come out.
 
-EfficientNet-Lite0 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
+EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
 ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
-what is trained is what is converted, and a step is faster; or they stay layers of their own.
+what is trained is what is converted, and a step is faster; or they stay layers of their own. MobileNetV2
+(https://arxiv.org/abs/1801.04381) is built of the same blocks.
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 import tf_keras as keras
 
 STRIDES = (8, 16, 32)
-# kernel, stride of the first block, expansion, output channels, number of blocks
+
+
+class _Stage(NamedTuple):
+    kernel: int
+    stride: int  # of the first block
+    expansion: int
+    channels: int  # that come out
+    blocks: int
+
+
 _LITE0_STAGES = (
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
+    _Stage(3, 1, 1, 16, 1),
+    _Stage(3, 2, 6, 24, 2),
+    _Stage(5, 2, 6, 40, 2),
+    _Stage(3, 2, 6, 80, 3),
+    _Stage(5, 1, 6, 112, 3),
+    _Stage(5, 2, 6, 192, 4),
+    _Stage(3, 1, 6, 320, 1),
 )
-_LITE0_TAPS = (4, 10, 15)  # the last blocks at strides 8, 16 and 32
-_LITE0_FEATURES = 1280
+_TAPPED_STAGES = (2, 4, 6)  # the last ones at strides 8, 16 and 32
+_STEM = 32
+_FEATURES = 1280
+
+
+def _scale(width: float, depth: float) -> tuple[_Stage, ...]:
+    """EfficientNet-Lite's rule: channels to multiples of 8, blocks rounded up; the first and last stage keep theirs."""
+    scaled = []
+    for number, stage in enumerate(_LITE0_STAGES):
+        channels = max(8, int(stage.channels * width + 4) // 8 * 8)
+        channels += 8 * (channels < 0.9 * stage.channels * width)
+        inner = 0 < number < len(_LITE0_STAGES) - 1
+        blocks = math.ceil(stage.blocks * depth) if inner else stage.blocks
+        scaled.append(stage._replace(channels=channels, blocks=blocks))
+    return tuple(scaled)
+
+
+_NETWORKS = {
+    "efficientnet_lite0": _LITE0_STAGES,
+    "efficientnet_lite1": _scale(1.0, 1.1),
+    "efficientnet_lite2": _scale(1.1, 1.2),
+    "mobilenet_v2": (
+        _Stage(3, 1, 1, 16, 1),
+        _Stage(3, 2, 6, 24, 2),
+        _Stage(3, 2, 6, 32, 3),
+        _Stage(3, 2, 6, 64, 4),
+        _Stage(3, 1, 6, 96, 3),
+        _Stage(3, 2, 6, 160, 3),
+        _Stage(3, 1, 6, 320, 1),
+    ),
+}
 _BN_EPSILON = 1e-3
 _BN_MOMENTUM = 0.99
 _BN = "_normalized"  # at the end of a name
@@ -33,14 +75,14 @@ def build_backbone(name: str, image: keras.KerasTensor, batch_norm: str = FOLDED
     """The maps at strides 8, 16 and 32 of an image in -1..1.
 
     Args:
-        name: 'efficientnet_lite0' or 'tiny'.
+        name: 'efficientnet_lite0' to 'efficientnet_lite2', 'mobilenet_v2' or 'tiny'.
         image: (batch, side, side, channels).
-        batch_norm: of efficientnet_lite0: 'folded', or anything else for layers of its own.
+        batch_norm: of all but tiny: 'folded', or anything else for layers of its own.
 
     Returns:
         Three tensors (batch, side / stride, side / stride, channels). Every layer's name begins with 'backbone_'.
     """
-    return _tiny(image) if name == "tiny" else _efficientnet_lite0(image, batch_norm != FOLDED)
+    return _tiny(image) if name == "tiny" else _inverted_residuals(_NETWORKS[name], image, batch_norm != FOLDED)
 
 
 def build_features(
@@ -48,9 +90,9 @@ def build_features(
 ) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
     """The maps of `build_backbone`, and the features that ImageNet's classes were told by, at stride 32."""
     maps = build_backbone(name, image, batch_norm)
-    if name != "efficientnet_lite0":
+    if name not in _NETWORKS:
         return maps, maps[-1]
-    return maps, _convolution(maps[-1], _LITE0_FEATURES, 1, 1, "backbone_head", batch_norm != FOLDED, activate=True)
+    return maps, _convolution(maps[-1], _FEATURES, 1, 1, "backbone_head", batch_norm != FOLDED, activate=True)
 
 
 def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -64,29 +106,31 @@ def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
     return maps[2:]
 
 
-def _efficientnet_lite0(image: keras.KerasTensor, normalize: bool) -> list[keras.KerasTensor]:
-    x = _convolution(image, 32, 3, 2, "backbone_stem", normalize, activate=True)
+def _inverted_residuals(
+    stages: tuple[_Stage, ...], image: keras.KerasTensor, normalize: bool
+) -> list[keras.KerasTensor]:
+    x = _convolution(image, _STEM, 3, 2, "backbone_stem", normalize, activate=True)
     maps, number = [], 0
-    for kernel, stride, expansion, channels, blocks in _LITE0_STAGES:
-        for block in range(blocks):
-            x = _inverted_residual(x, kernel, stride if block == 0 else 1, expansion, channels, number, normalize)
-            if number in _LITE0_TAPS:
-                maps.append(x)
+    for place, stage in enumerate(stages):
+        for block in range(stage.blocks):
+            x = _inverted_residual(x, stage, stage.stride if block == 0 else 1, number, normalize)
             number += 1
+        if place in _TAPPED_STAGES:
+            maps.append(x)
     return maps
 
 
 def _inverted_residual(
-    x: keras.KerasTensor, kernel: int, stride: int, expansion: int, channels: int, number: int, normalize: bool
+    x: keras.KerasTensor, stage: _Stage, stride: int, number: int, normalize: bool
 ) -> keras.KerasTensor:
     name, start = f"backbone_{number}", x
-    if expansion > 1:
-        x = _convolution(x, x.shape[-1] * expansion, 1, 1, f"{name}_expand", normalize, activate=True)
-    x = keras.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=not normalize, name=f"{name}_depthwise")(x)
+    if stage.expansion > 1:
+        x = _convolution(x, x.shape[-1] * stage.expansion, 1, 1, f"{name}_expand", normalize, activate=True)
+    x = keras.layers.DepthwiseConv2D(stage.kernel, stride, "same", use_bias=not normalize, name=f"{name}_depthwise")(x)
     x = _batch_norm(x, f"{name}_depthwise") if normalize else x
     x = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
-    x = _convolution(x, channels, 1, 1, f"{name}_project", normalize, activate=False)
-    if stride == 1 and start.shape[-1] == channels:
+    x = _convolution(x, stage.channels, 1, 1, f"{name}_project", normalize, activate=False)
+    if stride == 1 and start.shape[-1] == stage.channels:
         x = keras.layers.Add(name=f"{name}_add")([start, x])
     return x
 
@@ -110,16 +154,17 @@ def moving_statistics(model: keras.Model) -> list[keras.layers.BatchNormalizatio
 
 
 def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Put EfficientNet-Lite0's weights into the layers named 'backbone_*', batch normalisations folded in or beside.
+    """Put ImageNet's weights into the layers named 'backbone_*', batch normalisations folded in or beside.
 
     Args:
-        model: any model that `build_backbone('efficientnet_lite0', ...)` is part of.
-        arrays: what `pretrained.load_efficientnet_lite0` returns.
+        model: any model that `build_backbone` of that network is part of.
+        arrays: what `pretrained.load_arrays` returns for it.
     """
     _assign(model, "backbone_stem", arrays, "_conv_stem", "_bn0")
     if any(layer.name == "backbone_head" for layer in model.layers):
         _assign(model, "backbone_head", arrays, "_conv_head", "_bn1")
-    for number in range(sum(stage[-1] for stage in _LITE0_STAGES)):
+    blocks = {layer.name.split("_")[1] for layer in model.layers if layer.name.startswith("backbone_")}
+    for number in sorted(int(block) for block in blocks if block.isdigit()):
         block = f"_blocks.{number}"
         if number:
             _assign(model, f"backbone_{number}_expand", arrays, f"{block}._expand_conv", f"{block}._bn0")

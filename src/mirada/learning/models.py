@@ -10,7 +10,7 @@ import tf_keras as keras
 from mirada.config import ModelConfig
 from mirada.errors import MiradaError
 from mirada.learning.backbones import load_imagenet, moving_statistics
-from mirada.learning.pretrained import load_efficientnet_lite0
+from mirada.learning.pretrained import load_arrays
 from mirada.learning.tasks import learning_task
 
 
@@ -31,7 +31,7 @@ def build_model(config: ModelConfig, task: str, input_size: int, channels: int, 
     outputs = learning_task(task).build_outputs(config, image, classes)
     model = keras.Model(image, outputs, name=config.name)
     if config.weights == "imagenet":
-        load_imagenet(model, load_efficientnet_lite0())
+        load_imagenet(model, load_arrays(config.backbone))
     if config.batch_norm == "frozen":
         for layer in moving_statistics(model):
             layer.trainable = False
