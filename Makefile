@@ -83,6 +83,7 @@ sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 ba
 	@$(BIN)/python src/train.py -m $(SWEEP)
 
 ui: $(MADE) ## look at the runs at 127.0.0.1:5000
+	@$(BIN)/python src/mirada/tracking/moved.py mlruns/mlflow.db
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
 		--backend-store-uri "sqlite:///$$PWD/mlruns/mlflow.db"
 
