@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 # DVC calls `python`: inside the environment that is this one.
 IN_ENV := export PATH="$$PWD/$(BIN):$$PATH";
+MAY_WRITE := test -w . || { echo "error: $$PWD can't be written: copy the project to where you may write" >&2; exit 1; }
 # A ZIP of the project is no Git repository, which DVC asks for unless it is told.
 GIT_OR_NOT := if test -e .git || git rev-parse --git-dir >/dev/null 2>&1; then \
 	! grep -qs no_scm .dvc/config.local || dvc config --local --unset core.no_scm; \
@@ -41,6 +42,7 @@ env: $(MADE) ## make the environment .venv, where it is absent, half made or old
 $(MADE): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "error: $(PYTHON) must be Python 3.11 to 3.13: name another one, as in make PYTHON=python3.12 env" >&2; exit 1; }
+	@$(MAY_WRITE)
 	@echo "making $(VENV): once, and again when requirements.lock changes"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet $(UV)
@@ -50,7 +52,7 @@ $(MADE): requirements.lock
 
 ifeq ($(QUALITY),default)
 run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate; QUALITY=fast, best
-	@$(IN_ENV) $(GIT_OR_NOT); dvc repro
+	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro
 	@echo "the data: $$PWD/reports/inspect/index.html"
 	@echo "the page: $$PWD/reports/evaluate/index.html"
 	@echo "the runs: make ui"
@@ -79,7 +81,7 @@ check: $(MADE) ## lint, format, types, what imports what, and whether requiremen
 	@echo "requirements.lock is up to date"
 
 sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 batch_size=8,16"
-	@$(IN_ENV) $(GIT_OR_NOT); dvc repro preprocess
+	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro preprocess
 	@$(BIN)/python src/train.py -m $(SWEEP)
 
 ui: $(MADE) ## look at the runs at 127.0.0.1:5000

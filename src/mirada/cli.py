@@ -39,7 +39,9 @@ def launch(main: Callable[[], Any]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     if not sys.warnoptions:  # `python -W` still shows them
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it announces its cache of fonts
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # it announces its cache of fonts, and another where HOME is locked
     _refuse_dashes(sys.argv[1:])
     try:
         sys.argv[1:] = quote_words(sys.argv[1:], script=Path(sys.argv[0]).stem)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 from mirada.config.influence import check_resumed
 from mirada.data.records import digest_of
 from mirada.errors import MiradaError
-from mirada.files import write_whole
+from mirada.files import check_room, write_whole, written_aside
 from mirada.learning.course.guard import Guard
 
 
@@ -61,6 +62,14 @@ class Checkpoints:
     def best_path(self, state: State) -> Path:
         """The weights of the best epoch."""
         return self.folder / f"best-{state.best_epoch:04d}.h5"
+
+    def write_best(self, state: State, model: keras.Model) -> None:
+        """Write the weights of what is now the best epoch, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        size = sum(variable.shape.num_elements() * variable.dtype.size + 2048 for variable in model.variables)
+        check_room(self.folder, size + (1 << 16))
+        with written_aside(self.best_path(state)) as part:
+            model.save_weights(str(part))
 
     def save(self, state: State) -> None:
         """Write the weights first and the state that points to them last, so a kill leaves one or the other whole."""
