@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from mirada.cli import explain
 from mirada.learning.course import checkpoints
 from mirada.learning.course.checkpoints import Checkpoints, State
 
@@ -39,3 +40,25 @@ def test_on_a_full_disk_hdf5_is_not_called(tmp_path: Path, model: keras.Model, m
         Checkpoints(tmp_path, tf.train.Checkpoint()).write_best(State({}, "", best_epoch=1), model)
     assert not list(tmp_path.iterdir())
     assert asked[0] > 12  # three weights of four bytes, and what HDF5 puts around them
+
+
+def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "epoch-0005_temp").mkdir()
+    (tmp_path / "epoch-0005_temp" / "part-00000").touch()
+    (tmp_path / "epoch-0001.index").touch()
+    Checkpoints(tmp_path, tf.train.Checkpoint(step=tf.Variable(1))).save(State({}, "", epoch=2))
+    assert sorted({path.name.split(".")[0] for path in tmp_path.iterdir()}) == ["epoch-0002", "state"]
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Checkpoints(tmp_path, tf.train.Checkpoint())
+
+    def write(path: str) -> None:
+        Path(f"{path}_temp").mkdir()
+        raise tf.errors.ResourceExhaustedError(None, None, "epoch-0001_temp/part-00000; No space left on device")
+
+    monkeypatch.setattr(kept.content, "write", write)
+    with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
+        kept.save(State({}, "", epoch=1))
+    assert "the disk is full" in explain(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,16 @@ class Checkpoints:
         """Write the weights first and the state that points to them last, so a kill leaves one or the other whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state.checkpoint = f"epoch-{state.epoch:04d}"
-        self.content.write(str(self.folder / state.checkpoint))
+        try:
+            self.content.write(str(self.folder / state.checkpoint))
+        except tf.errors.OpError:  # a full disk
+            shutil.rmtree(self.folder / f"{state.checkpoint}_temp", ignore_errors=True)
+            raise
         write_whole(self.folder / "state.json", json.dumps(asdict(state), indent=1))
         for file in self.folder.glob("epoch-*"):
-            if file.name.split(".")[0] != state.checkpoint:
+            if file.is_dir():  # TensorFlow's, of a process that was killed while it wrote
+                shutil.rmtree(file)
+            elif file.name.split(".")[0] != state.checkpoint:
                 file.unlink()
         for file in self.folder.glob("best-*.h5"):
             if file != self.best_path(state):
