@@ -11,7 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 # DVC calls `python`: inside the environment that is this one.
-IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+IN_ENV := export PATH="$$PWD/$(BIN):$$PATH";
+MAY_WRITE := test -w . || { echo "error: $$PWD can't be written: copy the project to where you may write" >&2; exit 1; }
+# A ZIP of the project is no Git repository, which DVC asks for unless it is told.
+GIT_OR_NOT := if test -e .git || git rev-parse --git-dir >/dev/null 2>&1; then \
+	! grep -qs no_scm .dvc/config.local || dvc config --local --unset core.no_scm; \
+	else grep -qs no_scm .dvc/config.local || { dvc config --local core.no_scm true && \
+	echo "no Git repository here: DVC goes on without, and only dvc exp needs one (git init)"; }; fi
 # One version of uv, as each spells the markers of requirements.lock in its own way.
 UV := uv==0.13.9
 LOCK := $(BIN)/python -m pip install --quiet $(UV) && $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra dev \
@@ -36,22 +42,24 @@ env: $(MADE) ## make the environment .venv, where it is absent, half made or old
 $(MADE): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "error: $(PYTHON) must be Python 3.11 to 3.13: name another one, as in make PYTHON=python3.12 env" >&2; exit 1; }
+	@$(MAY_WRITE)
 	@echo "making $(VENV): once, and again when requirements.lock changes"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet $(UV)
-	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv venv --quiet --allow-existing --relocatable --python $(BIN)/python $(VENV)  # so that the folder may be moved
+	@VIRTUAL_ENV="$$PWD/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@touch $@
 
 ifeq ($(QUALITY),default)
 run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate; QUALITY=fast, best
-	@$(IN_ENV) dvc repro
-	@echo "the data: $(CURDIR)/reports/inspect/index.html"
-	@echo "the page: $(CURDIR)/reports/evaluate/index.html"
+	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro
+	@echo "the data: $$PWD/reports/inspect/index.html"
+	@echo "the page: $$PWD/reports/evaluate/index.html"
 	@echo "the runs: make ui"
 else
 run: $(MADE)
 	@$(BIN)/python src/experiment.py quality=$(QUALITY) output_dir=outputs/quality/$(QUALITY) $(DATA)
-	@echo "the page: $(CURDIR)/outputs/quality/$(QUALITY)/reports/evaluate/index.html"
+	@echo "the page: $$PWD/outputs/quality/$(QUALITY)/reports/evaluate/index.html"
 endif
 
 test: $(MADE) ## run the tests and print what they cover, on two cores some ten minutes
@@ -73,12 +81,13 @@ check: $(MADE) ## lint, format, types, what imports what, and whether requiremen
 	@echo "requirements.lock is up to date"
 
 sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 batch_size=8,16"
-	@$(IN_ENV) dvc repro preprocess
+	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro preprocess
 	@$(BIN)/python src/train.py -m $(SWEEP)
 
 ui: $(MADE) ## look at the runs at 127.0.0.1:5000
+	@$(BIN)/python src/mirada/tracking/moved.py mlruns/mlflow.db
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
-		--backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db"
+		--backend-store-uri "sqlite:///$$PWD/mlruns/mlflow.db"
 
 serve: $(MADE) ## predictions over HTTP at 127.0.0.1:8000, with page and task queue, e.g. make serve SERVE="port=8001"
 	@exec $(BIN)/python src/serve.py $(SERVE)

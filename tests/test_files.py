@@ -1,12 +1,13 @@
 """Files are there whole or not at all, and parts of big ones can be had."""
 
+import errno
 import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from mirada.files import open_content, read_part, write_whole, written_aside
+from mirada.files import check_room, open_content, read_part, write_whole, written_aside
 
 
 def test_text_and_bytes_arrive_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -71,3 +72,11 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "x").write_bytes(gzip.compress(b"0" * 10_000_000))
     with pytest.raises(OSError, match="far more than photographs would"):
         read_part(tmp_path / "x", 0, 1)
+
+
+def test_room_is_asked_for_before_anything_is_written(tmp_path):
+    check_room(tmp_path, 4096)
+    with pytest.raises(OSError) as caught:
+        check_room(tmp_path, 1 << 60)
+    assert caught.value.errno in (errno.ENOSPC, errno.EFBIG) and caught.value.filename == str(tmp_path)
+    assert not list(tmp_path.iterdir())

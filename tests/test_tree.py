@@ -9,6 +9,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "test_dvc_experiments.py": "DVC's own experiments on the whole project",
     "test_imports.py": "what an import loads, for every module",
     "test_layout.py": "the sizes of files and folders",
+    "test_makefile.py": "the Makefile",
     "test_roads.py": "one photograph by every road that a prediction takes",
     "test_tree.py": "the tests themselves",
     "test_wiring.py": "dvc.yaml, conf/ and the stages together",

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from mirada.disk import explain_refusal
 from mirada.errors import MiradaError, Pruned
 from mirada.overrides import quote_words
 
@@ -38,7 +39,9 @@ def launch(main: Callable[[], Any]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     if not sys.warnoptions:  # `python -W` still shows them
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it announces its cache of fonts
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # it announces its cache of fonts, and another where HOME is locked
     _refuse_dashes(sys.argv[1:])
     try:
         sys.argv[1:] = quote_words(sys.argv[1:], script=Path(sys.argv[0]).stem)
@@ -49,6 +52,8 @@ def launch(main: Callable[[], Any]) -> None:
         print("interrupted: nothing was left half-written.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if refusal := explain_refusal(error):
+            sys.exit(f"error: {refusal}")
         if type(error).__name__ != "TerminatedWorkerError":  # joblib's
             raise
         sys.exit(
@@ -108,7 +113,7 @@ class FailedJobs(Callback):
         error = job_return._return_value
         if not _in_sweep(job_return) or isinstance(error, Pruned):  # of these launch and the search speak
             return
-        if not isinstance(error, MISTAKES):
+        if not isinstance(error, MISTAKES) and not explain_refusal(error):
             traceback.print_exception(error)
         overrides = " ".join(job_return.overrides or ())
         print(f"job {config.hydra.job.num} ({overrides}) failed: {explain(error)}", file=sys.stderr)
@@ -122,6 +127,8 @@ def explain(error: BaseException) -> str:
         return _explain_option(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} can't be read: write key=value, and quote a value that holds brackets or commas."
+    if not isinstance(error, MISTAKES) and (refusal := explain_refusal(error)):
+        return refusal
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _explain_key(cause)

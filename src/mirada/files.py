@@ -39,6 +39,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def check_room(folder: Path, size: int) -> None:
+    """Ask before a library writes that takes a full disk badly, as HDF5 does: it crashes the process.
+
+    Raises:
+        OSError: so many bytes can't be written there.
+    """
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        try:
+            os.posix_fallocate(probe.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
 class _Unpacked:
     """The content of a gzip file in a file without a name, closed with the last who knows it."""
 

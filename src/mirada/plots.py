@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mirada.fonts import families_of, readable
 from mirada.palette import DARK, LIGHT, LINES
 
 if TYPE_CHECKING:
@@ -73,7 +74,26 @@ def style_axes(axes: Axes, dark: bool) -> None:
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as the bytes of a file."""
+    """The figure as the bytes of a file, its texts in fonts that have their letters."""
+    _make_readable(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _make_readable(figure: Figure) -> None:
+    from matplotlib.text import Text
+
+    def mend(text: str) -> str:
+        return text if text.isascii() else "\n".join(readable(line) for line in text.split("\n"))
+
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        if any(
+            mend(label) != label for label in labels
+        ):  # whoever made them would write them again when they are drawn
+            axis.set_ticks(axis.get_majorticklocs(), [mend(label) for label in labels])
+    for text in figure.findobj(lambda artist: isinstance(artist, Text) and not artist.get_text().isascii()):
+        assert isinstance(text, Text)
+        text.set_text(mend(text.get_text()))
+        text.set_fontfamily(families_of([text.get_text()]))

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mirada.config import EvaluateConfig
 from mirada.data.images import open_image
 from mirada.data.records import Dataset
 from mirada.evaluation.measuring import Measured, viewing_of
+from mirada.fonts import set_line
 from mirada.inference.card import Card
 from mirada.inference.tiling import Tile, plan_tiles
 from mirada.inference.variants import REFERENCE
@@ -26,10 +27,9 @@ def side_by_side(panels: Mapping[str, Image.Image]) -> Image.Image:
     gap, head = 8, 26
     width, height = next(iter(panels.values())).size
     sheet = Image.new("RGB", (len(panels) * (width + gap) - gap, height + head), (255, 255, 255))
-    draw = ImageDraw.Draw(sheet)
     for i, (title, panel) in enumerate(panels.items()):
         sheet.paste(panel, (i * (width + gap), head))
-        draw.text((i * (width + gap) + 2, 4), title, (30, 30, 30), ImageFont.load_default(15))
+        sheet.paste((30, 30, 30), (i * (width + gap) + 2, 4), set_line(title, 15))
     return sheet
 
 

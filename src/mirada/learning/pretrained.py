@@ -12,6 +12,7 @@ import io
 import pickle
 import tempfile
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,9 +186,10 @@ def load_arrays(backbone: str) -> dict[str, np.ndarray]:
         arrays = from_torchvision(arrays)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(cached, buffer.getvalue())
-    write_whole(digest_file, hashlib.sha256(buffer.getvalue()).hexdigest())
+    with suppress(OSError):  # a home that can't be written: the next training fetches them again
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(cached, buffer.getvalue())
+        write_whole(digest_file, hashlib.sha256(buffer.getvalue()).hexdigest())
     return arrays
 
 

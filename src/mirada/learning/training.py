@@ -201,8 +201,7 @@ class Trainer:
             state.better_epoch = state.epoch
         if metric >= state.best_metric or state.epoch == 1:
             state.best_metric, state.best_epoch = metric, state.epoch
-            self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
-            self.average.save_weights(str(self.checkpoints.best_path(state)))
+            self.checkpoints.write_best(state, self.average)
         state.history.append({"epoch": state.epoch, **figures})
         if self._validates and self.course.validates(state.epoch) and self.step.variables[0]:
             self._say(self.course.guard(metric, name, self.checkpoints), tell)

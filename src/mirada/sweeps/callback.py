@@ -84,7 +84,7 @@ class SweepRun(Callback):
             record.status, record.reason = PRUNED if isinstance(error, Pruned) else FAILED, explain(error)
         else:
             record.status, record.reason = (SKIPPED if record.status == SKIPPED else DONE), ""
-        record.seconds = record.seconds if record.status == SKIPPED else time.time() - job.started
+        record.seconds = record.seconds if record.status == SKIPPED else time.monotonic() - job.started
         if job.sweep.parent is not None:
             _quietly(_record_end, job, job_name(f"job {record.number}"))
         end()
@@ -214,7 +214,7 @@ def _record_parent(sweep: Sweep, jobs: list[JobRecord], files: list[Path]) -> No
     )  # one that died has left no file
     found = efficiencies(jobs, VIEWS[sweep.stage]) if sweep.stage in VIEWS else {}
     scaling = {job.run_id: found[job.number] for job in jobs if job.run_id and job.number in found}
-    figures = {**ended, "seconds": time.time() - sweep.started}
+    figures = {**ended, "seconds": max(0.0, time.time() - sweep.started)}
     sweep_runs.record_sweep(client, sweep.parent, figures, scaling, files)
 
 
@@ -225,7 +225,7 @@ def _count(job: Job) -> None:
     with FileLock(job.folder / "lock"):
         write_whole(job.folder / f"job-{job.record.number:05d}.json", json.dumps(asdict(job.record), indent=2))
         counts = Counter(record.status for record in read_jobs(job.folder))
-        print(progress_line(counts, job.sweep.total, time.time() - job.sweep.started), flush=True)
+        print(progress_line(counts, job.sweep.total, max(0.0, time.time() - job.sweep.started)), flush=True)
 
 
 def _quietly(function: Any, *arguments: Any) -> None:

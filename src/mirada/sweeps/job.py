@@ -43,13 +43,13 @@ class Sweep:
 
 @dataclass
 class Job:
-    """The job that this process is at."""
+    """The job that this process is at; `started` is by a clock that nobody sets, for this process alone."""
 
     sweep: Sweep
     folder: Path
     params: dict[str, Any]
     record: JobRecord
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
 
 
 def begin(job: Job) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mirada import palette
 from mirada.data.records import Example
+from mirada.fonts import set_line
 from mirada.inference.prediction import Detections
 from mirada.palette import rgb
 from mirada.tasks.matching import match_image
@@ -167,12 +168,12 @@ def _draw_box(
 
 def _draw_tag(canvas: Image.Image, box: np.ndarray, colour: Colour, text: str, size: int = 11) -> None:
     """Text on its box's colour, above the box or, at the border, inside it."""
-    draw, font, height = ImageDraw.Draw(canvas), ImageFont.load_default(size), round(size * 1.2)
+    letters = set_line(text, size)
     x1, y1 = (float(v) for v in np.clip(box[:2], 0, np.array([canvas.width - 1, canvas.height - 1])))
-    width = draw.textlength(text, font) + 4
+    width, height = letters.width + 4, letters.height
     left, top = max(0.0, min(x1, canvas.width - width)), y1 - height if y1 >= height else y1
-    draw.rectangle((left, top, left + width, top + height), colour)
-    draw.text((left + 2, top), text, (0, 0, 0), font)
+    ImageDraw.Draw(canvas).rectangle((left, top, left + width, top + height), colour)
+    canvas.paste((0, 0, 0), (round(left + 2), round(top)), letters)
 
 
 def _dashes(

@@ -22,6 +22,7 @@ from mirada.project import project_root
 from mirada.tracking import store as tracking_store
 from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
+from mirada.tracking.moved import follow_folder
 from mirada.tracking.run import Run
 from mirada.tracking.store import StoreAway, without_password
 
@@ -110,6 +111,7 @@ def connect(config: TrackingConfig) -> str:
             database = Path(uri.removeprefix("sqlite:///"))
             database.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{database}.lock"):  # MLflow does not keep processes on a fresh database apart
+                follow_folder(database)
                 if mlflow.get_experiment_by_name(config.experiment) is None:
                     artifacts = (database.parent / "artifacts").resolve()
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mirada.config.serving import LimitsConfig
 from mirada.data.annotations import ADVICE, read_header
 from mirada.data.images import image_size, open_image
 from mirada.data.pixels import opening
 from mirada.errors import MiradaError
+from mirada.service.safety import check_image
 from tests.data.pixels.writing import tiff_of
 
 
@@ -91,3 +93,30 @@ def test_a_broken_tiff_is_no_tiff_of_bands(tmp_path: Path) -> None:
     with pytest.raises(MiradaError, match=r"a\.tif cannot be decoded"):
         open_image(tmp_path / "a.tif")
     assert not opening.is_heic(b"II*\x00\x08\x00\x00\x00")
+
+
+def jpeg_and(ending: bytes = b"", **options: object) -> bytes:
+    """A photograph of two colours, and what is written behind it."""
+    image = Image.new("RGB", (64, 48), (200, 60, 30))
+    image.paste((20, 40, 220), (0, 0, 20, 48))
+    written = io.BytesIO()
+    image.save(written, str(options.pop("format", "JPEG")), **options)
+    return written.getvalue() + ending
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        jpeg_and(
+            b"\x00\x00\x00\x18ftypmp42" + b"\xff\xda\x00\x08" * 3000
+        ),  # a film behind it, full of what looks like scans
+        jpeg_and(bytes(100_000)),
+        jpeg_and(format="MPO", save_all=True, append_images=[Image.new("RGB", (32, 24))]),  # with its small copies
+        jpeg_and(icc_profile=bytes(range(256)) * 12_000),  # 3 MB
+    ],
+    ids=["film", "zeros", "mpo", "icc"],
+)
+def test_what_cameras_put_around_a_photograph_is_passed_by(content: bytes) -> None:
+    assert image_size(content, transpose=True) == (64, 48)
+    assert check_image(content, LimitsConfig()) == (64, 48)
+    assert np.array_equal(np.asarray(open_image(content, True)), np.asarray(open_image(jpeg_and(), True)))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 from mirada.config.influence import check_resumed
 from mirada.data.records import digest_of
 from mirada.errors import MiradaError
-from mirada.files import write_whole
+from mirada.files import check_room, write_whole, written_aside
 from mirada.learning.course.guard import Guard
 
 
@@ -62,14 +64,28 @@ class Checkpoints:
         """The weights of the best epoch."""
         return self.folder / f"best-{state.best_epoch:04d}.h5"
 
+    def write_best(self, state: State, model: keras.Model) -> None:
+        """Write the weights of what is now the best epoch, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        size = sum(variable.shape.num_elements() * variable.dtype.size + 2048 for variable in model.variables)
+        check_room(self.folder, size + (1 << 16))
+        with written_aside(self.best_path(state)) as part:
+            model.save_weights(str(part))
+
     def save(self, state: State) -> None:
         """Write the weights first and the state that points to them last, so a kill leaves one or the other whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state.checkpoint = f"epoch-{state.epoch:04d}"
-        self.content.write(str(self.folder / state.checkpoint))
+        try:
+            self.content.write(str(self.folder / state.checkpoint))
+        except tf.errors.OpError:  # a full disk
+            shutil.rmtree(self.folder / f"{state.checkpoint}_temp", ignore_errors=True)
+            raise
         write_whole(self.folder / "state.json", json.dumps(asdict(state), indent=1))
         for file in self.folder.glob("epoch-*"):
-            if file.name.split(".")[0] != state.checkpoint:
+            if file.is_dir():  # TensorFlow's, of a process that was killed while it wrote
+                shutil.rmtree(file)
+            elif file.name.split(".")[0] != state.checkpoint:
                 file.unlink()
         for file in self.folder.glob("best-*.h5"):
             if file != self.best_path(state):
