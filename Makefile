@@ -76,9 +76,8 @@ sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 ba
 	@$(IN_ENV) dvc repro preprocess
 	@$(BIN)/python src/train.py -m $(SWEEP)
 
-ui: $(MADE) ## look at the runs at 127.0.0.1:5000
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
-		--backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db"
+ui: $(MADE) ## look at the runs at 127.0.0.1:5000, on chosen columns and charts, e.g. make ui UI="port=5001"
+	@exec $(BIN)/python src/ui.py $(UI)
 
 serve: $(MADE) ## predictions over HTTP at 127.0.0.1:8000, with page and task queue, e.g. make serve SERVE="port=8001"
 	@exec $(BIN)/python src/serve.py $(SERVE)

@@ -43,10 +43,13 @@ from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
 from mirada.inference.tiling import tile_side
 from mirada.inference.variants import REFERENCE, load_variants
+from mirada.sweeps import job as sweep_job
 from mirada.tables import ms_text, signed_text
 from mirada.tasks import get_task
 from mirada.tasks.base import Figures
 from mirada.terminal import stage_progress
+from mirada.tracking.notes import MAIN_METRIC
+from mirada.tracking.overview import describe_run, tell_runs
 
 
 def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
@@ -105,8 +108,12 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
         mlflow_run.log_metrics(flatten_figures(weaknesses.figures()))
-        mlflow_run.set_tags(provenance_tags(dataset))
+        mlflow_run.set_tags(provenance_tags(dataset) | {MAIN_METRIC: task.main_metric})
         breaches = _judge(config, card, dataset, variants, measured, figures)
+    if mlflow_run.delivered and mlflow_run.id:
+        describe_run(mlflow_run.id, str((output_dir / "index.html").absolute()))
+        if sweep_job.current() is None:
+            tell_runs(config.tracking)
     if breaches:
         raise MiradaError(" ".join(breach.sentence for breach in breaches))
     return figures
