@@ -24,6 +24,8 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
+# Some containers set it; then every command compiles hundreds of modules anew, which doubles the start of DVC's.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test test-fast check sweep ui serve bench lock clean
@@ -44,7 +46,10 @@ $(MADE): requirements.lock
 
 ifeq ($(QUALITY),default)
 run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate; QUALITY=fast, best
+	@rm -f outputs/dvc/*/seconds.txt
 	@$(IN_ENV) dvc repro
+	@cat outputs/dvc/*/seconds.txt 2>/dev/null | sort -k2 -rn | awk '{printf "%-11s %5.0f s\n", $$1, $$2; sum += $$2} \
+		END {if (NR > 1) printf "%-11s %5.0f s\n", "together", sum}'
 	@echo "the data: $(CURDIR)/reports/inspect/index.html"
 	@echo "the page: $(CURDIR)/reports/evaluate/index.html"
 	@echo "the runs: make ui"
