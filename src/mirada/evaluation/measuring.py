@@ -141,7 +141,7 @@ def measure_cost(
 
 def _file_figures(content: bytes) -> dict[str, float]:
     work = count_workload(content)
-    sizes = {"size_bytes": len(content), "size_gzip_bytes": gzip_size(content)}
+    sizes: dict[str, float] = {"size_bytes": len(content), "size_gzip_bytes": gzip_size(content)}
     return sizes | {"macs": work.macs, "bytes_moved": work.bytes_moved}
 
 

@@ -32,9 +32,9 @@ def describe_protocol(
          f"interval, seed {config.seed}"),
         ("Latency", f"inference alone, without decoding the image or its boxes; {config.latency_runs} runs after "
          f"{config.latency_warmup} warm-up runs; the variants take turns of 10; one thread, and all {threads}"),
-        ("Machine-independent", "MACs: multiplications with an addition. Moved: inputs, weights and outputs of all operators, "
-         "once each. Relative time: p50 at one thread, in times of a 3 × 3 float32 convolution of 80 × 80 × 32, timed in the "
-         "same turns"),
+        ("Any machine", "MACs: multiplications with an addition. Moved: inputs, weights and outputs of all operators, once "
+         "each. Relative time: p50 at one thread, in times of a 3 × 3 float32 convolution of 80 × 80 × 32, which takes "
+         "its turns with the variants"),
         ("Memory", "peak resident memory of a fresh process that loads the model and runs it at one thread, with "
          "Python, NumPy and LiteRT"),
         ("Load", f"reading the file and preparing it for inference, median of {loads}; the file is in the disk cache"),
