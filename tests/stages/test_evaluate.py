@@ -19,7 +19,7 @@ from mirada.stages import evaluate
 FIGURES = {
     "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "size_gzip_bytes",
     "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads", "peak_memory_mb",
-    "load_ms", "photograph_ms", "ar", "ap_small",
+    "load_ms", "photograph_ms", "macs", "bytes_moved", "relative_time", "ar", "ap_small",
 }  # fmt: skip
 
 

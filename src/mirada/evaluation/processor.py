@@ -94,7 +94,8 @@ def recommend(figures: Figures, metric: str, budget: float = BUDGET) -> str:
     accurate = max(within, key=lambda name: (within[name][metric], -within[name]["size_bytes"]))
     others = [("smallest", smallest), ("most accurate", accurate)]
     same = [word for word, name in others if name == chosen]
-    said = f"For this processor: {chosen}, the {' and '.join(['fastest', *same])} within a drop of {budget:g}."
+    words = " and ".join(filter(None, [", ".join(["fastest", *same][: len(same) or 1]), *same[-1:]]))
+    said = f"For this processor: {chosen}, the {words} within a drop of {budget:g}."
     rest = [f"the {word} is {name} ({_beside(within, name)})" for word, name in others if name != chosen]
     return f"{said}{' Of the others ' + ', '.join(rest) + '.' if rest else ''}"
 
