@@ -30,6 +30,8 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
+# Some containers set it; then every command compiles hundreds of modules anew, which doubles the start of DVC's.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test test-fast check sweep ui serve bench lock clean
@@ -52,7 +54,9 @@ $(MADE): requirements.lock
 
 ifeq ($(QUALITY),default)
 run: $(MADE) ## run the pipeline, as far as something changed: fetch, inspect, preprocess, train, quantize, evaluate; QUALITY=fast, best
-	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro
+	@$(MAY_WRITE); rm -f outputs/dvc/*/seconds.txt; $(IN_ENV) $(GIT_OR_NOT); dvc repro
+	@cat outputs/dvc/*/seconds.txt 2>/dev/null | sort -k2 -rn | awk '{printf "%-11s %5.0f s\n", $$1, $$2; sum += $$2} \
+		END {if (NR > 1) printf "%-11s %5.0f s\n", "together", sum}'
 	@echo "the data: $$PWD/reports/inspect/index.html"
 	@echo "the page: $$PWD/reports/evaluate/index.html"
 	@echo "the runs: make ui"
@@ -84,10 +88,8 @@ sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 ba
 	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro preprocess
 	@$(BIN)/python src/train.py -m $(SWEEP)
 
-ui: $(MADE) ## look at the runs at 127.0.0.1:5000
-	@$(BIN)/python src/mirada/tracking/moved.py mlruns/mlflow.db
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
-		--backend-store-uri "sqlite:///$$PWD/mlruns/mlflow.db"
+ui: $(MADE) ## look at the runs at 127.0.0.1:5000, on chosen columns and charts, e.g. make ui UI="port=5001"
+	@exec $(BIN)/python src/ui.py $(UI)
 
 serve: $(MADE) ## predictions over HTTP at 127.0.0.1:8000, with page and task queue, e.g. make serve SERVE="port=8001"
 	@exec $(BIN)/python src/serve.py $(SERVE)

@@ -174,7 +174,7 @@ def figure(name: str, values: Spread, unit: str, **more: Any) -> Figure:
 
 def machine() -> dict[str, Any]:
     """What it was measured on, and how busy that was."""
-    from mirada.evaluation.provenance import cpu_model
+    from mirada.evaluation.processor import cpu_model
     from mirada.project import git_state
     from mirada.workers.cores import available_threads
 

@@ -124,3 +124,12 @@ def test_a_defect_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError: ours" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_stage_of_dvc_leaves_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/dvc/train").mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["train.py", "hydra.run.dir=outputs/dvc/train"])
+    cli.launch(lambda: time.sleep(0.3))
+    name, seconds = (tmp_path / "outputs/dvc/train/seconds.txt").read_text().split()
+    assert name == "train" and 0.3 <= float(seconds) < 5

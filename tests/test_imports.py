@@ -38,6 +38,7 @@ def test_the_probe_sees_an_import() -> None:
         "tracking",
         "stages.checks.check_tflite",
         "stages.sync",
+        "stages.ui",
         "stages.inspect",
         "stages.export",
         "stages.predict",
@@ -61,6 +62,7 @@ def test_module_is_light(module: str) -> None:
         "predict",
         "serve",
         "sync",
+        "ui",
         "worker",
     ],
 )

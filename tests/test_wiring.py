@@ -279,6 +279,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "check_qat": ["path=a.keras"],
         "check_tflite": ["path=a.tflite"],
         "sync": [],
+        "ui": [],
         "serve": [],
         "worker": [],
         **predicting,

@@ -6,6 +6,7 @@ import difflib
 import logging
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -44,8 +45,10 @@ def launch(main: Callable[[], Any]) -> None:
     )  # it announces its cache of fonts, and another where HOME is locked
     _refuse_dashes(sys.argv[1:])
     try:
+        started = time.monotonic()
         sys.argv[1:] = quote_words(sys.argv[1:], script=Path(sys.argv[0]).stem)
         main()
+        _note_seconds(time.monotonic() - started)
     except MISTAKES as error:
         sys.exit(f"error: {explain(error)}")
     except KeyboardInterrupt:
@@ -62,6 +65,13 @@ def launch(main: Callable[[], Any]) -> None:
         )
     if _failed:
         sys.exit(f"error: jobs that failed in this sweep: {len(_failed)}, named above with the reason.")
+
+
+def _note_seconds(seconds: float) -> None:
+    """Leave what a stage of DVC took in its own folder, for the table that `make run` ends with."""
+    folders = [word.partition("=")[2] for word in sys.argv if word.startswith("hydra.run.dir=outputs/dvc/")]
+    if folders and (folder := Path(folders[0])).is_dir():
+        (folder / "seconds.txt").write_text(f"{folder.name} {seconds:.1f}\n")
 
 
 def _refuse_dashes(arguments: list[str]) -> None:

@@ -19,7 +19,7 @@ from mirada.stages import evaluate
 FIGURES = {
     "map50", "map50_95", "precision", "recall", "f1", "drop", "drop_low", "drop_high", "size_bytes", "size_gzip_bytes",
     "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads", "latency_ms_p95_all_threads", "peak_memory_mb",
-    "load_ms", "photograph_ms", "ar", "ap_small",
+    "load_ms", "photograph_ms", "macs", "bytes_moved", "relative_time", "ar", "ap_small",
 }  # fmt: skip
 
 
@@ -71,6 +71,9 @@ def test_a_detector_that_finds_everything_scores_one(done):
 def test_metrics_json_and_variants_csv_hold_the_result(done, squares_folder):
     figures, folder = done
     assert json.loads((folder / "metrics.json").read_text()) == figures
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary["int8"]) == ["map50", "drop", "size_bytes", "latency_ms_p50"]
+    assert summary["float32"] == {key: figures["float32"][key] for key in ("map50", "size_bytes", "latency_ms_p50")}
     rows = rows_of(folder / "variants.csv")
     assert [row["variant"] for row in rows] == ["float32", "int8"]
     assert int(rows[1]["size_bytes"]) == (squares_folder / "model" / "int8.tflite").stat().st_size

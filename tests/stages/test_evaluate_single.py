@@ -15,7 +15,7 @@ from tests.singles import write_singles, write_variants
 
 COST = {
     "size_bytes", "size_gzip_bytes", "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_all_threads",
-    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms", "photograph_ms",
+    "latency_ms_p95_all_threads", "peak_memory_mb", "load_ms", "photograph_ms", "macs", "bytes_moved", "relative_time",
 }  # fmt: skip
 LABEL = {
     "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "auc", "macro_f1", "log_loss", "ece", "drop",

@@ -52,7 +52,7 @@ from mirada.config.measuring import (
 )
 from mirada.config.predicting import PredictConfig
 from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
-from mirada.config.tracking import SyncConfig, TrackingConfig
+from mirada.config.tracking import SyncConfig, TrackingConfig, UiConfig
 from mirada.config.training import (
     AUTO,
     BACKBONES,
@@ -111,6 +111,7 @@ __all__ = [
     "TileConfig",
     "TrackingConfig",
     "TrainConfig",
+    "UiConfig",
     "VARIANTS",
     "VelaConfig",
     "WorkerConfig",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirada.config.checks import require
 from mirada.config.commands import command
 
 
@@ -16,6 +17,20 @@ class TrackingConfig:
     uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
     run_name: str | None = None
     pending_dir: str | None = None  # what a store that is away can't take waits here; null: mlruns/pending
+
+
+@command("ui")
+@dataclass
+class UiConfig:
+    """Settings of `ui`."""
+
+    uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
+    experiment: str = "mirada"
+    port: int = 5000  # 0: a free one
+
+    def __post_init__(self) -> None:
+        """Check the port."""
+        require(0 <= self.port <= 65535, f"port must be 0 to 65535, got {self.port}")
 
 
 @command("sync")

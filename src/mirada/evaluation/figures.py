@@ -43,6 +43,9 @@ COSTS = (
     Cost("peak_memory_mb", "memory MiB", digits=0),
     Cost("load_ms", "load ms", digits=1),
     Cost("photograph_ms", "photograph ms"),
+    Cost("macs", "million MACs", 1e6, 0),
+    Cost("bytes_moved", "MB moved", 1e6, 1),
+    Cost("relative_time", "relative time", digits=2),
 )
 COST_KEYS = tuple(cost.key for cost in COSTS)
 DROP = ("drop", "drop_low", "drop_high")  # of the main figure from float32, and its 95 % interval

@@ -18,15 +18,17 @@ from mirada.errors import MiradaError
 from mirada.evaluation.figures import DROP
 from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine, predict_photographs
-from mirada.inference.litert import Model, gzip_size, measure_latencies, peak_memory_mb, predict_examples
+from mirada.inference.litert import Model, Timed, gzip_size, measure_latencies, peak_memory_mb, predict_examples
 from mirada.inference.prediction import Decoding
 from mirada.inference.suitability import check_suits
 from mirada.inference.tiling import Viewing
 from mirada.inference.variants import REFERENCE
+from mirada.inference.workload import ReferenceConvolution, count_workload
 from mirada.tasks import Task, get_task
 from mirada.tasks.judging import Judging, judging_of
 from mirada.workers.cores import available_threads
 
+_REFERENCE = "reference convolution"
 LOADS = 5  # times a model is loaded; the median counts
 
 
@@ -115,18 +117,19 @@ def measure_cost(
 ) -> dict[str, dict[str, float]]:
     """Size, time of loading, latency and memory of each variant."""
     image = decode(next(dataset.examples(config.split)).image, card.channels)
-    figures: dict[str, dict[str, float]] = {
-        name: {"size_bytes": path.stat().st_size, "size_gzip_bytes": gzip_size(path.read_bytes())}
-        for name, path in variants.items()
-    }
-    turns = -(-config.latency_runs // 10) * len(variants)
-    task = progress.add_task("latency", total=2 * turns)
+    figures = {name: _file_figures(path.read_bytes()) for name, path in variants.items()}
+    turns = -(-config.latency_runs // 10) * (2 * len(variants) + 1)
+    task = progress.add_task("latency", total=turns)
     for threads, suffix in ((1, ""), (available_threads(), "_all_threads")):
-        models = {name: Model(path, card, threads) for name, path in variants.items()}
+        models: dict[str, Timed] = {name: Model(path, card, threads) for name, path in variants.items()}
+        models |= {} if suffix else {_REFERENCE: ReferenceConvolution()}
         latencies = measure_latencies(
             models, image, config.latency_runs, config.latency_warmup, lambda: progress.advance(task)
         )
+        reference = latencies.pop(_REFERENCE, None)
         for name, times in latencies.items():
+            if reference is not None:
+                figures[name]["relative_time"] = float(np.median(times) / np.median(reference))
             p50, p95 = np.percentile(times, [50, 95])
             figures[name] |= {f"latency_ms_p50{suffix}": float(p50), f"latency_ms_p95{suffix}": float(p95)}
     loads = [{name: Model(path, card).load_ms for name, path in variants.items()} for _ in range(LOADS)]
@@ -134,6 +137,12 @@ def measure_cost(
         figures[name]["peak_memory_mb"] = peak_memory_mb(path)[0]
         figures[name]["load_ms"] = float(np.median([load[name] for load in loads]))
     return figures
+
+
+def _file_figures(content: bytes) -> dict[str, float]:
+    work = count_workload(content)
+    sizes: dict[str, float] = {"size_bytes": len(content), "size_gzip_bytes": gzip_size(content)}
+    return sizes | {"macs": work.macs, "bytes_moved": work.bytes_moved}
 
 
 def accuracy_figures(config: EvaluateConfig, task: Task, measured: Measured, name: str) -> dict[str, float]:

@@ -49,6 +49,7 @@ class Report:
         errors: what detections cost by kind of error.
         weaknesses: where the model fails.
         resampled: what is resampled for the drop's interval, in words.
+        advice: sentences on this processor.
     """
 
     task: Task
@@ -70,6 +71,7 @@ class Report:
     errors: Errors = field(default_factory=dict)
     weaknesses: Weaknesses = field(default_factory=Weaknesses)
     resampled: str = ""
+    advice: list[str] = field(default_factory=list)
 
 
 def render_page(report: Report) -> str:
@@ -110,6 +112,7 @@ def render_page(report: Report) -> str:
         **_weaknesses(report),
         protocol=report.protocol,
         provenance=report.provenance,
+        advice=report.advice,
     )
 
 
@@ -196,7 +199,7 @@ def _cost_table(figures: Mapping[str, Mapping[str, float]]) -> Table:
     for name, row in figures.items():
         cells = [name]
         for cost in COSTS:
-            cells.append(cost.text(row[cost.key]))
+            cells.append(cost.text(row[cost.key]) if cost.key in row else "–")
             if cost.beside_reference:
                 cells.append(f"{row[cost.key] / figures[REFERENCE][cost.key]:.2f}")
         rows.append(cells)

@@ -18,7 +18,10 @@ from mirada.evaluation.published import compare_published
 from mirada.inference.variants import REFERENCE
 
 # The order in which results appear: who finds metrics.json finds all the others.
-OUTPUTS = ("plots", "images", "variants.csv", "published.csv", "index.html", "weaknesses.json", "metrics.json")
+OUTPUTS = (
+    "plots", "images", "variants.csv", "published.csv", "index.html", "weaknesses.json", "summary.json", "metrics.json",
+)  # fmt: skip
+_COMPARED = (REFERENCE, "int8", "best")
 
 
 def write_report(output_dir: Path, report: Report) -> None:
@@ -41,6 +44,7 @@ def write_report(output_dir: Path, report: Report) -> None:
         weaknesses = json.dumps(report.weaknesses.figures(), indent=2, ensure_ascii=False)
         (part / "weaknesses.json").write_text(weaknesses + "\n", encoding="utf-8")
         (part / "index.html").write_text(render_page(report), encoding="utf-8")
+        (part / "summary.json").write_text(json.dumps(_summary(report), indent=2) + "\n")
         (part / "metrics.json").write_text(json.dumps(report.figures, indent=2) + "\n")
         for name in reversed(OUTPUTS):
             old = output_dir / name
@@ -50,6 +54,16 @@ def write_report(output_dir: Path, report: Report) -> None:
                 (part / name).rename(output_dir / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _summary(report: Report) -> dict[str, dict[str, float]]:
+    """What DVC puts side by side of its experiments: of all the figures those that people compare first."""
+    keys = (report.task.main_metric, "drop", "size_bytes", "latency_ms_p50")
+    return {
+        name: {key: row[key] for key in keys if key in row and (key != "drop" or name != REFERENCE)}
+        for name, row in report.figures.items()
+        if name in _COMPARED
+    }
 
 
 def _write_tables(folder: Path, report: Report) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -197,8 +197,18 @@ def predict_examples(
     return truths, predictions
 
 
+class Timed(Protocol):
+    """What can be timed: a `Model`, or something to measure it by."""
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Put pixels where the next inference reads them."""
+
+    def time_inference(self, runs: int, warmup: int = 0) -> np.ndarray:
+        """(runs,) milliseconds, after `warmup` untimed ones."""
+
+
 def measure_latencies(
-    models: Mapping[str, Model],
+    models: Mapping[str, Timed],
     image: np.ndarray,
     runs: int,
     warmup: int,

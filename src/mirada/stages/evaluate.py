@@ -33,9 +33,10 @@ from mirada.evaluation.measuring import (
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
+from mirada.evaluation.processor import BUDGET, explain_int8, instruction_sets, recommend
 from mirada.evaluation.provenance import describe_protocol, describe_provenance, provenance_tags, resampled
 from mirada.evaluation.published import check_published
-from mirada.evaluation.quantization_record import read_quantization
+from mirada.evaluation.quantization_record import QuantizationRecord, read_quantization
 from mirada.evaluation.report import OUTPUTS, write_report
 from mirada.evaluation.training_record import read_training
 from mirada.evaluation.weaknesses.gathering import find_weaknesses, flatten_figures
@@ -43,10 +44,13 @@ from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
 from mirada.inference.tiling import tile_side
 from mirada.inference.variants import REFERENCE, load_variants
+from mirada.sweeps import job as sweep_job
 from mirada.tables import ms_text, signed_text
 from mirada.tasks import get_task
 from mirada.tasks.base import Figures
 from mirada.terminal import stage_progress
+from mirada.tracking.notes import MAIN_METRIC
+from mirada.tracking.overview import describe_run, tell_runs
 
 
 def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
@@ -77,7 +81,8 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         shown = variant_to_show(figures, task.main_metric)
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
     results, truths = measured.results, measured.truths
-    training = read_training(Path(config.model_dir))
+    training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
+    advice = _advise(figures, task, quantization)
     report = Report(
         task=task,
         dataset=dataset.name,
@@ -91,22 +96,27 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         notes=notes,
         pictures=draw_pictures(config, card, dataset, measured, shown),
         training=training,
-        quantization=read_quantization(Path(config.variants_dir)),
+        quantization=quantization,
         published=config.published,
         protocol=describe_protocol(config, LOADS, task, measured),
         provenance=describe_provenance(card, dataset, training),
         resampled=resampled(measured),
         errors=find_errors(card, truths, measured.predictions, shown),
         weaknesses=weaknesses,
+        advice=list(advice.values()),
     )
     output_dir = Path(config.output_dir)
     write_report(output_dir, report)
-    _print(figures, task, output_dir / "index.html")
+    _print(figures, task, output_dir / "index.html", advice)
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         _track(mlflow_run, config, figures, time.perf_counter() - started)
         mlflow_run.log_metrics(flatten_figures(weaknesses.figures()))
-        mlflow_run.set_tags(provenance_tags(dataset))
+        mlflow_run.set_tags(provenance_tags(dataset) | {MAIN_METRIC: task.main_metric} | advice)
         breaches = _judge(config, card, dataset, variants, measured, figures)
+    if mlflow_run.delivered and mlflow_run.id:
+        describe_run(mlflow_run.id, str((output_dir / "index.html").absolute()))
+        if sweep_job.current() is None:
+            tell_runs(config.tracking)
     if breaches:
         raise MiradaError(" ".join(breach.sentence for breach in breaches))
     return figures
@@ -151,7 +161,18 @@ def _judge(
     return breaches
 
 
-def _print(figures: Mapping[str, Mapping[str, float]], task: Figures, page: Path) -> None:
+def _advise(
+    figures: Mapping[str, Mapping[str, float]], task: Figures, quantization: QuantizationRecord
+) -> dict[str, str]:
+    """Sentences on this processor, under the names of their tags in MLflow."""
+    budget = float(quantization.ladder.get("max_drop", BUDGET))
+    advice = {"recommendation": recommend(figures, task.main_metric, budget)}
+    if why := explain_int8(figures, instruction_sets()):
+        advice["int8_speed"] = why
+    return advice
+
+
+def _print(figures: Mapping[str, Mapping[str, float]], task: Figures, page: Path, advice: Mapping[str, str]) -> None:
     head = ("variant", *(column.heading for column in task.main_columns), "drop [95 %]", "MB", "p50 ms", "p95 ms")
     table = Table(*head, title="evaluate", box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name, row in figures.items():
@@ -165,6 +186,8 @@ def _print(figures: Mapping[str, Mapping[str, float]], task: Figures, page: Path
             ms_text(row["latency_ms_p95"]),
         )
     Console().print(table)
+    for sentence in advice.values():
+        print(sentence)
     print(f"page: {page}")
 
 

@@ -28,6 +28,7 @@ from mirada.sweeps.runs import FinishedRun
 from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
 from mirada.terminal import epoch_progress
+from mirada.tracking.overview import tell_runs
 from mirada.workers.peers import Cluster, meet, read_cluster
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def run(config: TrainConfig) -> float:
         _write_timings(naive, trainer, Path(config.output_dir))
         record_results(mlflow_run, trainer, seconds)
     _tell_result(trainer, seconds)
+    if mlflow_run.delivered and sweep_job.current() is None:
+        tell_runs(config.tracking)
     return trainer.state.best_metric
 
 

@@ -29,6 +29,7 @@ from mirada.sweeps import runs as sweep_runs
 from mirada.sweeps.job import Job, Sweep, begin, current, end, job_name, params_of
 from mirada.sweeps.runs import ERROR, OVERRIDES, PROCESS
 from mirada.sweeps.table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
+from mirada.tracking.overview import tell_runs
 
 STAGES = ("train", "preprocess", "experiment")
 STATE = ".sweep"
@@ -108,6 +109,7 @@ class SweepRun(Callback):
         if sweep.parent is not None:
             self._parent = None
             _quietly(_record_parent, sweep, jobs, files)
+            tell_runs(TrackingConfig(**sweep.tracking), sweep=sweep.parent)
 
     def _close(self, process: int) -> None:
         """At the end of the process: a sweep that was stopped by Ctrl-C, or by an error of its own."""

@@ -127,6 +127,10 @@ class Delivery:
                 "and sent when it does."
             )
 
+    def done(self) -> bool:
+        """Whether nothing waits; the store is not asked."""
+        return not self._journal.waits()
+
     def flush(self) -> bool:
         """Send what waits, where the store answers; True when nothing waits any more."""
         with self._lock:

@@ -1,13 +1,9 @@
-"""The links of the project's own MLflow database, when its folder was moved or copied: MLflow keeps them as absolute paths.
-
-python -m mirada.tracking.moved mlruns/mlflow.db
-"""
+"""The links of the project's own MLflow database, when its folder was moved or copied: MLflow keeps them as absolute paths."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -38,7 +34,3 @@ def follow_folder(database: Path) -> None:
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
                     (new, len(old) + 1, len(old) + 1, f"{old}/"),
                 )
-
-
-if __name__ == "__main__":
-    follow_folder(Path(sys.argv[1]))

@@ -63,6 +63,11 @@ class Run:
         if tags:
             self._record("tags", tags={key: str(value) for key, value in tags.items()})
 
+    @property
+    def delivered(self) -> bool:
+        """Whether there is a store and it has all that was recorded."""
+        return self._delivery is not None and self._delivery.done()
+
     def send_earlier(self) -> None:
         """What an earlier stage had to keep goes first."""
         if self._delivery:

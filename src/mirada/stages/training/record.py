@@ -15,6 +15,8 @@ from mirada.data.folds import common_digest, fold_settings
 from mirada.data.records import Dataset
 from mirada.stages.training.batch_sheet import BATCH
 from mirada.sweeps import job as sweep_job
+from mirada.tasks import get_task
+from mirada.tracking.notes import MAIN_METRIC
 from mirada.workers.cores import available_threads
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def _record_settings(mlflow_run: tracking.Run, trainer: Trainer) -> None:
             "git_commit": card.git_commit or "unknown",
             "git_dirty": str(card.git_dirty),
             "task": dataset.task,
+            MAIN_METRIC: get_task(dataset.task).main_metric,
             "cores": str(available_threads()),  # times over different numbers of cores are no comparison
         }
     )
