@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mirada.boards import tflm
 from mirada.errors import MiradaError
-from mirada.export import tflm
 from mirada.export.parts import write_c_part, write_proof_part, write_vela_part
 from mirada.inference.card import load_card
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mirada.boards import tflm, vela
 from mirada.errors import MiradaError
-from mirada.export import tflm, vela
 from mirada.export.bundle.content import BundleContent
 from mirada.export.c_code import write_c_code
 from mirada.export.proof import prove, write_proof

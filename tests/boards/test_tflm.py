@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirada.boards import tflm
+from mirada.boards.tflm import Arena, measure_arena, run_tflm
 from mirada.errors import MiradaError
-from mirada.export import tflm
-from mirada.export.tflm import Arena, measure_arena, run_tflm
 
 needs_tflm = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed")
 
