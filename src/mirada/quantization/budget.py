@@ -18,7 +18,7 @@ from mirada.inference.card import Card
 from mirada.inference.engine import Engine, predict_photographs
 from mirada.inference.litert import Model, measure_latencies
 from mirada.inference.variants import REFERENCE
-from mirada.quantization.on_board import board_figures, may_fit
+from mirada.quantization.on_board import WORDS, board_figures, may_fit
 from mirada.quantization.out_of_fold import ValOutcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN, answer_of, choose, more_images
 from mirada.tasks import get_task
@@ -114,8 +114,7 @@ class Ladder:
     def sentence(self) -> str:
         """The outcome, for people."""
         best = self.find(self.best)
-        board = f" On the device {best.board['sentence']}" if best.board else ""
-        return self._budget_sentence(best) + board
+        return self._budget_sentence(best) + (f" {WORDS[best.board['answer']]}" if best.board else "")
 
     def _budget_sentence(self, best: Rung) -> str:
         figure = (

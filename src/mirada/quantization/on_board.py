@@ -13,7 +13,12 @@ Record = Mapping[str, Any]
 """As `boards.asking.BoardJudge.record` gives it."""
 MISSES: dict[str, tuple[str, ...]] = {"warn": (), "fail": (TOO_MUCH,), "strict": (TOO_MUCH, CANNOT_TELL)}
 """`on_miss` -> the answers that end the stage with an error."""
-_WORDS = {FITS: "yes", TOO_MUCH: "no", CANNOT_TELL: "cannot tell"}
+WORDS = {
+    FITS: "It fits the device.",
+    TOO_MUCH: "It does not fit the device.",
+    CANNOT_TELL: "Whether it fits the device cannot be told.",
+}
+_SHORT = {FITS: "yes", TOO_MUCH: "no", CANNOT_TELL: "cannot tell"}
 
 
 def may_fit(record: Record | None) -> bool:
@@ -28,7 +33,7 @@ def board_table(records: Mapping[str, Record]) -> Table:
             name,
             *(_text(record[key]) for key in FIGURES),
             ", ".join(record["lacking"]) or "all",
-            _WORDS[record["answer"]],
+            _SHORT[record["answer"]],
         ]
         for name, record in records.items()
     ]
