@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from mirada.boards.asking import FIGURES
+from mirada.boards.asking import FIGURES, Record
 from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH
-from mirada.tables import Table
 
-Record = Mapping[str, Any]
-"""As `boards.asking.BoardJudge.record` gives it."""
 MISSES: dict[str, tuple[str, ...]] = {"warn": (), "fail": (TOO_MUCH,), "strict": (TOO_MUCH, CANNOT_TELL)}
 """`on_miss` -> the answers that end the stage with an error."""
 WORDS = {
@@ -18,32 +14,11 @@ WORDS = {
     TOO_MUCH: "It does not fit the device.",
     CANNOT_TELL: "Whether it fits the device cannot be told.",
 }
-_SHORT = {FITS: "yes", TOO_MUCH: "no", CANNOT_TELL: "cannot tell"}
 
 
 def may_fit(record: Record | None) -> bool:
     """Whether nothing speaks against a candidate: it fits, or cannot be told, or there is no device."""
     return record is None or record["answer"] != TOO_MUCH
-
-
-def board_table(records: Mapping[str, Record]) -> Table:
-    """A row a variant or rung."""
-    rows = [
-        [
-            name,
-            *(_text(record[key]) for key in FIGURES),
-            ", ".join(record["lacking"]) or "all",
-            _SHORT[record["answer"]],
-        ]
-        for name, record in records.items()
-    ]
-    return Table(["", "arena bytes", "flash bytes", "ms", "operators", "fits"], rows)
-
-
-def _text(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def board_figures(records: Mapping[str, Record]) -> dict[str, float]:
