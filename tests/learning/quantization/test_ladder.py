@@ -22,7 +22,7 @@ from tests.datasets import SIDE
 from tests.singles import make_card, write_singles
 from tests.squares import SQUARE
 
-ARENA = 20_000  # bytes, between int8 and its float operators
+ARENA = 12_000  # bytes, between int8 and its float operators
 pytestmark = pytest.mark.slow
 
 
