@@ -10,7 +10,7 @@ from mirada.config import DeviceConfig, ExportConfig, parse
 from mirada.errors import MiradaError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-DEVICES = sorted(path.stem for path in (CONF / "device").glob("*.yaml"))
+DEVICES = sorted(path.stem for path in (CONF / "device").glob("*.yaml") if path.stem != "none")
 MICROCONTROLLERS = ("esp32s3", "nano_33_ble", "rp2040", "stm32h747")
 ETHOS = ("ethos_u55_128", "ethos_u65_256", "ethos_u85_256")
 TOLD = ("operators", "cores", "clock_mhz", "ram_bytes", "flash_bytes", "time_known")
@@ -37,7 +37,9 @@ def test_the_table_holds_the_devices_that_are_told_of() -> None:
 def test_each_number_has_its_source_and_what_is_not_known_says_so(name: str) -> None:
     device = read(name)
     assert device.name == name
-    assert {*device.sources} == {*TOLD} | ({"vela"} if device.vela else set())
+    assert {*device.sources} == {*TOLD} | ({"vela"} if device.vela else set()) | (
+        {"limits"} if name in MICROCONTROLLERS else set()
+    )
     for key, source in device.sources.items():
         assert len(source) > 15, key
         assert "://" not in source and "www." not in source, "a source is named, not linked"
@@ -71,6 +73,13 @@ def test_known_figures_of_data_sheets() -> None:
     assert read("rp2040").ram_bytes == 264 * 1024
     assert read("stm32h747").flash_bytes == 2 * 1024**2
     assert read("nano_33_ble").ram_bytes == 256 * 1024
+
+
+@pytest.mark.parametrize("name", MICROCONTROLLERS)
+def test_a_model_may_take_a_part_of_a_microcontroller(name: str) -> None:
+    device = read(name)
+    assert device.limits.arena_bytes is not None and device.ram_bytes is not None
+    assert device.ram_bytes / 2 <= device.limits.arena_bytes < device.ram_bytes
 
 
 def test_a_board_may_have_more() -> None:

@@ -11,8 +11,8 @@ import pytest
 from mirada.errors import MiradaError
 from mirada.export.c_code import PARTS, model_array, write_c_code, write_decoder
 from mirada.export.c_proof import ARM64, HERE, Target, compile_decoder, run_decoder
-from mirada.export.file_tables import OutputTensor
 from mirada.inference.card import Card
+from mirada.inference.file_tables import OutputTensor
 from mirada.inference.maps import Quantized
 from mirada.inference.prediction import (
     STANDARD,
@@ -209,8 +209,8 @@ def test_the_model_is_an_aligned_array_of_the_same_bytes(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_real_file_becomes_c_that_answers_as_its_model(squares_folder: Path, tmp_path: Path) -> None:
     from mirada.data.images import decode
-    from mirada.export.file_tables import read_outputs
     from mirada.inference.card import load_card
+    from mirada.inference.file_tables import read_outputs
     from mirada.inference.litert import Model
     from tests.squares import draw_example
 

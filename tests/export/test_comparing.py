@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mirada.export.comparing import compare_tensors, count_different, count_objects, same_answer
-from mirada.export.file_tables import OutputTensor
+from mirada.inference.file_tables import OutputTensor
 from mirada.inference.prediction import Classification, Detections, Localization
 
 CODES = OutputTensor("scores", "scores", 0, (1, 2), "int8", 0.5, 3)

@@ -31,7 +31,7 @@ from mirada.config.data import (
     TableConfig,
     TileConfig,
 )
-from mirada.config.exporting import DeviceConfig, ExportConfig, VelaConfig
+from mirada.config.exporting import BoardLimitsConfig, DeviceConfig, ExportConfig, VelaConfig
 from mirada.config.inspecting import SEVERITIES, InspectConfig
 from mirada.config.measuring import (
     FLOAT,
@@ -69,6 +69,7 @@ __all__ = [
     "AUTO",
     "AugmentConfig",
     "BACKBONES",
+    "BoardLimitsConfig",
     "CheckQatConfig",
     "CheckTfliteConfig",
     "ClusteringConfig",

@@ -25,19 +25,37 @@ class VelaConfig:
 
 
 @dataclass
+class BoardLimitsConfig:
+    """What a model may take of a board; null: what the board's file says, or no limit where it says none."""
+
+    arena_bytes: int | None = None  # memory to work in; the rest of the RAM is the firmware's
+    flash_bytes: int | None = None  # for the model, without the program
+    milliseconds: float | None = None  # for an inference, where the board's time can be simulated
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        for key in ("arena_bytes", "flash_bytes"):
+            if (value := getattr(self, key)) is not None:
+                at_least(f"limits.{key}", value, 1)
+        if self.milliseconds is not None:
+            greater_than("limits.milliseconds", self.milliseconds, 0)
+
+
+@dataclass
 class DeviceConfig:
     """A target, as a file of `conf/device`; what is null differs from board to board, and its source says so."""
 
     name: str = MISSING
     title: str = MISSING  # in words
     runtime: str = "litert"  # one of RUNTIMES
-    operators: str = "litert"  # one of OPERATOR_SETS; `mirada.export.bundle.operators` lists what is in each
+    operators: str = "litert"  # one of OPERATOR_SETS; `mirada.boards.operators` lists what is in each
     cores: int | None = None  # that an inference can use
     clock_mhz: float | None = None
     ram_bytes: int | None = None
     flash_bytes: int | None = None  # what holds the model file
     time_known: str = "unknown"  # how an inference's time on it is known: one of TIME_KNOWN
     vela: VelaConfig | None = None
+    limits: BoardLimitsConfig = field(default_factory=BoardLimitsConfig)  # of RAM and flash, the part that is a model's
     sources: dict[str, str] = field(default_factory=dict)  # key of this class -> where its value is from
 
     def __post_init__(self) -> None:

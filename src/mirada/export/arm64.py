@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mirada.boards.processes import CrashedError, run_script
 from mirada.errors import MiradaError
-from mirada.export.processes import CrashedError, run_script
 
 TITLE = "LiteRT for arm64"
 VARIABLE = "MIRADA_ARM64"

@@ -17,9 +17,9 @@ import numpy as np
 
 from mirada.errors import MiradaError
 from mirada.export.c_operators import resolver_header
-from mirada.export.file_tables import OutputTensor, read_operators, read_outputs
 from mirada.files import write_whole
 from mirada.inference.card import Card
+from mirada.inference.file_tables import OutputTensor, read_operators, read_outputs
 from mirada.inference.maps import Quantized, to_floats
 from mirada.inference.prediction import STANDARD, Decoding, sigmoid, softplus
 

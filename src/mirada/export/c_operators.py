@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mirada.boards.operators import lacking_operators
 from mirada.errors import MiradaError
-
-_KNOWN = """
-ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO
-CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTH_TO_SPACE DEPTHWISE_CONV_2D DEQUANTIZE DIV ELU
-EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER
-GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOG_SOFTMAX LOGICAL_AND
-LOGICAL_NOT LOGICAL_OR LOGISTIC MAX_POOL_2D MAXIMUM MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU
-QUANTIZE READ_VARIABLE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND
-RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE
-SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE
-ZEROS_LIKE
-"""
-OPERATORS = frozenset(_KNOWN.split())
-"""What its `MicroMutableOpResolver` can be given, as the schema of `.tflite` names it."""
 
 _OWN_NAMES = {
     "BATCH_MATMUL": "BatchMatMul",
@@ -56,7 +43,7 @@ def resolver_header(operators: Sequence[str], path: Path) -> str:
         MiradaError: TensorFlow Lite Micro lacks one.
     """
     kinds = sorted(set(operators))
-    if lacking := [kind for kind in kinds if kind not in OPERATORS]:
+    if lacking := lacking_operators(kinds, "tflm"):
         raise MiradaError(
             f"{path} uses {', '.join(lacking)}, which TensorFlow Lite Micro lacks: export a variant whose operators are "
             "all int8, or train a network without it."

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mirada.export.file_tables import OutputTensor
 from mirada.inference.boxes import iou_matrix, pair_ious
+from mirada.inference.file_tables import OutputTensor
 from mirada.inference.prediction import Classification, Detections, Localization, Prediction
 
 SHOWN = 0.25  # score from which on an object is counted

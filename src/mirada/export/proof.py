@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from mirada.boards.processes import CrashedError
 from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.export.c_code import PARTS, write_decoder
 from mirada.export.c_proof import TARGETS, Target, compile_decoder, run_decoder
 from mirada.export.comparing import compare_tensors, count_different, count_objects, same_answer
-from mirada.export.file_tables import OutputTensor, read_input, read_input_scale, read_outputs
-from mirada.export.processes import CrashedError
 from mirada.export.runtimes import REFERENCE, RUNTIMES, Runtime
 from mirada.files import write_whole
 from mirada.inference.card import Card
+from mirada.inference.file_tables import OutputTensor, read_input, read_input_scale, read_outputs
 from mirada.inference.litert import pixels_to_input
 from mirada.inference.maps import Output, Quantized
 from mirada.inference.prediction import STANDARD, Decoding, Prediction, decode_outputs

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mirada.boards import tflm
 from mirada.errors import MiradaError
-from mirada.export import arm64, tflm
+from mirada.export import arm64
 from mirada.quiet import quiet_libraries
 
 DELEGATED = "AUTO"

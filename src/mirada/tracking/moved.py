@@ -1,4 +1,4 @@
-"""The links of the project's own MLflow database, when its folder was moved or copied: MLflow keeps them as absolute paths."""
+"""The links of the project's own MLflow database, which are absolute paths, when its folder was moved or copied."""
 
 from __future__ import annotations
 

@@ -7,23 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mirada.boards.operators import lacking_operators
 from mirada.config import DeviceConfig
 from mirada.errors import MiradaError
-from mirada.export import c_operators
 from mirada.inference.tflite_file import TYPES, list_operators
-
-_EDGETPU = """
-ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXPAND_DIMS FULLY_CONNECTED L2_NORMALIZATION LOGISTIC LSTM
-MAX_POOL_2D MAXIMUM MEAN MINIMUM MUL PACK PAD PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1 RESHAPE
-RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SQUEEZE
-STRIDED_SLICE SUB SUM TANH TRANSPOSE TRANSPOSE_CONV
-"""
-OPERATORS: dict[str, frozenset[str] | None] = {
-    "litert": None,  # all that a converter writes
-    "tflm": c_operators.OPERATORS,
-    "edgetpu": frozenset(_EDGETPU.split()),
-}
-"""Set of operators -> names in the schema of `.tflite`; None: all."""
 
 # Output and first input of these lie side by side in memory while they work.
 _SIDE_BY_SIDE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -56,9 +43,7 @@ def check_device(model: Any, size_bytes: int, device: DeviceConfig, path: Path) 
     Raises:
         MiradaError: an operator that the device lacks, floats where only integers will do, or too large a file or arena.
     """
-    known = OPERATORS[device.operators]
-    lacking = sorted({name for name in list_operators(model) if known is not None and name not in known})
-    if lacking:
+    if lacking := lacking_operators(list_operators(model), device.operators):
         raise MiradaError(
             f"{path} uses {', '.join(lacking)}, which {device.title} ({device.operators}) does not have: train a network "
             "without it, or choose another device."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,38 @@ from mirada.errors import MiradaError
 
 class CrashedError(MiradaError):
     """A process was ended by a signal: of an emulator that says nothing about the device."""
+
+
+def ask(command: Sequence[str], seconds: float | None = None, folder: Path | None = None) -> tuple[int, str, str]:
+    """What a program says.
+
+    Args:
+        command: the program and its arguments.
+        seconds: after which it is given up; None: never.
+        folder: where it runs; None: here.
+
+    Returns:
+        Its exit status, and what was said on stdout and on stderr.
+
+    Raises:
+        CrashedError: a signal ended it, whose name is the message.
+        MiradaError: it took too long.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL, cwd=folder
+        )
+    except subprocess.TimeoutExpired:
+        raise MiradaError(f"took more than {seconds} s") from None
+    if done.returncode < 0:
+        number = -done.returncode
+        raise CrashedError(signal.Signals(number).name if number in [*signal.Signals] else str(number))
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def last_line(said: str) -> str:
+    """The last line that is not empty, which in a traceback says what was wrong."""
+    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "no message")
 
 
 def run_script(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.export.file_tables import read_input, read_input_scale, read_operators, read_outputs, read_tables
 from mirada.inference.card import load_card
+from mirada.inference.file_tables import read_input, read_input_scale, read_operators, read_outputs, read_tables
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:

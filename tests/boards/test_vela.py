@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mirada.boards import vela
+from mirada.boards.vela import Compiled, Layer, compile_for_npu, plot_layers, write_compiled
 from mirada.errors import MiradaError
-from mirada.export import vela
-from mirada.export.vela import Compiled, Layer, compile_for_npu, plot_layers, write_compiled
 
 ETHOS_U55 = ("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
 needs_vela = pytest.mark.skipif(find_spec("ethosu") is None, reason="ethos-u-vela is not installed")
@@ -56,7 +56,7 @@ def test_what_vela_does_not_know_is_told_in_one_sentence(tmp_path: Path) -> None
 @needs_vela
 @pytest.mark.slow
 def test_what_the_npu_can_do_runs_there_and_the_rest_is_told(squares_folder: Path) -> None:
-    from mirada.export.file_tables import read_operators
+    from mirada.inference.file_tables import read_operators
 
     path = squares_folder / "model" / "int8.tflite"
     compiled = compile_for_npu(path, *ETHOS_U55)

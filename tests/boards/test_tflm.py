@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirada.boards import tflm
+from mirada.boards.tflm import Arena, measure_arena, run_tflm
 from mirada.errors import MiradaError
-from mirada.export import tflm
-from mirada.export.tflm import Arena, measure_arena, run_tflm
 
 needs_tflm = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed")
 
@@ -38,6 +38,7 @@ def test_the_outputs_are_the_reference_kernels_and_the_arena_is_measured(squares
         assert np.array_equal(mine, theirs)
     arena = measure_arena(path)
     assert arena.total == arena.head + arena.tail
+    assert tflm.allocate(path) == arena, "no inference is needed to know it"
     assert arena.head >= images[0].nbytes  # the input lies in it
     assert 0 < sum(arena.parts.values()) <= arena.tail
     longer = tmp_path / "longer.tflite"
