@@ -48,18 +48,18 @@ def test_mcu_has_the_channels_and_blocks_that_its_keys_say(stem):
     network = ModelConfig(name="mcu", backbone="mcu", weights=None, width=20, **settings)
     image = keras.Input((64, 96, 1))
     maps = build_backbone(network, image)
-    # 32, 64 and 128 halved; of the two blocks of each stage the second adds to the first, at stride 4 with a stem of 4, too
+    # 32, 64 and 128 halved; a block adds to what it was given where that has its size
     assert [tuple(map_.shape[1:]) for map_ in maps] == [(8, 12, 16), (4, 6, 32), (2, 3, 64)]
     model = keras.Model(image, build_features(network, image))
     assert model.output_shape == (None, 2, 3, 20)
-    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == 4
+    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == {2: 4, 4: 5}[stem]
     cells = {tuple(layer.output.shape[1:3]): 0 for layer in model.layers}
     for layer in model.layers:
         place = tuple(layer.output.shape[1:3])
         cells[place] = max(cells[place], layer.output.shape[3])
     before_four = {2: {(64, 96): 1, (32, 48): 12}, 4: {(64, 96): 1}}[stem]
-    # 4 x 8 inside the second block at stride 4, and in the first at stride 8 before its own stride
-    assert cells == before_four | {(16, 24): 32, (8, 12): 64, (4, 6): 128, (2, 3): 256}
+    # 4 x 12 inside the second block at stride 4, and in the first at stride 8 before its own stride
+    assert cells == before_four | {(16, 24): 48, (8, 12): 64, (4, 6): 128, (2, 3): 256}
 
 
 @pytest.mark.slow
