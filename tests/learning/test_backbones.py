@@ -14,7 +14,7 @@ SIDE = 64
 
 def network(batch_norm: str) -> keras.Model:
     image = keras.Input((SIDE, SIDE, 3), name="image")
-    return keras.Model(image, build_features("efficientnet_lite0", image, batch_norm)[1])
+    return keras.Model(image, build_features(ModelConfig(name="lite0", batch_norm=batch_norm), image)[1])
 
 
 def arrays_of(folded: keras.Model) -> dict[str, np.ndarray]:
@@ -43,6 +43,26 @@ def arrays_of(folded: keras.Model) -> dict[str, np.ndarray]:
     return arrays
 
 
+@pytest.mark.parametrize("stem", [2, 4])
+def test_mcu_has_the_channels_and_blocks_that_its_keys_say(stem):
+    settings = {"stem_stride": stem, "stem_width": 12, "multiplier": 0.5, "blocks": 2, "expansion": 4}
+    network = ModelConfig(name="mcu", backbone="mcu", weights=None, width=20, **settings)
+    image = keras.Input((64, 96, 1))
+    maps = build_backbone(network, image)
+    # 32, 64 and 128 halved; a block adds to what it was given where that has its size
+    assert [tuple(map_.shape[1:]) for map_ in maps] == [(8, 12, 16), (4, 6, 32), (2, 3, 64)]
+    model = keras.Model(image, build_features(network, image)[1])
+    assert model.output_shape == (None, 2, 3, 20)
+    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == {2: 4, 4: 5}[stem]
+    cells = {tuple(layer.output.shape[1:3]): 0 for layer in model.layers}
+    for layer in model.layers:
+        place = tuple(layer.output.shape[1:3])
+        cells[place] = max(cells[place], layer.output.shape[3])
+    before_four = {2: {(64, 96): 1, (32, 48): 12}, 4: {(64, 96): 1}}[stem]
+    # 4 x 12 inside the second block at stride 4, and in the first at stride 8 before its own stride
+    assert cells == before_four | {(16, 24): 48, (8, 12): 64, (4, 6): 128, (2, 3): 256}
+
+
 @pytest.mark.slow
 def test_batch_norms_compute_the_same_folded_in_and_beside():
     folded, beside = network("folded"), network("trained")
@@ -63,7 +83,7 @@ def test_batch_norms_compute_the_same_folded_in_and_beside():
 )
 def test_larger_networks_have_the_published_blocks(name: str, channels: list[int]):
     image = keras.Input((SIDE, SIDE, 3), name="image")
-    maps = build_backbone(name, image)
+    maps = build_backbone(ModelConfig(name=name, backbone=name), image)
     model = keras.Model(image, maps)
     assert [model.get_layer(f"backbone_{n}_project").filters for n in range(PRETRAINED[name])] == channels
     assert [tuple(found.shape[1:]) for found in maps] == [

@@ -56,6 +56,7 @@ from mirada.config.tracking import SyncConfig, TrackingConfig, UiConfig
 from mirada.config.training import (
     AUTO,
     BACKBONES,
+    FROM_SCRATCH,
     MOST_SHARDS_AT_ONCE,
     AugmentConfig,
     InputConfig,
@@ -83,6 +84,7 @@ __all__ = [
     "ExportConfig",
     "FLOAT",
     "FORMATS",
+    "FROM_SCRATCH",
     "FetchConfig",
     "FineTuneConfig",
     "InputConfig",

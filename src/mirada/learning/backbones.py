@@ -4,6 +4,9 @@ EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official
 ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
 what is trained is what is converted, and a step is faster; or they stay layers of their own. MobileNetV2
 (https://arxiv.org/abs/1801.04381) is built of the same blocks.
+
+`mcu` is for microcontrollers, from scratch: MobileNetV2's inverted residuals in a size to choose. What takes memory is the
+widest pair of maps at once, so nothing is widened before stride 4, as in MCUNet (arXiv:2007.10319).
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 import tf_keras as keras
+
+from mirada.config import ModelConfig
+from mirada.learning.layers import linear_pointwise, pointwise
 
 STRIDES = (8, 16, 32)
 
@@ -69,30 +75,39 @@ _BN_EPSILON = 1e-3
 _BN_MOMENTUM = 0.99
 _BN = "_normalized"  # at the end of a name
 FOLDED = "folded"
+_MCU_CHANNELS = (32, 64, 128)  # of the stages at strides 8, 16 and 32, before the multiplier
+_CHANNEL_STEP = 8
 
 
-def build_backbone(name: str, image: keras.KerasTensor, batch_norm: str = FOLDED) -> list[keras.KerasTensor]:
+def build_backbone(config: ModelConfig, image: keras.KerasTensor) -> list[keras.KerasTensor]:
     """The maps at strides 8, 16 and 32 of an image in -1..1.
 
     Args:
-        name: 'efficientnet_lite0' to 'efficientnet_lite2', 'mobilenet_v2' or 'tiny'.
+        config: its backbone is 'efficientnet_lite0' to 'efficientnet_lite2', 'mobilenet_v2', 'tiny' or 'mcu'.
         image: (batch, side, side, channels).
-        batch_norm: of all but tiny: 'folded', or anything else for layers of its own.
 
     Returns:
-        Three tensors (batch, side / stride, side / stride, channels). Every layer's name begins with 'backbone_'.
+        Three tensors (batch, side / stride, side / stride, channels). The names of layers that learn apart from the heads,
+        which those of `FROM_SCRATCH` do not, begin with 'backbone_'.
     """
-    return _tiny(image) if name == "tiny" else _inverted_residuals(_NETWORKS[name], image, batch_norm != FOLDED)
+    if config.backbone == "mcu":
+        return _mcu(config, image)
+    if config.backbone == "tiny":
+        return _tiny(image)
+    return _inverted_residuals(_NETWORKS[config.backbone], image, config.batch_norm != FOLDED)
 
 
-def build_features(
-    name: str, image: keras.KerasTensor, batch_norm: str = FOLDED
-) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
-    """The maps of `build_backbone`, and the features that ImageNet's classes were told by, at stride 32."""
-    maps = build_backbone(name, image, batch_norm)
-    if name not in _NETWORKS:
+def build_features(config: ModelConfig, image: keras.KerasTensor) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
+    """The maps of `build_backbone`, and what classes are told by, at stride 32.
+
+    Of a network with ImageNet's weights the features that its classes were told by, of mcu `width` channels.
+    """
+    maps = build_backbone(config, image)
+    if config.backbone == "mcu":
+        return maps, pointwise(maps[-1], config.width, "head")
+    if config.backbone == "tiny":
         return maps, maps[-1]
-    return maps, _convolution(maps[-1], _FEATURES, 1, 1, "backbone_head", batch_norm != FOLDED, activate=True)
+    return maps, _convolution(maps[-1], _FEATURES, 1, 1, "backbone_head", config.batch_norm != FOLDED, activate=True)
 
 
 def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -104,6 +119,41 @@ def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
         x = keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
         maps.append(x)
     return maps[2:]
+
+
+def _mcu(config: ModelConfig, image: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """A stem at stride 2 or 4, then stages of inverted residuals at strides 4, 8, 16 and 32."""
+    kernel = config.stem_stride + 1  # every pixel is seen
+    x = keras.layers.Conv2D(config.stem_width, kernel, config.stem_stride, "same", use_bias=False, name="stem_conv")(
+        image
+    )
+    x = _normalized_relu(x, "stem")
+    maps, number = [], 0
+    steps = (max(1, round(channels * config.multiplier / _CHANNEL_STEP)) for channels in _MCU_CHANNELS)
+    for stage, width in enumerate((config.stem_width, *(step * _CHANNEL_STEP for step in steps))):
+        for block in range(config.blocks):
+            halves = block == 0 and not (stage == 0 and config.stem_stride == 4)
+            expansion = 1 if stage == block == 0 else config.expansion
+            x = _mcu_block(x, 2 if halves else 1, expansion, width, f"block_{number}")
+            number += 1
+        maps.append(x)
+    return maps[1:]
+
+
+def _mcu_block(x: keras.KerasTensor, stride: int, expansion: int, width: int, name: str) -> keras.KerasTensor:
+    start = x
+    if expansion > 1:
+        x = pointwise(x, x.shape[-1] * expansion, f"{name}_expand")
+    x = keras.layers.DepthwiseConv2D(3, stride, "same", use_bias=False, name=f"{name}_depthwise_conv")(x)
+    x = linear_pointwise(_normalized_relu(x, f"{name}_depthwise"), width, f"{name}_project")
+    if stride == 1 and start.shape[-1] == width:
+        x = keras.layers.Add(name=f"{name}_add")([start, x])
+    return x
+
+
+def _normalized_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
 
 
 def _inverted_residuals(
