@@ -160,9 +160,14 @@ def _choose(logits: np.ndarray, card: Contract) -> tuple[np.ndarray, int]:
     logits = logits.reshape(-1).astype(np.float64)
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
+    return probabilities, choose_label(probabilities, card)
+
+
+def choose_label(probabilities: np.ndarray, card: Contract) -> int:
+    """Of two labels the second from `card.threshold` on, of more the likeliest."""
     if len(probabilities) == 2:
-        return probabilities, int(probabilities[1] >= card.threshold)
-    return probabilities, int(np.argmax(probabilities))
+        return int(probabilities[1] >= card.threshold)
+    return int(np.argmax(probabilities))
 
 
 def decode_localization(outputs: Outputs, card: Contract) -> Localization:

@@ -1,8 +1,8 @@
 """What a network's outputs mean, computed inside the `.tflite`: for MediaPipe and Android, which know no card.
 
-A detector gets its boxes decoded by plain float operators and suppressed by TFLite_Detection_PostProcess, the custom operator
-that LiteRT, MediaPipe and Android's libraries have built in; a classifier gets its softmax. The network before them stays as
-it is, to the last byte of its weights.
+A detector gets its boxes decoded by plain float operators and suppressed by TFLite_Detection_PostProcess, the custom
+operator that LiteRT, MediaPipe and Android's libraries have built in; a classifier gets its softmax. The network before them
+stays as it is, to the last byte of its weights.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def add_postprocess(model: Any, card: Card, decoding: Decoding = STANDARD) -> No
         MiradaError: no operator knows the task's answers.
     """
     writer = _Writer(model)
+    names: tuple[str, ...]
     named = dict(zip(output_names(model), map(int, writer.graph.outputs), strict=True))
     if card.task == "detection":
         names, outputs = DETECTED, _detect(writer, named, card, decoding)
@@ -181,9 +182,7 @@ def _encoded_boxes(writer: _Writer, distances: int, card: Card) -> int:
         return writer.constant(name, np.array(value, np.float32))
 
     grown = writer.apply("EXP", [distances], four, schema.ExpOptionsT())
-    softplus = writer.apply(
-        "LOG", [writer.apply("ADD", [grown, number("one", 1.0)], four, schema.AddOptionsT())], four
-    )
+    softplus = writer.apply("LOG", [writer.apply("ADD", [grown, number("one", 1.0)], four, schema.AddOptionsT())], four)
     steps = writer.constant("strides", strides.reshape(one))
     reach = writer.apply("MUL", [softplus, steps], four, schema.MulOptionsT())
     left, top, right, bottom = sides = [writer.tensor(f"reach_{end}", one) for end in ("x1", "y1", "x2", "y2")]
