@@ -18,6 +18,7 @@ from mirada.evaluation.pareto import plot_pareto, points_of, variant_to_show
 from mirada.evaluation.pictures import Picture
 from mirada.evaluation.published import compare_published, published_table
 from mirada.evaluation.quantization_record import QuantizationRecord
+from mirada.evaluation.runtimes import Runtimes
 from mirada.evaluation.training_record import TrainingRecord
 from mirada.evaluation.weaknesses.gathering import Weaknesses
 from mirada.inference.variants import REFERENCE
@@ -48,6 +49,7 @@ class Report:
         protocol, provenance: names and sentences, in order.
         errors: what detections cost by kind of error.
         weaknesses: where the model fails.
+        runtimes: what other kernels make of a variant; None where none were asked.
         resampled: what is resampled for the drop's interval, in words.
     """
 
@@ -70,6 +72,7 @@ class Report:
     errors: Errors = field(default_factory=dict)
     weaknesses: Weaknesses = field(default_factory=Weaknesses)
     resampled: str = ""
+    runtimes: Runtimes | None = None
 
 
 def render_page(report: Report) -> str:
@@ -108,6 +111,8 @@ def render_page(report: Report) -> str:
         timeline=data_url(report.training.timeline) if report.training.timeline else "",
         errors=errors_table(report.errors) if report.errors else None,
         **_weaknesses(report),
+        runtimes=report.runtimes,
+        runtimes_shown=_group("", report.runtimes.pictures if report.runtimes else []),
         protocol=report.protocol,
         provenance=report.provenance,
     )

@@ -23,14 +23,23 @@ from mirada.export.outside.answers import Answering, ask_litert
 from mirada.export.outside.mediapipe import ask_mediapipe
 from mirada.export.outside.onnx_file import convert_to_onnx, onnx_runtime, run_onnx
 from mirada.export.proof import prove, write_proof
-from mirada.export.runtimes import RUNTIMES, run_litert
+from mirada.export.runtimes import RUNTIMES, Runtime, run_litert
 from mirada.files import write_whole
 from mirada.inference.litert import Model
+from mirada.inference.prediction import STANDARD
 from mirada.inference.variants import REFERENCE
 
 POSTPROCESSED = "postprocessed.tflite"
 ONNX = Path("onnx") / "model.onnx"
 SAVED_MODEL = "saved_model"
+_POSTPROCESSED = {
+    "detection": f"`{POSTPROCESSED}` gives boxes (top, left, bottom, right as shares of the input's side), labels, scores "
+    f"and their number: at most {STANDARD.max_detections}, of a score from {STANDARD.score_floor:g} on, none of which "
+    f"overlaps a better one of its label by more than {STANDARD.nms_iou:g}. MediaPipe's ObjectDetector and Android's "
+    "libraries find labels and normalisation in it.",
+    "classification": f"`{POSTPROCESSED}` gives the labels' probabilities, where `{MODEL}` gives logits. MediaPipe's "
+    "ImageClassifier and Android's libraries find labels and normalisation in it.",
+}
 _FLOAT_STEPS = 1.0  # of 255 of an output's range, by which two programs may sum floats otherwise
 ON_CHIPS = ("tflm", "vela")  # runtimes whose firmware is compiled with the model in it
 _ADVICE = "take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
@@ -54,7 +63,7 @@ def write_proof_part(bundle: BundleContent, folder: Path) -> list[Path]:
             *ask_litert(folder / POSTPROCESSED, card, inputs),
             ask_mediapipe(folder / POSTPROCESSED, card, pixels),
         ]
-    runtimes = RUNTIMES
+    runtimes: tuple[Runtime, ...] = RUNTIMES
     if (folder / ONNX).is_file():
         runtimes = (*RUNTIMES, onnx_runtime(folder / ONNX))
     return write_proof(prove(folder / MODEL, card, inputs, runtimes=runtimes, answering=answering), folder)
@@ -65,6 +74,11 @@ def write_postprocess_part(bundle: BundleContent, folder: Path) -> list[Path]:
     if not bundle.postprocessed:
         return []
     (folder / POSTPROCESSED).write_bytes(bundle.postprocessed)
+    bundle.notes.append(_POSTPROCESSED[bundle.card.task])
+    if bundle.card.tile_size:
+        bundle.notes.append(
+            f"It knows no tiles: hand it parts of a picture, {bundle.card.tile_size} pixels wide and high."
+        )
     return [folder / POSTPROCESSED]
 
 
@@ -109,8 +123,8 @@ def compare_floats(bundle: BundleContent, run: Callable[[np.ndarray], Sequence[n
     gap = compare_tensors(outputs, run_litert(bundle.float_file, images), run(images))
     if gap.max_steps > _FLOAT_STEPS:
         raise MiradaError(
-            f"The float network answers otherwise in {title} than in LiteRT: {gap.output} differs by {gap.max_steps / 255:.2g} "
-            "of its range; leave that target out."
+            f"The float network answers otherwise in {title} than in LiteRT: {gap.output} differs by "
+            f"{gap.max_steps / 255:.2g} of its range; leave that target out."
         )
     return f"{gap.max_steps / 255:.1g} of an output's range"
 

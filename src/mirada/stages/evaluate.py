@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from mirada import tracking
@@ -26,6 +27,7 @@ from mirada.evaluation.measuring import (
     Measured,
     accuracy_figures,
     check_fit,
+    decoding_of,
     measure_accuracy,
     measure_cost,
     viewing_of,
@@ -37,8 +39,10 @@ from mirada.evaluation.provenance import describe_protocol, describe_provenance,
 from mirada.evaluation.published import check_published
 from mirada.evaluation.quantization_record import read_quantization
 from mirada.evaluation.report import OUTPUTS, write_report
+from mirada.evaluation.runtimes import Runtimes
 from mirada.evaluation.training_record import read_training
 from mirada.evaluation.weaknesses.gathering import find_weaknesses, flatten_figures
+from mirada.export.outside.beside import show_runtimes
 from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
 from mirada.inference.tiling import tile_side
@@ -76,6 +80,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
         shown = variant_to_show(figures, task.main_metric)
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
+        beside = _show_runtimes(config, card, dataset, variants, shown or REFERENCE, progress)
     results, truths = measured.results, measured.truths
     training = read_training(Path(config.model_dir))
     report = Report(
@@ -96,6 +101,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         protocol=describe_protocol(config, LOADS, task, measured),
         provenance=describe_provenance(card, dataset, training),
         resampled=resampled(measured),
+        runtimes=beside,
         errors=find_errors(card, truths, measured.predictions, shown),
         weaknesses=weaknesses,
     )
@@ -110,6 +116,22 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     if breaches:
         raise MiradaError(" ".join(breach.sentence for breach in breaches))
     return figures
+
+
+def _show_runtimes(
+    config: EvaluateConfig,
+    card: Card,
+    dataset: Dataset,
+    variants: Mapping[str, Path],
+    name: str,
+    progress: Progress,
+) -> Runtimes | None:
+    if not config.runtimes:
+        return None
+    bar = progress.add_task("other kernels", total=1)
+    shown = show_runtimes(name, variants[name], card, dataset, config.split, config.runtimes, decoding_of(config))
+    progress.advance(bar)
+    return shown
 
 
 def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Path]) -> None:

@@ -93,8 +93,8 @@ def _float_file(config: ExportConfig, variants: Mapping[str, Path]) -> Path | No
         raise MiradaError(reason)
     if "saved_model" in config.targets and not (Path(config.model_dir) / KERAS).is_file():
         raise MiradaError(
-            f"{Path(config.model_dir) / KERAS} is missing, of which targets=[saved_model] is made: run the train stage first, "
-            "or leave it out."
+            f"{Path(config.model_dir) / KERAS} is missing, of which targets=[saved_model] is made: run the train stage "
+            "first, or leave it out."
         )
     if REFERENCE not in variants:
         raise MiradaError(

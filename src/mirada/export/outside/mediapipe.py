@@ -83,7 +83,10 @@ def why_not(card: Card) -> str:
     if card.channels != 3:
         return f"{TITLE} takes no grey input."
     if not _python():
-        return f"{TITLE} is not set up: `pip install mediapipe` in an environment of its own, and name its Python in {VARIABLE}."
+        return (
+            f"{TITLE} is not set up: `pip install mediapipe` in an environment of its own, and name the Python there in "
+            f"{VARIABLE}."
+        )
     return ""
 
 
