@@ -28,7 +28,8 @@ def test_the_file_finds_what_the_engine_finds_box_by_box(squares_folder: Path, t
     content, _ = assemble(path, card, variant, DESKTOP, None, "", postprocess=True)
     (tmp_path / "model.tflite").write_bytes(content)
     images = [decode(draw_example(number).image) for number in (3, 7)]
-    for asked, reference in zip(ask_litert(tmp_path / "model.tflite", card, _inputs(path, images)), (True, False)):
+    asking = ask_litert(tmp_path / "model.tflite", card, _inputs(path, images))
+    for asked, reference in zip(asking, (True, False), strict=True):
         model = Model(path, card, reference=reference)
         for image, found in zip(images, asked.find(), strict=True):
             wanted = model.find(image)
