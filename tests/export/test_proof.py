@@ -96,6 +96,8 @@ def test_a_real_file_is_shown_to_all_runtimes(kind: str, squares_folder: Path, t
 
     with pytest.raises(MiradaError, match="answers otherwise in A board: .* differs by 1 steps"):
         prove(path, card, images, runtimes=[Runtime("board", "A board", 0, shifted)])
+    if kind != "detection":
+        return  # one step more on every code changes no softmax
     board = prove(path, card, images, runtimes=[Runtime("board", "A board", 0, shifted)], lenient=True, decoders=())
     assert beyond_bounds(board, path)[0].endswith("do not ship it for that runtime.")
     odd = Answering("odd", "An odd one", REFERENCE.name, 1, 1e-3, lambda: board.found["board"])

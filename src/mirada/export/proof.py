@@ -46,8 +46,9 @@ class Row:
         equal_objects: images in which the same is found, to the last bit.
         objects: that the reference finds, from a score of 0.25 on; different: objects that only one of the two finds.
         max_steps: the largest difference of a raw value; output: where. share: of raw values that differ, 0..1.
-        bound: the most steps that are let pass; allowed: what is let pass of one that tells no tensors, in words.
+        bound: the most steps that are let pass.
         figure: the task's main figure; None without truths.
+        allowed: what is let pass of one that tells no tensors, in words.
     """
 
     name: str
@@ -62,8 +63,8 @@ class Row:
     output: str = ""
     share: float = 0.0
     bound: float = 0.0
-    allowed: str = ""
     figure: float | None = None
+    allowed: str = ""
 
 
 @dataclass(frozen=True)

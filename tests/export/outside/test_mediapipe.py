@@ -14,6 +14,7 @@ from mirada.export.bundle.assembly import assemble
 from mirada.export.outside.mediapipe import VARIABLE, ask_mediapipe, why_not
 from mirada.inference.card import load_card
 from mirada.inference.litert import Model
+from tests import singles
 from tests.singles import draw_single, write_singles, write_variants
 from tests.squares import draw_example
 
@@ -43,7 +44,8 @@ def test_its_detector_finds_what_the_engine_finds(squares_folder: Path, int8_fil
 
 @HERE
 @pytest.mark.slow
-def test_its_classifier_gives_the_probabilities(tmp_path: Path) -> None:
+def test_its_classifier_gives_the_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(singles.CHANNELS, "classification", 3)
     write_variants(tmp_path / "model", write_singles(tmp_path / "data", "classification"))
     card, source = load_card(tmp_path / "model"), tmp_path / "model" / "int8.tflite"
     path = tmp_path / "model.tflite"
