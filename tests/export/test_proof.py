@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.export.outside.answers import Answering
+from mirada.export.comparing import Answering
 from mirada.export.proof import DECODERS, Proof, Row, beyond_bounds, check_proof, proof_table, prove, write_proof
 from mirada.export.runtimes import ARM64, REFERENCE, RUNTIMES, Runtime
 from mirada.inference.card import Card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,39 @@ class TensorGap:
     max_steps: float
     output: str
     share: float
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A way to ask a model for what it finds.
+
+    Attributes:
+        name: short, for files.
+        title: for people.
+        kin: the name of the runtime whose kernels it runs, which finds the same.
+        pixels: by how much the corner of a box may lie elsewhere, in pixels of the input.
+        score: by how much a score or probability may differ.
+        find: what is found in each image that is shown.
+        absent: a sentence where it can't be had; then nothing is asked.
+    """
+
+    name: str
+    title: str
+    kin: str
+    pixels: float
+    score: float
+    find: Callable[[], list[Prediction]]
+    absent: str = ""
+
+    @property
+    def bound(self) -> str:
+        """What is let pass, in words."""
+        return f"{self.pixels:g} pixels, {self.score:g} of score"
+
+    def agrees(self, own: Prediction, found: Prediction) -> bool:
+        """Whether the same is found in an image, within the bound, as by the kernels that it runs."""
+        pixels, score = largest_gaps(own, found)
+        return count_different(own, found) == 0 and pixels <= self.pixels and score <= self.score
 
 
 def compare_tensors(

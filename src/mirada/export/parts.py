@@ -17,9 +17,9 @@ from mirada.export import tflm, vela
 from mirada.export.bundle.content import BundleContent
 from mirada.export.bundle.script import MODEL, read_pixels
 from mirada.export.c_code import write_c_code
-from mirada.export.comparing import compare_tensors
+from mirada.export.comparing import Answering, compare_tensors
 from mirada.export.file_tables import read_outputs
-from mirada.export.outside.answers import Answering, ask_litert
+from mirada.export.outside.answers import ask_litert
 from mirada.export.outside.mediapipe import ask_mediapipe
 from mirada.export.outside.onnx_file import convert_to_onnx, onnx_runtime, run_onnx
 from mirada.export.proof import prove, write_proof

@@ -18,9 +18,8 @@ from mirada.data.records import Example
 from mirada.errors import MiradaError
 from mirada.export.c_code import PARTS, write_decoder
 from mirada.export.c_proof import TARGETS, Target, compile_decoder, run_decoder
-from mirada.export.comparing import compare_tensors, count_different, count_objects, same_answer
+from mirada.export.comparing import Answering, compare_tensors, count_different, count_objects, same_answer
 from mirada.export.file_tables import OutputTensor, read_outputs
-from mirada.export.outside.answers import Answering
 from mirada.export.processes import CrashedError
 from mirada.export.runtimes import REFERENCE, RUNTIMES, Runtime
 from mirada.files import write_whole

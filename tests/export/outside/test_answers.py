@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mirada.export.outside.answers import Answering, read_answers
+from mirada.export.comparing import Answering
+from mirada.export.outside.answers import read_answers
 from mirada.inference.prediction import Classification, Detections
 
 ASKED = Answering("a", "A", "litert_reference", 2, 0.01, list)

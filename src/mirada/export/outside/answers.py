@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mirada.export.bundle.postprocess import DETECTED
-from mirada.export.comparing import count_different, largest_gaps
+from mirada.export.comparing import Answering
 from mirada.export.runtimes import REFERENCE, XNNPACK, Runtime
 from mirada.inference.card import Card
 from mirada.inference.prediction import Classification, Detections, Prediction, choose_label
-
-
-@dataclass(frozen=True)
-class Answering:
-    """A way to ask a model for what it finds.
-
-    Attributes:
-        name: short, for files.
-        title: for people.
-        kin: the name of the runtime whose kernels it runs, which finds the same.
-        pixels: by how much the corner of a box may lie elsewhere, in pixels of the input.
-        score: by how much a score or probability may differ.
-        find: what is found in each image that is shown.
-        absent: a sentence where it can't be had; then nothing is asked.
-    """
-
-    name: str
-    title: str
-    kin: str
-    pixels: float
-    score: float
-    find: Callable[[], list[Prediction]]
-    absent: str = ""
-
-    @property
-    def bound(self) -> str:
-        """What is let pass, in words."""
-        return f"{self.pixels:g} pixels, {self.score:g} of score"
-
-    def agrees(self, own: Prediction, found: Prediction) -> bool:
-        """Whether the same is found in an image, within the bound, as by the kernels that it runs."""
-        pixels, score = largest_gaps(own, found)
-        return count_different(own, found) == 0 and pixels <= self.pixels and score <= self.score
 
 
 def ask_litert(path: Path, card: Card, inputs: np.ndarray) -> list[Answering]:

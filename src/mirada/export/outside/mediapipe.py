@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mirada.export.outside.answers import Answering
+from mirada.export.comparing import Answering
 from mirada.export.processes import run_script
 from mirada.export.runtimes import XNNPACK
 from mirada.inference.card import Card
