@@ -34,20 +34,19 @@ def test_the_file_finds_what_the_engine_finds_box_by_box(squares_folder: Path, t
     for asked, reference in zip(asking, (True, False), strict=True):
         model = Model(path, card, reference=reference)
         for image, found in zip(images, asked.find(), strict=True):
-            ours, theirs = in_order(found), in_order(model.find(image))
-            assert len(ours) == len(theirs) > 3
-            assert ours.labels.tolist() == theirs.labels.tolist()
-            seen |= set(ours.labels.tolist())
-            np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, atol=1e-3)
-            np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-6)
+            wanted = model.find(image)
+            assert isinstance(found, Detections) and len(found) == len(wanted) > 3
+            apart = rows_of(found)[:, None] - rows_of(wanted)
+            near = (np.abs(apart) < (1e-3,) * 4 + (1e-6, 0.5)).all(axis=2)
+            assert near.any(axis=0).all() and near.any(axis=1).all()
+            seen |= set(found.labels.tolist())
     assert seen == {0, 1}
 
 
-def in_order(found: Prediction) -> Detections:
-    """Those of equal scores, which the operator gives in an order of its own, by label and place."""
+def rows_of(found: Prediction) -> np.ndarray:
+    """(N, 6) corners, score and label; the operator gives those of equal scores in an order of its own."""
     assert isinstance(found, Detections)
-    x, y = found.boxes_xyxy[:, :2].round(1).T
-    return found[np.lexsort((y, x, found.labels, -found.scores.round(5)))]
+    return np.column_stack([found.boxes_xyxy, found.scores, found.labels]).astype(np.float64)
 
 
 def _inputs(path: Path, images: list[np.ndarray]) -> np.ndarray:
