@@ -34,18 +34,19 @@ def test_the_file_finds_what_the_engine_finds_box_by_box(squares_folder: Path, t
     for asked, reference in zip(asking, (True, False), strict=True):
         model = Model(path, card, reference=reference)
         for image, found in zip(images, asked.find(), strict=True):
-            wanted = model.find(image)
-            assert isinstance(found, Detections) and len(found) == len(wanted) > 3
-            apart = rows_of(found)[:, None] - rows_of(wanted)
+            ours, theirs = rows_of(found), rows_of(model.find(image))
+            assert len(ours) == len(theirs) > 0
+            apart = ours[:, None] - theirs
             near = (np.abs(apart) < (1e-3,) * 4 + (1e-6, 0.5)).all(axis=2)
             assert near.any(axis=0).all() and near.any(axis=1).all()
-            seen |= set(found.labels.tolist())
+            seen |= set(ours[:, 5].astype(int).tolist())
     assert seen == {0, 1}
 
 
 def rows_of(found: Prediction) -> np.ndarray:
-    """(N, 6) corners, score and label; the operator gives those of equal scores in an order of its own."""
+    """(N, 6) corners, score and label, of scores that noise in the last digit does not decide."""
     assert isinstance(found, Detections)
+    found = found.at_least(0.05)
     return np.column_stack([found.boxes_xyxy, found.scores, found.labels]).astype(np.float64)
 
 
