@@ -91,6 +91,8 @@ def test_a_board_may_have_more() -> None:
     ("override", "sentence"),
     [
         ("io=int16", "io must be one of uint8, int8, float32, got 'int16'"),
+        ("postprocess=inside", "postprocess must be one of graph, got 'inside'"),
+        ("targets=[pth]", "targets must be one of onnx, saved_model, got 'pth'"),
         ("golden=0", "golden must be at least 1"),
         ("device.ram_bytes=0", "device.ram_bytes must be at least 1"),
         ("device.runtime=onnx", "device.runtime must be one of litert, tflm, vela, edgetpu, got 'onnx'"),
@@ -101,3 +103,8 @@ def test_a_board_may_have_more() -> None:
 def test_a_mistake_is_refused_in_a_sentence(override: str, sentence: str) -> None:
     with pytest.raises(MiradaError, match=sentence):
         parse(compose("export", overrides=["output_dir=out", override]))
+
+
+def test_a_microcontroller_has_no_such_operator() -> None:
+    with pytest.raises(MiradaError, match="postprocess=graph is for devices that run LiteRT, and esp32s3 runs tflm"):
+        parse(compose("export", overrides=["output_dir=out", "device=esp32s3", "postprocess=graph"]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mirada.export.comparing import compare_tensors, count_different, count_objects, same_answer
+from mirada.export.comparing import compare_tensors, count_different, count_objects, largest_gaps, same_answer
 from mirada.inference.file_tables import OutputTensor
 from mirada.inference.prediction import Classification, Detections, Localization
 
@@ -72,3 +72,9 @@ def test_one_answer_an_image_differs_by_label_or_by_place() -> None:
     assert not same_answer(mine, Localization(shares, 1, box + 1, 32))
     assert count_different(Classification(shares, 1), Classification(shares, 0)) == 1
     assert count_objects(mine) == 1
+
+
+def test_what_both_find_is_apart_by_a_corner_and_a_score() -> None:
+    ours, theirs = detections((0, 0.9, 0), (50, 0.6, 1), (90, 0.1, 0)), detections((50, 0.5, 1), (2, 0.85, 0))
+    assert largest_gaps(ours, theirs) == (2, pytest.approx(0.1))
+    assert largest_gaps(ours, detections()) == (0, 0)

@@ -6,13 +6,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mirada.boards import tflm
 from mirada.config import BoardLimitsConfig
 from mirada.errors import MiradaError
-from mirada.export.parts import write_c_part, write_memory_part, write_proof_part, write_vela_part
+from mirada.export.parts import (
+    write_c_part,
+    write_memory_part,
+    write_onnx_part,
+    write_postprocess_part,
+    write_proof_part,
+    write_vela_part,
+)
 from mirada.inference.card import load_card
 
 pytestmark = pytest.mark.slow
@@ -30,7 +36,14 @@ def bundle(squares_folder: Path, tmp_path: Path) -> Any:
     golden = [SimpleNamespace(tensors={"input": decode(draw_example(number).image)}) for number in range(3)]
     device = SimpleNamespace(title="A board", runtime="tflm", ram_bytes=None, vela=None, limits=BoardLimitsConfig())
     golden.append(SimpleNamespace(tensors={}))
-    return SimpleNamespace(card=load_card(squares_folder / "model"), device=device, golden=golden, notes=[])
+    return SimpleNamespace(
+        card=load_card(squares_folder / "model"),
+        device=device,
+        golden=golden,
+        notes=[],
+        postprocessed=b"",
+        float_file=None,
+    )
 
 
 def test_the_proof_is_of_the_golden_pictures(bundle: Any, tmp_path: Path) -> None:
@@ -67,6 +80,7 @@ def test_a_chip_gets_the_picture_of_its_memory(bundle: Any, tmp_path: Path) -> N
 def test_other_devices_get_none_of_it(bundle: Any, tmp_path: Path) -> None:
     bundle.device.runtime = "litert"
     assert write_c_part(bundle, tmp_path) == write_vela_part(bundle, tmp_path) == []
+    assert write_postprocess_part(bundle, tmp_path) == write_onnx_part(bundle, tmp_path) == []
     assert write_memory_part(bundle, tmp_path) == [] and bundle.notes == []
     assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
 
@@ -80,13 +94,3 @@ def test_an_npu_gets_its_compiled_file(bundle: Any, tmp_path: Path) -> None:
     bundle.device.ram_bytes = 100
     with pytest.raises(MiradaError, match=r"bytes of SRAM on A board, and it has 100"):
         write_vela_part(bundle, tmp_path)
-
-
-def test_pixels_become_what_each_file_takes(squares_folder: Path) -> None:
-    from mirada.export.proof import to_input
-
-    card = load_card(squares_folder / "model")
-    pixels = np.arange(card.input_size**2 * 3).reshape(1, card.input_size, card.input_size, 3).astype(np.uint8)
-    assert to_input(squares_folder / "model" / "int8.tflite", card, pixels) is pixels
-    floats = to_input(squares_folder / "model" / "float32.tflite", card, pixels)
-    assert (floats.dtype, floats.min(), floats.max()) == (np.float32, -1, 1)

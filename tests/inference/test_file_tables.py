@@ -7,7 +7,7 @@ import pytest
 
 from mirada.errors import MiradaError
 from mirada.inference.card import load_card
-from mirada.inference.file_tables import read_input, read_input_scale, read_operators, read_outputs, read_tables
+from mirada.inference.file_tables import read_input, read_operators, read_outputs, read_tables
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -37,7 +37,6 @@ def test_outputs_operators_and_input_are_those_that_litert_sees(squares_folder: 
         assert output.dtype == np.dtype(seen["dtype"]).name == "int8"
     given = interpreter.get_input_details()[0]
     assert read_input(path) == (tuple(given["shape"]), np.dtype(given["dtype"]))
-    assert read_input_scale(path) == given["quantization"]
     assert "CONV_2D" in read_operators(path)
     card.outputs["objectness"] = ["other"]
     with pytest.raises(MiradaError, match="has no output 'other'"):

@@ -35,6 +35,7 @@ def make_config(squares_folder, output_dir, **changes) -> EvaluateConfig:
         "latency_runs": 12,
         "latency_warmup": 1,
         "pictures": 1,
+        "runtimes": 0,
     }
     return EvaluateConfig(**(settings | changes))
 
@@ -300,3 +301,12 @@ def test_corruptions_can_be_left_out(squares_folder, tmp_path):
     evaluate.run(make_config(squares_folder, tmp_path, corruptions=0, pictures=0))
     assert "corruption" not in json.loads((tmp_path / "weaknesses.json").read_text())["int8"]
     assert "In bad weather" not in (tmp_path / "index.html").read_text()
+
+
+def test_other_kernels_are_on_the_page_with_what_they_find(squares_folder, tmp_path):
+    evaluate.run(make_config(squares_folder, tmp_path, corruptions=0, pictures=0, runtimes=4))
+    page = (tmp_path / "index.html").read_text()
+    section = page.partition("The same file, other kernels")[2].partition("<h2>")[0]
+    assert "4 inputs of the network, shown to int8" in section
+    for title in ("LiteRT, reference kernels", "LiteRT with XNNPACK", "TensorFlow Lite Micro"):
+        assert title in section

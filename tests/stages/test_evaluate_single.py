@@ -35,6 +35,7 @@ def make_config(folder, output_dir, **changes) -> EvaluateConfig:
         "latency_runs": 2,
         "latency_warmup": 1,
         "pictures": 1,
+        "runtimes": 0,
     }
     return EvaluateConfig(**(settings | changes))
 

@@ -125,13 +125,24 @@ def test_tiles_and_photographs_of_any_size_are_found_as_mirada_finds_them(tiled:
     assert expected[-1]["found"]["tiles"] == 9
 
 
+def test_a_file_that_answers_by_itself_lies_beside_and_is_proven(squares_folder, tmp_path: Path) -> None:
+    export.run(make_config(squares_folder, tmp_path / "out", postprocess="graph"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"postprocessed.tflite"}
+    rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "proof.json").read_text())["rows"]}
+    for name in ("litert_reference_in_graph", "litert_xnnpack_in_graph"):
+        assert (rows[name]["images"], rows[name]["equal_objects"], rows[name]["absent"]) == (10, 10, "")
+    assert rows["mediapipe"]["absent"] == "" or "is not set up" in rows["mediapipe"]["absent"]
+    assert "gives boxes (top, left, bottom, right" in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["localization", "classification"])
 def test_the_other_tasks_test_themselves_too(tmp_path: Path, task: str) -> None:
     write_single_variants(tmp_path / "model", write_singles(tmp_path / "data", task))
     for variant, io in (("int8", "float32"), ("int8", None), ("float32", None)):
         out = tmp_path / f"{variant} {io}"
-        export.run(make_config(tmp_path, out, variant=variant, io=io))
+        inside = "graph" if task == "classification" else None
+        export.run(make_config(tmp_path, out, variant=variant, io=io, postprocess=inside))
         told = run_script(out, "predict", "golden/01.png")["golden/01.png"]
         assert {"label", "probability", "probabilities"} <= told.keys()
         assert ("box" in told) == (task == "localization")
@@ -213,6 +224,7 @@ def test_parts_write_beside_and_are_under_the_digests(squares_folder, tmp_path: 
         ({"device": replace(BOARD, flash_bytes=5000)}, r"int8.tflite has [\d,]+ bytes, and Board 5,000 of flash"),
         ({"device": replace(BOARD, ram_bytes=5000)}, r"int8.tflite needs [\d,]+ bytes of RAM .* Board has 5,000"),
         ({"device": replace(BOARD, operators="edgetpu", runtime="edgetpu"), "variant": "float32"}, "computes in float"),
+        ({"targets": ["saved_model"]}, "model.keras is missing, of which targets=.saved_model. is made"),
         ({"reports_dir": "nowhere"}, "nowhere/metrics.json is missing: run the evaluate stage first"),
     ],
 )

@@ -13,6 +13,7 @@ RUNTIMES = ("litert", "tflm", "vela", "edgetpu")
 TIME_KNOWN = ("measured", "simulated", "unknown")
 OPERATOR_SETS = ("litert", "tflm", "edgetpu")
 IO_TYPES = ("uint8", "int8", "float32")
+TARGETS = ("onnx", "saved_model")
 
 
 @dataclass
@@ -90,6 +91,8 @@ class ExportConfig:
     variant: str | None = None  # null: best, else int8, else the first
     io: str | None = None  # type of input and outputs; null: as the variant has them
     strips: bool = False  # compute the first layers strip by strip where that takes less memory; for an int8 input
+    postprocess: str | None = None  # graph: one more file that tells objects, not maps; null: none
+    targets: list[str] = field(default_factory=list)  # what the bundle holds besides the .tflite, of TARGETS
     golden: int = 10  # test pictures with exact input, outputs and objects
     output_dir: str = MISSING  # a new folder
 
@@ -100,4 +103,13 @@ class ExportConfig:
         require(
             not self.strips or self.io == "int8", "strips=true is for an int8 input: set io=int8, too, or strips=false."
         )
+        if self.postprocess is not None:
+            one_of("postprocess", self.postprocess, ("graph",))
+            require(
+                self.device.runtime == "litert",
+                f"postprocess=graph is for devices that run LiteRT, and {self.device.name} runs {self.device.runtime}: "
+                "leave postprocess out.",
+            )
+        for target in self.targets:
+            one_of("targets", target, TARGETS)
         at_least("golden", self.golden, 1)

@@ -207,6 +207,7 @@ class EvaluateConfig:
     latency_warmup: int = 10
     pictures: int = 4  # how many of the best, the median and the worst images are drawn
     corruptions: int = 40  # inputs of the network that are shown corrupted, too; 0: none
+    runtimes: int = 10  # inputs of the network that other kernels are shown, too; 0: none
     saliency: int = 4  # of a classifier: images whose deciding parts are shown, the worst first
     published: list[PublishedConfig] = field(default_factory=list)
     judged: str | None = None  # the variant that limits judge and that is registered; null: best, else int8 or qat
@@ -229,7 +230,7 @@ class EvaluateConfig:
         if self.max_detections is not None:
             at_least("max_detections", self.max_detections, 1)
         at_least("latency_runs", self.latency_runs, 1)
-        for key in ("bootstrap_samples", "latency_warmup", "pictures", "corruptions", "saliency"):
+        for key in ("bootstrap_samples", "latency_warmup", "pictures", "corruptions", "runtimes", "saliency"):
             at_least(key, getattr(self, key), 0)
 
 

@@ -17,9 +17,10 @@ from mirada.evaluation.figures import COSTS
 from mirada.evaluation.on_board import OnBoard
 from mirada.evaluation.pareto import plot_pareto, points_of, variant_to_show
 from mirada.evaluation.pictures import Picture
-from mirada.evaluation.published import compare_published, published_table
-from mirada.evaluation.quantization_record import QuantizationRecord
-from mirada.evaluation.training_record import TrainingRecord
+from mirada.evaluation.records.published import compare_published, published_table
+from mirada.evaluation.records.quantization import QuantizationRecord
+from mirada.evaluation.records.training import TrainingRecord
+from mirada.evaluation.runtimes import Runtimes
 from mirada.evaluation.weaknesses.gathering import Weaknesses
 from mirada.inference.variants import REFERENCE
 from mirada.pages import data_url, render
@@ -49,6 +50,7 @@ class Report:
         protocol, provenance: names and sentences, in order.
         errors: what detections cost by kind of error.
         weaknesses: where the model fails.
+        runtimes: what other kernels make of a variant; None where none were asked.
         resampled: what is resampled for the drop's interval, in words.
         advice: sentences on this processor.
         on_board: memory over the operators, and what a device makes of the variants.
@@ -75,6 +77,7 @@ class Report:
     resampled: str = ""
     advice: list[str] = field(default_factory=list)
     on_board: OnBoard = field(default_factory=OnBoard)
+    runtimes: Runtimes | None = None
 
 
 def render_page(report: Report) -> str:
@@ -115,6 +118,8 @@ def render_page(report: Report) -> str:
         on_board=report.on_board.table(),
         errors=errors_table(report.errors) if report.errors else None,
         **_weaknesses(report),
+        runtimes=report.runtimes,
+        runtimes_shown=_group("", report.runtimes.pictures if report.runtimes else []),
         protocol=report.protocol,
         provenance=report.provenance,
         advice=report.advice,

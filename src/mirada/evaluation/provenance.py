@@ -12,7 +12,7 @@ from mirada.data.folds import common_digest
 from mirada.data.records import Dataset
 from mirada.evaluation.measuring import Measured
 from mirada.evaluation.processor import cpu_model, instruction_sets
-from mirada.evaluation.training_record import TrainingRecord
+from mirada.evaluation.records.training import TrainingRecord
 from mirada.inference.card import Card
 from mirada.project import git_state
 from mirada.tasks.base import Evaluation

@@ -14,7 +14,7 @@ import numpy as np
 from mirada.evaluation.page import Report, draw_plots, render_page
 from mirada.evaluation.pareto import points_of, tradeoff_table, variant_to_show
 from mirada.evaluation.pictures import side_by_side
-from mirada.evaluation.published import compare_published
+from mirada.evaluation.records.published import compare_published
 from mirada.inference.variants import REFERENCE
 
 # The order in which results appear: who finds metrics.json finds all the others.
@@ -41,6 +41,8 @@ def write_report(output_dir: Path, report: Report) -> None:
                 side_by_side(picture.panels).save(part / "images" / f"{group}-{number}.jpg", quality=88)
         for number, picture in enumerate(report.weaknesses.saliency, start=1):
             side_by_side(picture.panels).save(part / "images" / f"saliency-{number}.jpg", quality=88)
+        for number, picture in enumerate(report.runtimes.pictures if report.runtimes else [], start=1):
+            side_by_side(picture.panels).save(part / "images" / f"runtimes-{number}.jpg", quality=88)
         weaknesses = json.dumps(report.weaknesses.figures(), indent=2, ensure_ascii=False)
         (part / "weaknesses.json").write_text(weaknesses + "\n", encoding="utf-8")
         (part / "index.html").write_text(render_page(report), encoding="utf-8")

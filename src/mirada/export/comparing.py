@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,39 @@ class TensorGap:
     max_steps: float
     output: str
     share: float
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A way to ask a model for what it finds.
+
+    Attributes:
+        name: short, for files.
+        title: for people.
+        kin: the name of the runtime whose kernels it runs, which finds the same.
+        pixels: by how much the corner of a box may lie elsewhere, in pixels of the input.
+        score: by how much a score or probability may differ.
+        find: what is found in each image that is shown.
+        absent: a sentence where it can't be had; then nothing is asked.
+    """
+
+    name: str
+    title: str
+    kin: str
+    pixels: float
+    score: float
+    find: Callable[[], list[Prediction]]
+    absent: str = ""
+
+    @property
+    def bound(self) -> str:
+        """What is let pass, in words."""
+        return f"{self.pixels:g} pixels, {self.score:g} of score"
+
+    def agrees(self, own: Prediction, found: Prediction) -> bool:
+        """Whether the same is found in an image, within the bound, as by the kernels that it runs."""
+        pixels, score = largest_gaps(own, found)
+        return count_different(own, found) == 0 and pixels <= self.pixels and score <= self.score
 
 
 def compare_tensors(
@@ -86,11 +119,34 @@ def count_different(a: Prediction, b: Prediction) -> int:
     return int(moved or a.label != b.label)
 
 
+def largest_gaps(a: Prediction, b: Prediction) -> tuple[float, float]:
+    """How far what both find is apart: corners of boxes in pixels of the input, and scores or probabilities.
+
+    Of detections those from the score `SHOWN` on count that `count_different` pairs.
+    """
+    if isinstance(a, Detections) and isinstance(b, Detections):
+        a, b = a.at_least(SHOWN), b.at_least(SHOWN)
+        rows, columns = _pairs(a, b)
+        boxes = np.abs(a.boxes_xyxy[rows] - b.boxes_xyxy[columns])
+        return float(boxes.max(initial=0)), float(np.abs(a.scores[rows] - b.scores[columns]).max(initial=0))
+    assert isinstance(a, Classification) and isinstance(b, Classification)
+    apart = 0.0
+    if isinstance(a, Localization) and isinstance(b, Localization):
+        apart = float(np.abs(a.box_xyxy - b.box_xyxy).max())
+    return apart, float(np.abs(a.probabilities - b.probabilities).max())
+
+
 def _unpaired(a: Detections, b: Detections) -> int:
+    return len(a) + len(b) - 2 * len(_pairs(a, b)[0])
+
+
+def _pairs(a: Detections, b: Detections) -> tuple[list[int], list[int]]:
+    """Places in both of those that are the same object."""
     overlap = np.where(a.labels[:, None] == b.labels[None], iou_matrix(a.boxes_xyxy, b.boxes_xyxy), 0)
-    pairs = 0
+    rows, columns = list[int](), list[int]()
     while overlap.size and overlap.max() >= SAME_IOU:
-        row, column = np.unravel_index(np.argmax(overlap), overlap.shape)
+        row, column = map(int, np.unravel_index(np.argmax(overlap), overlap.shape))
         overlap[row], overlap[:, column] = 0, 0
-        pairs += 1
-    return len(a) + len(b) - 2 * pairs
+        rows.append(row)
+        columns.append(column)
+    return rows, columns

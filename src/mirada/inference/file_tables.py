@@ -104,16 +104,3 @@ def read_input(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     graph = read_tables(path).subgraphs[0]
     tensor = graph.tensors[int(graph.inputs[0])]
     return tuple(int(side) for side in tensor.shape), np.dtype(tflite_file.TYPES[tensor.type].lower())
-
-
-def read_input_scale(path: Path) -> tuple[float, int]:
-    """Scale and zero point of the file's first input.
-
-    Raises:
-        MiradaError: it has none.
-    """
-    graph = read_tables(path).subgraphs[0]
-    quantization = graph.tensors[int(graph.inputs[0])].quantization
-    if quantization is None or quantization.scale is None:
-        raise MiradaError(f"{path} does not tell the scale of its input: quantize again.")
-    return float(quantization.scale[0]), int(quantization.zeroPoint[0])

@@ -160,9 +160,14 @@ def _choose(logits: np.ndarray, card: Contract) -> tuple[np.ndarray, int]:
     logits = logits.reshape(-1).astype(np.float64)
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
+    return probabilities, choose_label(probabilities, card)
+
+
+def choose_label(probabilities: np.ndarray, card: Contract) -> int:
+    """Of two labels the second from `card.threshold` on, of more the likeliest."""
     if len(probabilities) == 2:
-        return probabilities, int(probabilities[1] >= card.threshold)
-    return probabilities, int(np.argmax(probabilities))
+        return int(probabilities[1] >= card.threshold)
+    return int(np.argmax(probabilities))
 
 
 def decode_localization(outputs: Outputs, card: Contract) -> Localization:
@@ -178,7 +183,7 @@ def decode_localization(outputs: Outputs, card: Contract) -> Localization:
     scores = flatten(outputs, card.outputs["scores"])[:, 0].astype(np.float64)
     weights = np.exp(scores - scores.max())
     weights /= weights.sum()
-    centres, strides = _cells(card.input_size, tuple(card.strides))
+    centres, strides = cells_of(card.input_size, tuple(card.strides))
     reach = softplus(flatten(outputs, card.outputs["distances"])) * strides[:, None]
     boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
     box = clip_boxes((weights @ boxes).astype(np.float32), card.input_size, card.input_size)
@@ -210,7 +215,7 @@ def decode_detections(outputs: Outputs, card: Contract, decoding: Decoding = STA
     if len(cells) > decoding.candidates:
         best = np.sort(np.argpartition(-scores, decoding.candidates)[: decoding.candidates])
         cells, scores, labels = cells[best], scores[best], labels[best]
-    centres, strides = _cells(card.input_size, tuple(card.strides))
+    centres, strides = cells_of(card.input_size, tuple(card.strides))
     reach = at_cells(outputs, card.outputs["distances"], cells, softplus) * strides[cells, None]
     centre = centres.take(cells, axis=0)
     boxes = np.empty(reach.shape, np.float32)
@@ -278,7 +283,7 @@ def _same(values: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _cells_in(zone: tuple[float, float, float, float] | None, input_size: int, strides: tuple[int, ...]) -> np.ndarray:
     """Indices of the cells whose centre lies in a zone of the input, in the order of `flatten`."""
-    centres, _ = _cells(input_size, strides)
+    centres, _ = cells_of(input_size, strides)
     if zone is None:
         return np.arange(len(centres))
     x1, y1, x2, y2 = zone
@@ -287,7 +292,7 @@ def _cells_in(zone: tuple[float, float, float, float] | None, input_size: int, s
 
 
 @cache
-def _cells(input_size: int, strides: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def cells_of(input_size: int, strides: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Centres (cells, 2) in pixels and strides (cells,), in the order of `flatten`."""
     centres, steps = [], []
     for stride in strides:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from mirada import tracking
@@ -27,6 +28,7 @@ from mirada.evaluation.measuring import (
     Measured,
     accuracy_figures,
     check_fit,
+    decoding_of,
     measure_accuracy,
     measure_cost,
     viewing_of,
@@ -37,11 +39,13 @@ from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
 from mirada.evaluation.processor import BUDGET, explain_int8, instruction_sets, recommend
 from mirada.evaluation.provenance import describe_protocol, describe_provenance, provenance_tags, resampled
-from mirada.evaluation.published import check_published
-from mirada.evaluation.quantization_record import QuantizationRecord, read_quantization
+from mirada.evaluation.records.published import check_published
+from mirada.evaluation.records.quantization import QuantizationRecord, read_quantization
+from mirada.evaluation.records.training import read_training
 from mirada.evaluation.report import OUTPUTS, write_report
-from mirada.evaluation.training_record import read_training
+from mirada.evaluation.runtimes import Runtimes
 from mirada.evaluation.weaknesses.gathering import find_weaknesses, flatten_figures
+from mirada.export.outside.beside import show_runtimes
 from mirada.export.registry import compare_on_same_images, register_model
 from mirada.inference.card import Card, load_card
 from mirada.inference.tiling import tile_side
@@ -84,6 +88,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         on_board = read_on_board(Path(config.variants_dir), variants, shown or REFERENCE)
         figures = {name: row | on_board.figures(name) for name, row in figures.items()}
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
+        beside = _show_runtimes(config, card, dataset, variants, shown or REFERENCE, progress)
     results, truths = measured.results, measured.truths
     training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
     advice = _advise(figures, task, quantization)
@@ -105,6 +110,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         protocol=describe_protocol(config, LOADS, task, measured),
         provenance=describe_provenance(card, dataset, training),
         resampled=resampled(measured),
+        runtimes=beside,
         errors=find_errors(card, truths, measured.predictions, shown),
         weaknesses=weaknesses,
         advice=list(advice.values()),
@@ -125,6 +131,22 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     if breaches:
         raise MiradaError(" ".join(breach.sentence for breach in breaches))
     return figures
+
+
+def _show_runtimes(
+    config: EvaluateConfig,
+    card: Card,
+    dataset: Dataset,
+    variants: Mapping[str, Path],
+    name: str,
+    progress: Progress,
+) -> Runtimes | None:
+    if not config.runtimes:
+        return None
+    bar = progress.add_task("other kernels", total=1)
+    shown = show_runtimes(name, variants[name], card, dataset, config.split, config.runtimes, decoding_of(config))
+    progress.advance(bar)
+    return shown
 
 
 def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Path]) -> None:

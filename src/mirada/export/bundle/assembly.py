@@ -13,6 +13,7 @@ from mirada.export.bundle import model_file
 from mirada.export.bundle.labels import labels_text
 from mirada.export.bundle.metadata import LABELS_FILE, Description, describe
 from mirada.export.bundle.operators import check_device
+from mirada.export.bundle.postprocess import CLASSIFIED, DETECTED, add_postprocess
 from mirada.export.bundle.strips import lower_peak
 from mirada.inference.card import Card
 from mirada.inference.tflite_file import read_tables, to_bytes
@@ -24,6 +25,13 @@ _PARTS = {
     "box": "Corners of the box: left, top, right, bottom, in pixels of the input.",
     "scores": "Logits over the cells: how much each has to say.",
 }
+_ANSWERS = dict(zip(DETECTED, (
+    "Boxes: top, left, bottom, right as shares of the input's side, best first.",
+    "Labels of the boxes, as indices.",
+    "Scores of the boxes, 0 to 1.",
+    "How many boxes there are.",
+), strict=True))  # fmt: skip
+_PROBABILITIES = {CLASSIFIED[0]: "Probabilities of the labels."}
 
 
 def assemble(
@@ -35,6 +43,7 @@ def assemble(
     licence: str,
     *,
     strips: bool = False,
+    postprocess: bool = False,
 ) -> tuple[bytes, Card]:
     """The `.tflite` of a bundle, and the card that goes with it.
 
@@ -46,6 +55,7 @@ def assemble(
         kind: type of input and outputs; None: as the variant has them.
         licence: of the data, empty where nobody says.
         strips: the first layers strip by strip, where that takes less memory.
+        postprocess: decode and suppress within the file; the card does not fit its outputs then.
 
     Raises:
         MiradaError: the device has no use for it, it can't have such ends, or a label can't be written.
@@ -61,6 +71,8 @@ def assemble(
     scale, offset = card.input_scale, card.input_offset
     if steps is not None:  # the float that becomes the very integer which the uint8 input is
         scale, offset = steps[0], -steps[1] * steps[0]
+    if postprocess:
+        add_postprocess(tables, card)
     metadata = describe(_description(tables, card, variant, licence, scale, offset, floats))
     content = model_file.attach(tables, metadata, {LABELS_FILE: labels})
     check_device(tables, len(content), device, path)
@@ -72,6 +84,8 @@ def _description(
 ) -> Description:
     parts = {name: part for part, names in card.outputs.items() for name in names}
     outputs = {name: _PARTS.get(parts.get(name, ""), "Not used.") for name in model_file.output_names(tables)}
+    known = {tuple(answers): answers for answers in (_ANSWERS, _PROBABILITIES)}
+    outputs = known.get(tuple(outputs), outputs)
     return Description(
         name=f"{card.dataset} {variant}",
         text=f"{card.task} of {', '.join(card.labels)}; the file of labels names them in order.",
@@ -82,7 +96,8 @@ def _description(
         std=1 / scale,
         floats=floats,
         outputs=outputs,
-        labelled=[name for name in outputs if parts.get(name) == "classes"],
+        labelled=[name for name in outputs if parts.get(name) == "classes" or name in _PROBABILITIES],
+        detections=outputs is _ANSWERS,
     )
 
 

@@ -25,6 +25,8 @@ class BundleContent:
         golden: test pictures with exact input, outputs and objects.
         figures: of the variant in `metrics.json`; empty where there is none.
         notes: sentences for the README that a part has to add.
+        postprocessed: a `.tflite` that decodes and suppresses by itself, bytes; empty where none is wanted.
+        float_file: the float32 variant, where the model is wanted as ONNX; None: it is not.
         about_data: 'source', as `dataset.json` has it, and 'counts', a sentence of how many images.
     """
 
@@ -36,6 +38,8 @@ class BundleContent:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     about_data: dict[str, Any] = field(default_factory=dict)
+    postprocessed: bytes = b""
+    float_file: Path | None = None
 
 
 Part = Callable[[BundleContent, Path], list[Path]]

@@ -15,9 +15,12 @@ import numpy as np
 LABELS_FILE = "labels.txt"
 _IDENTIFIER = b"M001"
 _RGB, _GREY = 1, 2  # ColorSpaceType
-_FEATURES, _IMAGE = 1, 2  # ContentProperties
+_FEATURES, _IMAGE, _BOXES = 1, 2, 3  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions
-_AXIS_LABELS = 2  # AssociatedFileType
+_AXIS_LABELS, _VALUE_LABELS = 2, 3  # AssociatedFileType
+_BOUNDARIES = 1  # BoundingBoxType; that its corners are shares of a side is the schema's default
+_CORNERS = (1, 0, 3, 2)  # where left, top, right and bottom stand in a box
+_GROUP = "detection_result"
 
 Write = Callable[[flatbuffers.Builder, int], None]
 
@@ -33,6 +36,8 @@ class Description:
         floats: the input is float32: its range is that of the normalised pixels.
         outputs: names of the output tensors in the file's order -> what each tells.
         labelled: those of them whose last axis are the labels.
+        detections: the outputs are boxes (top, left, bottom, right as shares of a side), labels, scores and their number,
+            in this order: a reader finds objects in them.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Description:
     floats: bool
     outputs: Mapping[str, str]
     labelled: Sequence[str]
+    detections: bool = False
 
 
 def describe(what: Description) -> bytes:
@@ -52,8 +58,12 @@ def describe(what: Description) -> bytes:
     builder = flatbuffers.Builder(1024)
     labels = _associated(builder)
     inputs = _vector(builder, [_input(builder, what)])
-    outputs = _vector(builder, [_output(builder, name, what) for name in what.outputs])
-    graph = _table(builder, 10, {2: _offset(inputs), 3: _offset(outputs)})
+    make = _detected if what.detections else _output
+    outputs = _vector(builder, [make(builder, name, what) for name in what.outputs])
+    parts = {2: _offset(inputs), 3: _offset(outputs)}
+    if what.detections:
+        parts[8] = _offset(_vector(builder, [_group(builder, list(what.outputs)[:-1])]))
+    graph = _table(builder, 10, parts)
     fields = {
         0: _text(builder, what.name),
         1: _text(builder, what.text),
@@ -87,6 +97,29 @@ def _output(builder: flatbuffers.Builder, name: str, what: Description) -> int:
     return _tensor(builder, name, what.outputs[name], _content(builder, _FEATURES, _table(builder, 0, {})), more)
 
 
+def _detected(builder: flatbuffers.Builder, name: str, what: Description) -> int:
+    """An output of detections: a box, a label and a score a row, or the number of rows."""
+    place, more = list(what.outputs).index(name), dict[int, Write]()
+    if place == 0:
+        corners = _offset(builder.CreateNumpyVector(np.array(_CORNERS, np.uint32)))
+        boxes = _table(builder, 3, {0: corners, 1: _number("Int8", _BOUNDARIES)})
+        content = {0: _number("Uint8", _BOXES), 1: _offset(boxes)}
+    else:
+        content = {0: _number("Uint8", _FEATURES), 1: _offset(_table(builder, 0, {}))}
+    if place == 1:
+        more[6] = _offset(_vector(builder, [_associated(builder, _VALUE_LABELS)]))
+    if place < len(what.outputs) - 1:  # the rows are the tensor's second axis
+        rows = _table(builder, 2, {0: _number("Int32", 2), 1: _number("Int32", 2)})
+        content[2] = _offset(rows)
+    return _tensor(builder, name, what.outputs[name], _table(builder, 3, content), more)
+
+
+def _group(builder: flatbuffers.Builder, names: Sequence[str]) -> int:
+    """Outputs whose rows belong together."""
+    texts = [builder.CreateString(name) for name in names]
+    return _table(builder, 2, {0: _text(builder, _GROUP), 1: _offset(_vector(builder, texts))})
+
+
 def _tensor(builder: flatbuffers.Builder, name: str, text: str, content: int, more: Mapping[int, Write]) -> int:
     fields = {0: _text(builder, name), 1: _text(builder, text), 3: _offset(content)}
     return _table(builder, 7, {**fields, **more})
@@ -96,9 +129,9 @@ def _content(builder: flatbuffers.Builder, kind: int, properties: int) -> int:
     return _table(builder, 3, {0: _number("Uint8", kind), 1: _offset(properties)})
 
 
-def _associated(builder: flatbuffers.Builder) -> int:
+def _associated(builder: flatbuffers.Builder, kind: int = _AXIS_LABELS) -> int:
     fields = {0: _text(builder, LABELS_FILE), 1: _text(builder, "A label a line, in the order of the classes.")}
-    return _table(builder, 5, {**fields, 2: _number("Int8", _AXIS_LABELS)})
+    return _table(builder, 5, {**fields, 2: _number("Int8", kind)})
 
 
 def _table(builder: flatbuffers.Builder, size: int, fields: Mapping[int, Write]) -> int:

@@ -20,6 +20,7 @@ METADATA_NAME = b"TFLITE_METADATA"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _BY_NAME = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8, "float32": schema.TensorType.FLOAT32}
 _NAMES = {code: name for name, code in _BY_NAME.items()}
+_INT8 = 2  # version of both from which on they know int8
 _SIGN = 128  # between the zero points of the same values as uint8 and as int8
 _QUANTIZE, _DEQUANTIZE = schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE
 
@@ -121,7 +122,7 @@ def _set_output(model: Any, graph: Any, place: int, kind: str, name: str) -> Non
         end.quantization = _shifted(tensor.quantization, _SIGN if kind == "uint8" else -_SIGN)
     graph.tensors.append(end)
     operator = schema.OperatorT()
-    operator.opcodeIndex = _opcode(model, _DEQUANTIZE if kind == "float32" else _QUANTIZE)
+    operator.opcodeIndex = opcode(model, _DEQUANTIZE if kind == "float32" else _QUANTIZE, _INT8)
     operator.inputs = np.array([index], np.int32)
     operator.outputs = np.array([len(graph.tensors) - 1], np.int32)
     graph.operators.append(operator)
@@ -181,14 +182,14 @@ def _code_of(model: Any, operator: Any) -> int:
     return code_of(model.operatorCodes[operator.opcodeIndex])
 
 
-def _opcode(model: Any, wanted: int) -> int:
-    """Index of an operator's entry in the file's list, added where it is not there."""
+def opcode(model: Any, wanted: int, version: int) -> int:
+    """Index of an operator's entry in the file's list, added where it is not there in that version or a later one."""
     for index, code in enumerate(model.operatorCodes):
-        if code_of(code) == wanted:
+        if code_of(code) == wanted and code.version >= version:
             return index
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = wanted
-    code.version = 2  # from which on both know int8
+    code.version = version
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mirada.errors import MiradaError
-from mirada.evaluation.quantization_record import QuantizationRecord, read_quantization
+from mirada.evaluation.records.quantization import QuantizationRecord, read_quantization
 
 RUNG = {
     "rung": "int8", "what": "128 images", "value": 0.5, "drop": -0.0123, "drop_low": -0.02, "drop_high": 0.01,

@@ -7,7 +7,7 @@ from typing import Any
 
 from mirada.config import PublishedConfig
 from mirada.errors import MiradaError
-from mirada.evaluation.training_record import TrainingRecord
+from mirada.evaluation.records.training import TrainingRecord
 from mirada.tables import Table
 from mirada.tasks.base import Figures
 

@@ -2,8 +2,8 @@ import pytest
 
 from mirada.config import PublishedConfig
 from mirada.errors import MiradaError
-from mirada.evaluation.published import check_published, compare_published, published_table
-from mirada.evaluation.training_record import read_training
+from mirada.evaluation.records.published import check_published, compare_published, published_table
+from mirada.evaluation.records.training import read_training
 from mirada.tasks import get_task
 
 TIMING = """input,epoch,seconds,images_per_s,wait_share,cpu_percent,peak_memory_mb,gpu_percent,gpu_memory_mb

@@ -1,0 +1,1 @@
+"""What training, quantization and publications left of a model, as the page shows it."""
