@@ -13,7 +13,7 @@ SIDE = 64
 
 def network(batch_norm: str) -> keras.Model:
     image = keras.Input((SIDE, SIDE, 3), name="image")
-    return keras.Model(image, build_features("efficientnet_lite0", image, batch_norm)[1])
+    return keras.Model(image, build_features(ModelConfig(name="lite0", batch_norm=batch_norm), image))
 
 
 def arrays_of(folded: keras.Model) -> dict[str, np.ndarray]:

@@ -55,6 +55,7 @@ from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
     AUTO,
     BACKBONES,
+    FROM_SCRATCH,
     MOST_SHARDS_AT_ONCE,
     AugmentConfig,
     InputConfig,
@@ -81,6 +82,7 @@ __all__ = [
     "ExperimentConfig",
     "ExportConfig",
     "FORMATS",
+    "FROM_SCRATCH",
     "FetchConfig",
     "FineTuneConfig",
     "InputConfig",

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from mirada.config.data import PreprocessConfig
 from mirada.config.measuring import EvaluateConfig, QuantizeConfig
 from mirada.config.predicting import PredictConfig
-from mirada.config.training import TrainConfig
+from mirada.config.training import FROM_SCRATCH, TrainConfig
 from mirada.project import PROJECT
 
 _GROUPS = ("model", "augment", "input")
@@ -65,13 +65,20 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
             "model.width model.head_depth model.dropout",
             f"the network {config.model.backbone} is as it was published",
         )
+    elif facts.task == "classification":
+        width = "model.width " * (config.model.backbone != "mcu")
+        yield f"{width}model.head_depth", "a classifier has no pyramid and one dense layer"
+    elif facts.task == "detection":
+        yield "model.dropout", "a detector has no such layer"
+    if facts.task != "detection":
+        yield "model.head_stride", "it is for detection"
+    if config.model.backbone != "mcu":
+        of_mcu = "model.stem_stride model.stem_width model.multiplier model.blocks model.expansion"
+        yield of_mcu, "it is for the network mcu"
+    if config.model.backbone in FROM_SCRATCH:
         frozen = " freeze_epochs" * (config.freeze_epochs > 0)  # 0 says that there are none
         pretrained = f"model.frozen_blocks backbone_lr_scale{frozen} guard_epochs guard_returns"
         yield pretrained, f"{config.model.backbone} has no pretrained layers"
-    elif facts.task == "classification":
-        yield "model.width model.head_depth", "a classifier has no pyramid and one dense layer"
-    elif facts.task == "detection":
-        yield "model.dropout", "a detector has no such layer"
     if config.model.backbone == "tiny" and config.model.frozen_blocks < 2:
         yield "model.frozen_blocks", "the blocks of tiny begin with 2"
     if config.model.backbone != "study1":

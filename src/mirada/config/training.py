@@ -13,9 +13,12 @@ from mirada.config.tracking import TrackingConfig
 BACKBONES = {  # network -> the tasks that it is made for
     "efficientnet_lite0": tuple(TASKS),
     "tiny": tuple(TASKS),
+    "mcu": tuple(TASKS),
     "study1": ("localization", "classification"),
     "study3": ("classification",),
 }
+FROM_SCRATCH = ("mcu", "study1", "study3")  # all their layers learn alike
+HEAD_STRIDES = (8, 16)  # of a detector with one level
 
 
 @dataclass
@@ -23,10 +26,18 @@ class ModelConfig:
     """The network."""
 
     name: str = MISSING
-    backbone: str = "efficientnet_lite0"  # or tiny, study1, study3 (published networks, with heads of their own)
+    backbone: str = "efficientnet_lite0"  # or tiny, mcu, study1, study3 (published networks, with heads of their own)
     weights: str | None = "imagenet"  # null: random
-    width: int = 64  # channels of the feature pyramid and the heads
+    width: int = (
+        64  # channels of the feature pyramid and the heads; of mcu's features before a classifier's dense layer
+    )
     head_depth: int = 2  # separable convolutions before each head's output
+    head_stride: int | None = None  # detection: one grid of cells so many pixels apart; null: a pyramid of 8, 16 and 32
+    stem_stride: int = 2  # mcu: of the first convolution
+    stem_width: int = 16  # mcu: channels of the first convolution
+    multiplier: float = 1.0  # mcu: of the channels of all blocks
+    blocks: int = 2  # mcu: of each of the stages at strides 4, 8, 16 and 32
+    expansion: int = 3  # mcu: how much wider a block is inside; nothing is widened before stride 4
     frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none
     batch_norm: str = (
         "folded"  # of the pretrained backbone: folded into its convolutions, frozen beside them, or trained
@@ -50,6 +61,15 @@ class ModelConfig:
         )
         at_least("model.width", self.width, 8)
         between("model.head_depth", self.head_depth, 1, 6)
+        require(
+            self.head_stride in (None, *HEAD_STRIDES),
+            f"model.head_stride must be 8, 16 or null, got {self.head_stride}.",
+        )
+        require(self.stem_stride in (2, 4), f"model.stem_stride must be 2 or 4, got {self.stem_stride}.")
+        between("model.stem_width", self.stem_width, 4, 64)
+        between("model.multiplier", self.multiplier, 0.1, 4.0)
+        between("model.blocks", self.blocks, 1, 6)
+        between("model.expansion", self.expansion, 1, 6)
         between("model.frozen_blocks", self.frozen_blocks, 0, 16)
 
 

@@ -3,12 +3,18 @@
 EfficientNet-Lite0 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
 ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
 what is trained is what is converted, and a step is faster; or they stay layers of their own.
+
+`mcu` is for microcontrollers, from scratch: MobileNetV2's inverted residuals (arXiv:1801.04381) in a size to choose. What
+takes memory is the widest pair of maps at once, so nothing is widened before stride 4, as in MCUNet (arXiv:2007.10319).
 """
 
 from __future__ import annotations
 
 import numpy as np
 import tf_keras as keras
+
+from mirada.config import ModelConfig
+from mirada.learning.layers import linear_pointwise, pointwise
 
 STRIDES = (8, 16, 32)
 # kernel, stride of the first block, expansion, output channels, number of blocks
@@ -27,30 +33,34 @@ _BN_EPSILON = 1e-3
 _BN_MOMENTUM = 0.99
 _BN = "_normalized"  # at the end of a name
 FOLDED = "folded"
+_MCU_CHANNELS = (16, 32, 64, 128)  # of the stages at strides 4, 8, 16 and 32, before the multiplier
+_CHANNEL_STEP = 8
 
 
-def build_backbone(name: str, image: keras.KerasTensor, batch_norm: str = FOLDED) -> list[keras.KerasTensor]:
+def build_backbone(config: ModelConfig, image: keras.KerasTensor) -> list[keras.KerasTensor]:
     """The maps at strides 8, 16 and 32 of an image in -1..1.
 
     Args:
-        name: 'efficientnet_lite0' or 'tiny'.
+        config: its backbone is 'efficientnet_lite0', 'tiny' or 'mcu'.
         image: (batch, side, side, channels).
-        batch_norm: of efficientnet_lite0: 'folded', or anything else for layers of its own.
 
     Returns:
-        Three tensors (batch, side / stride, side / stride, channels). Every layer's name begins with 'backbone_'.
+        Three tensors (batch, side / stride, side / stride, channels). The names of layers that learn apart from the heads,
+        which those of `FROM_SCRATCH` do not, begin with 'backbone_'.
     """
-    return _tiny(image) if name == "tiny" else _efficientnet_lite0(image, batch_norm != FOLDED)
+    if config.backbone == "mcu":
+        return _mcu(config, image)
+    return _tiny(image) if config.backbone == "tiny" else _efficientnet_lite0(image, config.batch_norm != FOLDED)
 
 
-def build_features(
-    name: str, image: keras.KerasTensor, batch_norm: str = FOLDED
-) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
-    """The maps of `build_backbone`, and the features that ImageNet's classes were told by, at stride 32."""
-    maps = build_backbone(name, image, batch_norm)
-    if name != "efficientnet_lite0":
-        return maps, maps[-1]
-    return maps, _convolution(maps[-1], _LITE0_FEATURES, 1, 1, "backbone_head", batch_norm != FOLDED, activate=True)
+def build_features(config: ModelConfig, image: keras.KerasTensor) -> keras.KerasTensor:
+    """What classes are told by, at stride 32: of Lite0 the features of ImageNet's, of mcu `width` channels."""
+    last = build_backbone(config, image)[-1]
+    if config.backbone == "mcu":
+        return pointwise(last, config.width, "head")
+    if config.backbone == "tiny":
+        return last
+    return _convolution(last, _LITE0_FEATURES, 1, 1, "backbone_head", config.batch_norm != FOLDED, activate=True)
 
 
 def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -62,6 +72,41 @@ def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
         x = keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
         maps.append(x)
     return maps[2:]
+
+
+def _mcu(config: ModelConfig, image: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """A stem at stride 2 or 4, then stages of inverted residuals at strides 4, 8, 16 and 32."""
+    kernel = config.stem_stride + 1  # every pixel is seen
+    x = keras.layers.Conv2D(config.stem_width, kernel, config.stem_stride, "same", use_bias=False, name="stem_conv")(
+        image
+    )
+    x = _normalized_relu(x, "stem")
+    maps, number = [], 0
+    for stage, channels in enumerate(_MCU_CHANNELS):
+        width = max(_CHANNEL_STEP, round(channels * config.multiplier / _CHANNEL_STEP) * _CHANNEL_STEP)
+        for block in range(config.blocks):
+            halves = block == 0 and not (stage == 0 and config.stem_stride == 4)
+            expansion = 1 if stage == block == 0 else config.expansion
+            x = _mcu_block(x, 2 if halves else 1, expansion, width, f"block_{number}")
+            number += 1
+        maps.append(x)
+    return maps[1:]
+
+
+def _mcu_block(x: keras.KerasTensor, stride: int, expansion: int, width: int, name: str) -> keras.KerasTensor:
+    start = x
+    if expansion > 1:
+        x = pointwise(x, x.shape[-1] * expansion, f"{name}_expand")
+    x = keras.layers.DepthwiseConv2D(3, stride, "same", use_bias=False, name=f"{name}_depthwise_conv")(x)
+    x = linear_pointwise(_normalized_relu(x, f"{name}_depthwise"), width, f"{name}_project")
+    if stride == 1 and start.shape[-1] == width:
+        x = keras.layers.Add(name=f"{name}_add")([start, x])
+    return x
+
+
+def _normalized_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
 
 
 def _efficientnet_lite0(image: keras.KerasTensor, normalize: bool) -> list[keras.KerasTensor]:
@@ -113,7 +158,7 @@ def load_imagenet(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
     """Put EfficientNet-Lite0's weights into the layers named 'backbone_*', batch normalisations folded in or beside.
 
     Args:
-        model: any model that `build_backbone('efficientnet_lite0', ...)` is part of.
+        model: any model that Lite0's `build_backbone` is part of.
         arrays: what `pretrained.load_efficientnet_lite0` returns.
     """
     _assign(model, "backbone_stem", arrays, "_conv_stem", "_bn0")

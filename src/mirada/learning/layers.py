@@ -7,9 +7,13 @@ import tf_keras as keras
 
 def pointwise(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
     """1×1 convolution, batch normalisation, ReLU6."""
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(linear_pointwise(x, width, name))
+
+
+def linear_pointwise(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
+    """1×1 convolution, batch normalisation."""
     x = keras.layers.Conv2D(width, 1, use_bias=False, name=f"{name}_conv")(x)
-    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
-    return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
+    return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
 
 
 def separable(x: keras.KerasTensor, width: int, name: str, stride: int = 1) -> keras.KerasTensor:

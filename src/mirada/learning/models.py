@@ -14,7 +14,9 @@ from mirada.learning.pretrained import load_efficientnet_lite0
 from mirada.learning.tasks import learning_task
 
 
-def build_model(config: ModelConfig, task: str, input_size: int, channels: int, classes: int) -> keras.Model:
+def build_model(
+    config: ModelConfig, task: str, input_size: int, channels: int, classes: int, *, pretrained: bool = True
+) -> keras.Model:
     """The network of a task: flat, functional, without anything that int8 can't do.
 
     Args:
@@ -23,6 +25,7 @@ def build_model(config: ModelConfig, task: str, input_size: int, channels: int, 
         input_size: side of the square input in pixels, a multiple of 32.
         channels: 3 (RGB) or 1 (grey).
         classes: number of classes.
+        pretrained: false: without loading weights, whatever the settings say.
 
     Returns:
         A model from (batch, side, side, channels), scaled as `input_scaling` says, to a dictionary of the task's outputs.
@@ -30,7 +33,7 @@ def build_model(config: ModelConfig, task: str, input_size: int, channels: int, 
     image = keras.Input((input_size, input_size, channels), name="image")
     outputs = learning_task(task).build_outputs(config, image, classes)
     model = keras.Model(image, outputs, name=config.name)
-    if config.weights == "imagenet":
+    if pretrained and config.weights == "imagenet":
         load_imagenet(model, load_efficientnet_lite0())
     if config.batch_norm == "frozen":
         for layer in moving_statistics(model):

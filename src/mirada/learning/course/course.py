@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirada.config import AUTO, TrainConfig
+from mirada.config import AUTO, FROM_SCRATCH, TrainConfig
 from mirada.learning.course.checkpoints import Checkpoints, State
 
 _UNTRIED_SCALE = 0.3  # of pretrained layers where `auto` has nothing to try: without pretrained weights
@@ -92,6 +92,8 @@ class Course:
         state, config, guard = self.state, self.config, self.state.guard
         patience, returns = config.guard_epochs, config.guard_returns
         if guard.figure is None:
+            if config.model.backbone in FROM_SCRATCH:
+                return None  # nothing was frozen
             if patience and state.epoch == config.freeze_epochs < config.epochs:
                 self.remember(figure, checkpoints)
         elif guard.watch(figure, state.epoch, config.warmup_epochs, patience):

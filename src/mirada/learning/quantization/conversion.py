@@ -27,6 +27,7 @@ def convert(
     *,
     input_scale: float = 1 / 127.5,
     input_offset: float = -1.0,
+    io: str = "uint8",
 ) -> bytes:
     """Convert a model, with a batch of one, to one variant.
 
@@ -38,6 +39,7 @@ def convert(
         calibration: gives the images, (S, S, C) uint8, that set the ranges of int8 and int16x8; no other variant asks for
             them.
         input_scale, input_offset: from pixels to the float input, as the card says.
+        io: type of the input of int8 and qat, 'uint8' or 'int8'.
 
     Returns:
         The bytes of the `.tflite` file.
@@ -51,7 +53,7 @@ def convert(
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if variant in ("int8", "qat"):
-        converter.inference_input_type = tf.uint8
+        converter.inference_input_type = tf.as_dtype(io)
         converter.inference_output_type = tf.int8
     if variant == "int8":  # of the other one the converter would ask for images that it then does not use
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -71,9 +71,14 @@ class Conversions:
             MiradaError: the converter refuses the model; also what `tune` raises.
         """
         model = to_convertible(self.tuned(name).network) if name in TUNED else self.float_model
-        scaling = {"input_scale": self.card.input_scale, "input_offset": self.card.input_offset}
         kind = "qat" if name in TUNED else name
-        return convert(model, kind, self._calibration_images, **scaling)
+        return convert(
+            model,
+            kind,
+            self._calibration_images,
+            input_scale=self.card.input_scale,
+            input_offset=self.card.input_offset,
+        )
 
     @cached_property
     def train_classes(self) -> list[set[int]]:

@@ -43,8 +43,7 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
     elif config.backbone == "study3":
         logits = published.study3(image, classes)
     else:
-        _, features = build_features(config.backbone, image, config.batch_norm)
-        logits = class_head(features, classes, config.dropout)
+        logits = class_head(build_features(config, image), classes, config.dropout)
     return {"classes": logits}
 
 

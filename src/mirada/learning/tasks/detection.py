@@ -1,5 +1,8 @@
 """Detection: a light feature pyramid with a head a level; which cell answers for which box; the three losses.
 
+Where memory is scarce there is one level instead (`head_stride`): a grid of cells, each of which says whether an object is
+centred near it, what it is, and how far its sides are. It is decoded as the pyramid is.
+
 ReLU6 everywhere, boxes, scores and classes as separate outputs with scales of their own, decoding and NMS outside the
 graph (`mirada.inference.prediction`), so that all of it survives int8.
 
@@ -11,7 +14,7 @@ weighted by their boxes in the training split, and labels smoothed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -30,22 +33,23 @@ _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net be
 _START_DISTANCE = 2.0  # strides from a cell's centre to each side of the untrained net's boxes
 
 SIZE_RANGES = ((0.0, 80.0), (48.0, 176.0), (112.0, 1e8))  # longer side in pixels, a level; overlapping on purpose
+ANY_SIZE = (0.0, 1e8)
 OBJECTNESS_WEIGHT, CLASS_WEIGHT, BOX_WEIGHT = 2.0, 1.0, 2.0
 
 
 def output_names(config: ModelConfig, classes: int) -> dict[str, list[str]]:
     """Part -> output names, one a level; with one class there is no class output."""
     parts = ["objectness", "distances"] if classes == 1 else ["objectness", "classes", "distances"]
-    return {part: [f"{part}_{stride}" for stride in STRIDES] for part in parts}
+    return {part: [f"{part}_{stride}" for stride in strides(config)] for part in parts}
 
 
 def strides(config: ModelConfig) -> list[int]:
     """Pixels to a cell of each level."""
-    return list(STRIDES)
+    return [config.head_stride] if config.head_stride else list(STRIDES)
 
 
 def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
-    """An anchor-free detector: backbone, light feature pyramid, one head a level.
+    """An anchor-free detector: backbone, light feature pyramid, one head a level; or one head in all.
 
     Args:
         config: the network's settings.
@@ -56,11 +60,26 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
         Name, as in `output_names`, -> logits of objectness (1 channel) and classes, and distances to left, top, right,
         bottom in strides before the softplus (4 channels).
     """
-    maps = _pyramid(build_backbone(config.backbone, image, config.batch_norm), config.width)
+    maps = build_backbone(config, image)
+    levels = [_one_level(maps, config)] if config.head_stride else _pyramid(maps, config.width)
     outputs = {}
-    for stride, features in zip(STRIDES, maps, strict=True):
+    for stride, features in zip(strides(config), levels, strict=True):
         outputs.update(_head(features, config, classes, stride))
     return outputs
+
+
+def _one_level(maps: list[keras.KerasTensor], config: ModelConfig) -> keras.KerasTensor:
+    """The map at `head_stride`, and what the coarser ones saw further around: added, level by level."""
+    x = None
+    for stride, features in reversed(list(zip(STRIDES, maps, strict=True))):
+        if stride < (config.head_stride or 0):
+            break
+        side = pointwise(features, config.width, f"lateral_{stride}")
+        if x is not None:
+            up = keras.layers.UpSampling2D(2, name=f"up_{stride}")(x)
+            side = keras.layers.Add(name=f"down_add_{stride}")([side, up])
+        x = side
+    return x
 
 
 def _pyramid(maps: list[keras.KerasTensor], width: int) -> list[keras.KerasTensor]:
@@ -77,7 +96,7 @@ def _pyramid(maps: list[keras.KerasTensor], width: int) -> list[keras.KerasTenso
 
 
 def _head(x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int) -> dict[str, keras.KerasTensor]:
-    names = {part: levels[STRIDES.index(stride)] for part, levels in output_names(config, classes).items()}
+    names = {part: f"{part}_{stride}" for part in output_names(config, classes)}
     score, box = x, x
     for depth in range(config.head_depth):
         score = separable(score, config.width, f"score_{stride}_{depth}")
@@ -93,10 +112,16 @@ def _head(x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int) 
     return outputs
 
 
-def cell_centres(input_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres (P, 2) in pixels, strides (P,) and size ranges (P, 2) of all cells, level by level, row by row."""
+def cell_centres(input_size: int, levels: Sequence[int] = STRIDES) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres (P, 2) in pixels, strides (P,) and size ranges (P, 2) of all cells, level by level, row by row.
+
+    Args:
+        input_size: side of the input in pixels.
+        levels: strides; one that is alone takes boxes of every size.
+    """
     points, strides, ranges = [], [], []
-    for stride, size_range in zip(STRIDES, SIZE_RANGES, strict=True):
+    size_ranges = SIZE_RANGES if len(levels) > 1 else (ANY_SIZE,)
+    for stride, size_range in zip(levels, size_ranges, strict=True):
         side = input_size // stride
         y, x = np.mgrid[:side, :side]
         points.append((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
@@ -105,9 +130,9 @@ def cell_centres(input_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tuple(np.concatenate(part).astype(np.float32) for part in (points, strides, ranges))  # type: ignore[return-value]
 
 
-def flatten_outputs(outputs: Mapping[str, tf.Tensor], part: str) -> tf.Tensor:
+def flatten_outputs(outputs: Mapping[str, tf.Tensor], part: str, levels: Sequence[int]) -> tf.Tensor:
     """One part of a detector's outputs, all levels, as (B, P, channels) in the order of `cell_centres`."""
-    maps = [outputs[f"{part}_{stride}"] for stride in STRIDES]
+    maps = [outputs[f"{part}_{stride}"] for stride in levels]
     return tf.concat([tf.reshape(m, (tf.shape(m)[0], -1, m.shape[-1])) for m in maps], 1)
 
 
@@ -119,6 +144,7 @@ class DetectionLoss:
         classes: number of classes.
         entropy: what a cell's wrong class costs; None: plain cross-entropy.
         assigner, box_loss: as in `TrainConfig`.
+        levels: strides of the output maps.
     """
 
     def __init__(
@@ -129,8 +155,10 @@ class DetectionLoss:
         *,
         assigner: str = "centre",
         box_loss: str = "giou",
+        levels: Sequence[int] = STRIDES,
     ) -> None:
-        self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(input_size))
+        self.levels = levels
+        self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(input_size, levels))
         self.classes, self.entropy = classes, entropy or ClassEntropy([1] * classes)
         self.assigner, self.overlap = assigner, OVERLAPS[box_loss]
 
@@ -145,10 +173,10 @@ class DetectionLoss:
             objectness, classes, boxes: sums over the batch, weighted; positives: the number of cells with a box, or with
             task_aligned the sum of what they are to score.
         """
-        distances = tf.nn.softplus(flatten_outputs(outputs, "distances")) * self.strides[None, :, None]
+        distances = tf.nn.softplus(flatten_outputs(outputs, "distances", self.levels)) * self.strides[None, :, None]
         boxes = tf.concat([self.points - distances[..., :2], self.points + distances[..., 2:]], -1)
-        logits = flatten_outputs(outputs, "objectness")[..., 0]
-        class_logits = flatten_outputs(outputs, "classes") if self.classes > 1 else None
+        logits = flatten_outputs(outputs, "objectness", self.levels)[..., 0]
+        class_logits = flatten_outputs(outputs, "classes", self.levels) if self.classes > 1 else None
         chosen, unsure, weight, quality = self._targets(boxes, logits, class_logits, batch)
         iou, overlap = self.overlap(boxes, tf.gather(batch["boxes_xyxy"], chosen, batch_dims=1))
         if quality is None:
@@ -188,5 +216,10 @@ def make_loss(config: TrainConfig, dataset: Dataset) -> DetectionLoss:
     """The loss for these settings and these data."""
     entropy = class_entropy(config, dataset)
     return DetectionLoss(
-        dataset.input_size, len(dataset.classes), entropy, assigner=config.assigner, box_loss=config.box_loss
+        dataset.input_size,
+        len(dataset.classes),
+        entropy,
+        assigner=config.assigner,
+        box_loss=config.box_loss,
+        levels=strides(config.model),
     )

@@ -58,7 +58,7 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
             "classes": published.study1_class_head(features, classes),
             "box": published.study1_box_head(features),
         }
-    maps = build_backbone(config.backbone, image, config.batch_norm)
+    maps = build_backbone(config, image)
     fine = pointwise(maps[1], config.width, "lateral_16")
     coarse = keras.layers.UpSampling2D(2, name="up_16")(pointwise(maps[2], config.width, "lateral_32"))
     x = keras.layers.Add(name="merge")([fine, coarse])
