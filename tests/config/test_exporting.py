@@ -10,7 +10,7 @@ from mirada.config import DeviceConfig, ExportConfig, parse
 from mirada.errors import MiradaError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-DEVICES = sorted(path.stem for path in (CONF / "device").glob("*.yaml"))
+DEVICES = sorted(path.stem for path in (CONF / "device").glob("*.yaml") if path.stem != "none")
 MICROCONTROLLERS = ("esp32s3", "nano_33_ble", "rp2040", "stm32h747")
 ETHOS = ("ethos_u55_128", "ethos_u65_256", "ethos_u85_256")
 TOLD = ("operators", "cores", "clock_mhz", "ram_bytes", "flash_bytes", "time_known")

@@ -63,7 +63,7 @@ def measure(model: Path | bytes, board: DeviceConfig) -> Carried:
         board: the target.
 
     Raises:
-        MiradaError: it is no `.tflite`, or Vela can't compile it.
+        MiradaError: it is no `.tflite`.
     """
     if isinstance(model, bytes):
         with tempfile.TemporaryDirectory() as folder:
@@ -74,17 +74,19 @@ def measure(model: Path | bytes, board: DeviceConfig) -> Carried:
     network = read_graph(tables)
     lacking = lacking_operators(list_operators(tables), board.operators)
     arena, fixed, flash, time, counts, unknown = None, 0, model.stat().st_size, None, (0, 0), {}
-    if board.vela is not None and not (reason := vela.why_not()):
+    if board.vela is not None:
         core = board.vela
-        compiled = vela.compile_for_npu(model, core.accelerator, core.system_config, core.memory_mode)
+        try:
+            compiled = vela.compile_for_npu(model, core.accelerator, core.system_config, core.memory_mode)
+        except MiradaError as error:
+            unknown = dict.fromkeys(("arena_bytes", "milliseconds"), str(error))
+            return Carried(None, 0, flash, None, lacking, *counts, unknown, network, plan_memory(network))
         arena, flash = round(1024 * compiled.sram_kib), round(1024 * compiled.flash_kib)
         counts, time = (compiled.npu_operators, compiled.cpu_operators), compiled.ms
         if compiled.cpu_operators:
             unknown["milliseconds"] = (
                 f"{compiled.cpu_operators} operators run on the processor, whose time is not known"
             )
-    elif board.vela is not None:
-        unknown = dict.fromkeys(("arena_bytes", "milliseconds"), reason)
     else:
         arena, fixed, unknown = _arena(model, board, lacking)
     return Carried(arena, fixed, flash, time, lacking, *counts, unknown, network, plan_memory(network))

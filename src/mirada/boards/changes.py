@@ -177,6 +177,11 @@ def nearest_changes(network: Network, fits: Callable[[Network], bool]) -> list[C
     return sorted(found, key=lambda one: -one.kept)
 
 
+def nearest_step(network: Network) -> Changed | None:
+    """The next smaller input; None where there is none."""
+    return next(_sizes(network), None)
+
+
 def _changed(network: Network, what: str, before: float, after: float, sentence: str, other: Network) -> Changed:
     return Changed(what, before, after, sentence, other, other.macs / network.macs if network.macs else 1.0)
 

@@ -30,16 +30,16 @@ def limits_of(board: DeviceConfig, own: BoardLimitsConfig | None = None) -> Limi
         MiradaError: a limit that the board can't keep or that nobody can judge, or none at all.
     """
     own = own or BoardLimitsConfig()
-    _check(board, own)
-    _check(board, board.limits)
+    _check(board, own, "limits")
+    _check(board, board.limits, "device.limits")
     arena = _first(own.arena_bytes, board.limits.arena_bytes, board.ram_bytes if board.runtime in CHIPS else None)
     flash = _first(own.flash_bytes, board.limits.flash_bytes, board.flash_bytes)
     time = own.milliseconds if own.milliseconds is not None else board.limits.milliseconds
     if arena is None and flash is None and time is None:
         raise MiradaError(
             f"device={board.name} sets no limit: ram_bytes {_source(board, 'ram_bytes')}; flash_bytes "
-            f"{_source(board, 'flash_bytes')}: set limits.{'milliseconds' if board.vela else 'flash_bytes'} or another of "
-            "limits."
+            f"{_source(board, 'flash_bytes')}: set "
+            f"device.limits.{'milliseconds' if board.vela else 'flash_bytes'} or another of device.limits."
         )
     return Limits(arena, flash, time)
 
@@ -52,22 +52,22 @@ def _source(board: DeviceConfig, key: str) -> str:
     return board.sources.get(key, "is not known")
 
 
-def _check(board: DeviceConfig, limits: BoardLimitsConfig) -> None:
+def _check(board: DeviceConfig, limits: BoardLimitsConfig, name: str) -> None:
     """Refuse what contradicts the board."""
     for limit, key, what in (("arena_bytes", "ram_bytes", "RAM"), ("flash_bytes", "flash_bytes", "flash")):
         wanted, has = getattr(limits, limit), getattr(board, key)
         if wanted is not None and has is not None and wanted > has:
             raise MiradaError(
-                f"limits.{limit}={wanted} is more than the {has:,} bytes of {what} that {board.title} has: lower it, or "
+                f"{name}.{limit}={wanted} is more than the {has:,} bytes of {what} that {board.title} has: lower it, or "
                 f"set device.{key} if your board has more."
             )
     if limits.arena_bytes is not None and board.runtime not in CHIPS:
         raise MiradaError(
-            f"limits.arena_bytes can't be judged on {board.title}: LiteRT takes memory as it goes, an arena is what "
+            f"{name}.arena_bytes can't be judged on {board.title}: LiteRT takes memory as it goes, an arena is what "
             "microcontrollers have; leave it out."
         )
     if limits.milliseconds is not None and board.vela is None:
         raise MiradaError(
-            f"limits.milliseconds={limits.milliseconds:g} can't be judged on {board.title}: {_source(board, 'time_known')}; "
+            f"{name}.milliseconds={limits.milliseconds:g} can't be judged on {board.title}: {_source(board, 'time_known')}; "
             "leave it out."
         )

@@ -10,6 +10,7 @@ from mirada.boards.limits import CHIPS, limits_of
 from mirada.config import DeviceConfig
 from mirada.project import PROJECT
 
+NONE = "none"  # the file for no board
 BOARDS = PROJECT / "conf" / "device"
 
 
@@ -20,7 +21,7 @@ def read_boards(folder: Path = BOARDS) -> dict[str, DeviceConfig]:
         MiradaError: a value is out of range.
     """
     found = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(path for path in folder.glob("*.yaml") if path.stem != NONE):
         values = OmegaConf.load(path)
         assert isinstance(values, DictConfig)
         values.pop("defaults", None)

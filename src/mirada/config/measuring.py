@@ -8,6 +8,7 @@ from omegaconf import MISSING
 
 from mirada.config.checks import at_least, between, greater_than, one_of, require
 from mirada.config.commands import command
+from mirada.config.exporting import DeviceConfig
 from mirada.config.tracking import TrackingConfig
 
 RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
@@ -98,6 +99,7 @@ class QuantizeConfig:
     on_miss: str = (
         "warn"  # fail: end with an error, everything written, when best is beyond max_drop; strict: unless within
     )
+    device: DeviceConfig | None = None  # a board that best has to fit, too; null: none
     evidence_images: int = 16  # images that layers.csv is measured on; 0: there is none
     seed: int = 0
 

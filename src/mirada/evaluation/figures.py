@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirada.boards.asking import FIGURES
 from mirada.tables import ms_text
 
 
@@ -51,4 +52,4 @@ _ERRORS = ("log_loss", "ece", "box_mse_224")  # of the tasks' own figures those 
 
 def is_better_lower(key: str) -> bool:
     """Whether less of a figure is better; of a figure that nobody knows, more is."""
-    return key in (*COST_KEYS, *DROP, *_ERRORS)
+    return key in (*COST_KEYS, *DROP, *_ERRORS, *FIGURES)

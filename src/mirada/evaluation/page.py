@@ -14,6 +14,7 @@ from PIL import Image
 from mirada.config import PublishedConfig
 from mirada.evaluation.errors import Errors, errors_table, plot_errors
 from mirada.evaluation.figures import COSTS
+from mirada.evaluation.on_board import OnBoard
 from mirada.evaluation.pareto import plot_pareto, points_of, variant_to_show
 from mirada.evaluation.pictures import Picture
 from mirada.evaluation.published import compare_published, published_table
@@ -49,6 +50,7 @@ class Report:
         errors: what detections cost by kind of error.
         weaknesses: where the model fails.
         resampled: what is resampled for the drop's interval, in words.
+        on_board: memory over the operators, and what a device makes of the variants.
     """
 
     task: Task
@@ -70,6 +72,7 @@ class Report:
     errors: Errors = field(default_factory=dict)
     weaknesses: Weaknesses = field(default_factory=Weaknesses)
     resampled: str = ""
+    on_board: OnBoard = field(default_factory=OnBoard)
 
 
 def render_page(report: Report) -> str:
@@ -106,6 +109,8 @@ def render_page(report: Report) -> str:
         timing=report.training.timing_table(),
         timing_sentence=report.training.timing_sentence(),
         timeline=data_url(report.training.timeline) if report.training.timeline else "",
+        memory=report.on_board,
+        on_board=report.on_board.table(),
         errors=errors_table(report.errors) if report.errors else None,
         **_weaknesses(report),
         protocol=report.protocol,
@@ -235,6 +240,7 @@ def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
     errors = {"errors": plot_errors(report.errors, dark=dark)} if report.errors else {}
     return (
         report.weaknesses.plots(task.metric_name, dark=dark)
+        | report.on_board.plots(dark=dark)
         | errors
         | {
             "curves": plot_curves(curves.x, curves.lines, curves.x_label, curves.y_label, dark=dark),

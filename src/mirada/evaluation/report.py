@@ -55,12 +55,13 @@ def write_report(output_dir: Path, report: Report) -> None:
 def _write_tables(folder: Path, report: Report) -> None:
     """`variants.csv`, `published.csv` where there is something to compare with, and the data of the DVC plots."""
     names, task = list(report.figures), report.task
-    columns = list(report.figures[REFERENCE])
-    _write_csv(folder / "variants.csv", ["variant", *columns], ([n, *report.figures[n].values()] for n in names))
+    columns = list(dict.fromkeys(key for name in names for key in report.figures[name]))  # not all have a board's
+    rows = ([name, *(report.figures[name].get(key, "") for key in columns)] for name in names)
+    _write_csv(folder / "variants.csv", ["variant", *columns], rows)
     if report.published:
-        keys, rows = compare_published(report.published, report.figures, report.training, task.main_metric)
+        keys, compared = compare_published(report.published, report.figures, report.training, task.main_metric)
         head = ["what", *keys, "source"]
-        _write_csv(folder / "published.csv", head, ([row.get(key, "") for key in head] for row in rows))
+        _write_csv(folder / "published.csv", head, ([row.get(key, "") for key in head] for row in compared))
     _write_csv(
         folder / "plots" / "tradeoff.csv",
         *tradeoff_table(points_of(report.figures, task.main_metric), task.main_metric),

@@ -12,14 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from mirada.boards import tflm, vela
+from mirada.boards.limits import CHIPS
+from mirada.boards.memory import plan_memory
+from mirada.boards.memory_plot import describe_memory, memory_table, plot_memory
+from mirada.boards.network import read_graph
 from mirada.errors import MiradaError
 from mirada.export.bundle.content import BundleContent
 from mirada.export.c_code import write_c_code
 from mirada.export.proof import prove, write_proof
 from mirada.files import write_whole
+from mirada.inference.file_tables import read_tables
 
 MODEL = "model.tflite"
-ON_CHIPS = ("tflm", "vela")  # runtimes whose firmware is compiled with the model in it
 _ADVICE = "take a smaller model (model=tiny, a smaller input_size), or set device.ram_bytes if your board has more."
 
 
@@ -41,7 +45,7 @@ def write_c_part(bundle: BundleContent, folder: Path) -> list[Path]:
     Raises:
         MiradaError: the outputs are not int8, TensorFlow Lite Micro lacks an operator, or the arena does not fit.
     """
-    if bundle.device.runtime not in ON_CHIPS:
+    if bundle.device.runtime not in CHIPS:
         return []
     files = write_c_code(folder / MODEL, bundle.card, folder / "c")
     if bundle.device.runtime != "tflm":  # on an NPU the arena is Vela's to tell
@@ -61,6 +65,19 @@ def write_c_part(bundle: BundleContent, folder: Path) -> list[Path]:
         f"{tflm.TITLE} takes an arena of {arena.total:,} bytes, measured on a 64-bit machine; give it {arena.with_room:,}."
     )
     return [*files, folder / "c" / "arena.json"]
+
+
+def write_memory_part(bundle: BundleContent, folder: Path) -> list[Path]:
+    """`memory.png` and `memory.csv` for a chip: which tensor lives from which operator to which, and who is the peak."""
+    if bundle.device.runtime not in CHIPS:
+        return []
+    network = read_graph(read_tables(folder / MODEL))
+    memory = plan_memory(network)
+    bundle.notes += describe_memory(network, memory)
+    limit = bundle.device.limits.arena_bytes
+    write_whole(folder / "memory.png", plot_memory(memory, limit_bytes=limit))
+    write_whole(folder / "memory.csv", memory_table(memory))
+    return [folder / "memory.png", folder / "memory.csv"]
 
 
 def write_vela_part(bundle: BundleContent, folder: Path) -> list[Path]:

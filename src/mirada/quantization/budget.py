@@ -18,6 +18,7 @@ from mirada.inference.card import Card
 from mirada.inference.engine import Engine, predict_photographs
 from mirada.inference.litert import Model, measure_latencies
 from mirada.inference.variants import REFERENCE
+from mirada.quantization.on_board import board_figures, may_fit
 from mirada.quantization.out_of_fold import ValOutcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN, answer_of, choose, more_images
 from mirada.tasks import get_task
@@ -59,6 +60,7 @@ class Rung:
         minutes: to make and to measure it.
         answer: `within` the budget, `beyond` it or `cannot_tell`, by the interval. more_images: that would tell, estimated;
             None where it is told, or where no number would.
+        board: what it takes of the device, as `BoardJudge.record` gives it; None where there is no device.
     """
 
     rung: str
@@ -75,6 +77,7 @@ class Rung:
     float_layers: list[str]
     answer: str
     more_images: int | None
+    board: dict[str, Any] | None = None
 
 
 @dataclass
@@ -85,7 +88,7 @@ class Ladder:
         metric: the task's main metric. max_drop: the budget. images: of the val split.
         reference: float32's value of the metric.
         rungs: in the order of climbing. skipped: what was left out, and why.
-        best: the rung that `verdict.choose` takes.
+        best: the rung that `verdict.choose` takes of those that may fit the device, where one does.
     """
 
     metric: str
@@ -101,9 +104,18 @@ class Ladder:
         """What the best rung's interval says of the budget: `within`, `beyond` or `cannot_tell`."""
         return self.find(self.best).answer
 
+    @property
+    def fitting(self) -> list[Rung]:
+        """The rungs that may fit the device; all where none does, or where there is none."""
+        return [rung for rung in self.rungs if may_fit(rung.board)] or self.rungs
+
     def sentence(self) -> str:
         """The outcome, for people."""
         best = self.find(self.best)
+        board = f" On the device {best.board['sentence']}" if best.board else ""
+        return self._budget_sentence(best) + board
+
+    def _budget_sentence(self, best: Rung) -> str:
         figure = (
             f"{self.metric} {best.value:.3f} on val against float32's {self.reference:.3f}, a drop of {best.drop:+.3f} "
             f"[{best.drop_low:+.3f}, {best.drop_high:+.3f}]"
@@ -112,7 +124,8 @@ class Ladder:
             return f"{best.rung} keeps within {self.max_drop:g}: {figure}."
         chosen = f"best is {best.rung}, with the lowest upper end of the interval" if len(self.rungs) > 1 else best.rung
         if best.answer == BEYOND:
-            return f"No rung keeps within {self.max_drop:g}; {chosen}: {figure}."
+            which = " that may fit the device" if len(self.fitting) < len(self.rungs) else ""
+            return f"No rung{which} keeps within {self.max_drop:g}; {chosen}: {figure}."
         more = f"some {best.more_images} more would tell" if best.more_images else "it lies at the budget itself"
         return f"{self.images} val images cannot tell whether {self.max_drop:g} is kept, {more}; {chosen}: {figure}."
 
@@ -134,13 +147,24 @@ class Validation:
         folder: where a candidate lies while it is measured.
         reference: the float32 file.
         seed: of the resampling. max_drop: the budget.
+        board: what a file takes of the device, as `BoardJudge.record`; None: there is no device.
 
     Raises:
         MiradaError: the val split has no image.
     """
 
-    def __init__(self, card: Card, dataset: Dataset, folder: Path, reference: Path, seed: int, max_drop: float) -> None:
+    def __init__(
+        self,
+        card: Card,
+        dataset: Dataset,
+        folder: Path,
+        reference: Path,
+        seed: int,
+        max_drop: float,
+        board: Callable[[bytes], dict[str, Any]] | None = None,
+    ) -> None:
         require_val(dataset)
+        self._board = board
         self.card, self.dataset, self.folder, self.seed = card, dataset, folder, seed
         self.max_drop = max_drop
         self.task = get_task(card.task)
@@ -200,6 +224,7 @@ class Validation:
             float_layers=candidate.float_layers,
             answer=answer,
             more_images=None if told else more_images(drop, low, high, self.max_drop, len(self.photographs)),
+            board=self._board(candidate.content) if self._board else None,
         )
 
     def seen(self, best: str) -> ValOutcomes:
@@ -242,7 +267,7 @@ def climb(
         report: called after each.
 
     Returns:
-        The one that `verdict.choose` takes.
+        The one that `verdict.choose` takes of those that may fit the device.
     """
     found: dict[str, Candidate] = {}
 
@@ -255,8 +280,8 @@ def climb(
 
     def enough() -> bool:
         if until == "proof":
-            return any(rung.answer == WITHIN for rung in ladder.rungs)
-        return any(ladder.fits(rung.drop) for rung in ladder.rungs)
+            return any(rung.answer == WITHIN for rung in ladder.fitting)
+        return any(ladder.fits(rung.drop) for rung in ladder.fitting)
 
     for candidate in ready:
         judge(candidate, 0.0)
@@ -264,18 +289,17 @@ def climb(
     while not enough() and (following := next(candidates, None)) is not None:
         judge(following, time.perf_counter() - started)
         started = time.perf_counter()
-    ladder.best = choose(ladder.rungs, prefer).rung
+    ladder.best = choose(ladder.fitting, prefer).rung
     return found[ladder.best]
 
 
 def write_ladder(ladder: Ladder, path: Path) -> None:
-    """Write `ladder.json`: the attributes of `Ladder`, its answer and its sentence."""
-    path.write_text(
-        json.dumps(
-            asdict(ladder) | {"answer": ladder.answer, "sentence": ladder.sentence()}, indent=2, ensure_ascii=False
-        )
-        + "\n"
-    )
+    """Write `ladder.json`: the attributes of `Ladder`, its answer and its sentence; `board` only where there is a device."""
+    content = asdict(ladder) | {"answer": ladder.answer, "sentence": ladder.sentence()}
+    content["rungs"] = [
+        {key: value for key, value in rung.items() if key != "board" or value} for rung in content["rungs"]
+    ]
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def ladder_figures(ladder: Ladder) -> dict[str, float]:
@@ -289,4 +313,4 @@ def ladder_figures(ladder: Ladder) -> dict[str, float]:
             "float_layers": len(rung.float_layers),
         }
         figures |= {f"ladder/{rung.rung}/{key}": float(value) for key, value in found.items()}
-    return figures
+    return figures | board_figures({f"ladder/{rung.rung}": rung.board for rung in ladder.rungs if rung.board})

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mirada import tracking
+from mirada.boards.asking import FIGURES
 from mirada.config import EvaluateConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.config.influence import shaping_settings
@@ -30,6 +31,7 @@ from mirada.evaluation.measuring import (
     measure_cost,
     viewing_of,
 )
+from mirada.evaluation.on_board import read_found, read_on_board
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -75,6 +77,8 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         figures = measure_cost(config, card, dataset, variants, progress)
         figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
         shown = variant_to_show(figures, task.main_metric)
+        on_board = read_on_board(Path(config.variants_dir), variants, shown or REFERENCE)
+        figures = {name: row | on_board.figures(name) for name, row in figures.items()}
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
     results, truths = measured.results, measured.truths
     training = read_training(Path(config.model_dir))
@@ -98,6 +102,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         resampled=resampled(measured),
         errors=find_errors(card, truths, measured.predictions, shown),
         weaknesses=weaknesses,
+        on_board=on_board,
     )
     output_dir = Path(config.output_dir)
     write_report(output_dir, report)
@@ -129,7 +134,8 @@ def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Pa
         )
     task = get_task(card.task)
     columns = [column.key for column in (*task.main_columns, *task.more_columns)]
-    check_limits(dict.fromkeys((*columns, *DROP, *COST_KEYS), 0.0), config.limits)
+    boards = FIGURES if read_found(Path(config.variants_dir)) else ()
+    check_limits(dict.fromkeys((*columns, *DROP, *COST_KEYS, *boards), 0.0), config.limits)
 
 
 def _judge(

@@ -17,12 +17,12 @@ from mirada.export.bundle.content import BundleContent, Part
 from mirada.export.bundle.golden import make_golden
 from mirada.export.bundle.script import MODEL
 from mirada.export.bundle.writing import check_output, whole_folder, write_bundle
-from mirada.export.parts import write_c_part, write_proof_part, write_vela_part
+from mirada.export.parts import write_c_part, write_memory_part, write_proof_part, write_vela_part
 from mirada.inference.card import load_card
 from mirada.inference.suitability import check_suits
 from mirada.inference.variants import choose_variant, load_variants
 
-PARTS: tuple[Part, ...] = (write_c_part, write_vela_part, write_proof_part)
+PARTS: tuple[Part, ...] = (write_c_part, write_vela_part, write_memory_part, write_proof_part)
 """What is written besides, in this order; each looks at the device and does what that needs."""
 
 

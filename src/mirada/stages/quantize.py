@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mirada import tracking
+from mirada.boards.asking import BoardJudge, board_judge
 from mirada.config import TUNED, QuantizeConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
@@ -27,6 +28,7 @@ from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
 from mirada.inference.litert import float_operators, gzip_size
 from mirada.inference.suitability import check_suits
+from mirada.inference.variants import choose_variant
 from mirada.quantization.budget import (
     Candidate,
     Ladder,
@@ -40,6 +42,8 @@ from mirada.quantization.budget import (
 from mirada.quantization.calibration import calibration_images
 from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.quantization.layer_plot import plot_layers
+from mirada.quantization.on_board import MISSES as BOARD_MISSES
+from mirada.quantization.on_board import board_figures, board_table
 from mirada.quantization.operator_times import time_operators
 from mirada.quantization.out_of_fold import OUTCOMES_FILE, write_val_outcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN
@@ -72,6 +76,7 @@ def run(config: QuantizeConfig) -> None:
     card = load_card(config.model_dir)
     dataset = open_dataset(config.data_dir)
     _check(config, card, dataset)
+    board = board_judge(config.device) if config.device is not None else None
     if told := tell_idle(config, Facts(card.task)):
         print(told, flush=True)
     if card.run_id:
@@ -85,19 +90,27 @@ def run(config: QuantizeConfig) -> None:
     contents = {name: (output_dir / f"{name}.tflite").read_bytes() for name in config.variants if name in _JUDGED}
     ladder, best = None, None
     if config.max_drop is not None:
-        ladder, best = _climb(made, contents, variants, output_dir)
+        ladder, best = _climb(made, contents, variants, output_dir, board)
         variants.append(_write_best(output_dir, best, ladder, variants))
+    if board is not None:
+        _ask_board(board, variants, output_dir)
     _write_layers(made, contents, best, output_dir)
     write_whole(output_dir / "variants.json", json.dumps({"variants": variants}, indent=2) + "\n")
     _print(variants)
     if ladder is not None:
         _print_ladder(ladder)
+    if board is not None:
+        _print_board(board, variants)
     _track(config, card, variants, ladder, time.perf_counter() - started)
     if ladder is not None and ladder.answer in _MISSES[config.on_miss]:
         raise MiradaError(
             f"{ladder.sentence()} Raise max_drop or qat.epochs, or change the layers that "
             f"{output_dir / 'layers.csv'} blames."
         )
+    chosen = choose_variant([entry["name"] for entry in variants])
+    record = next(entry.get("board") for entry in variants if entry["name"] == chosen)
+    if record and record["answer"] in BOARD_MISSES[config.on_miss]:
+        raise MiradaError(f"{chosen}: {record['sentence']}")
 
 
 def _check(config: QuantizeConfig, card: Card, dataset: Dataset) -> None:
@@ -168,14 +181,20 @@ def _write(output_dir: Path, name: str, content: bytes, seconds: float) -> dict[
 
 
 def _climb(
-    made: Conversions, contents: dict[str, bytes], variants: list[dict[str, Any]], output_dir: Path
+    made: Conversions,
+    contents: dict[str, bytes],
+    variants: list[dict[str, Any]],
+    output_dir: Path,
+    board: BoardJudge | None,
 ) -> tuple[Ladder, Candidate]:
     """Try what `config.ladder` allows, and write `ladder.json`."""
     from mirada.learning.quantization.ladder import Candidates
 
     config, float32 = made.config, output_dir / "float32.tflite"
     assert config.max_drop is not None
-    judge = Validation(made.card, made.dataset, output_dir, float32, config.seed, config.max_drop)
+    judge = Validation(
+        made.card, made.dataset, output_dir, float32, config.seed, config.max_drop, board.record if board else None
+    )
     ladder = Ladder(judge.task.main_metric, config.max_drop, len(judge.photographs), judge.reference)
     seconds = {entry["name"]: entry["conversion_s"] + entry.get("tuning", {}).get("seconds", 0) for entry in variants}
     candidates = Candidates(made, contents, seconds, float32, judge, ladder)
@@ -204,6 +223,12 @@ def _write_best(output_dir: Path, best: Candidate, ladder: Ladder, variants: lis
     entry = _write(output_dir, BEST, best.content, 60 * ladder.find(best.rung).minutes)
     same = next((variant["name"] for variant in variants if variant["sha256"] == entry["sha256"]), None)
     return entry | {"rung": best.rung, "of": same, "answer": ladder.answer}
+
+
+def _ask_board(board: BoardJudge, variants: list[dict[str, Any]], output_dir: Path) -> None:
+    """Add to each entry of `variants.json` what it takes of the device."""
+    for entry in variants:
+        entry["board"] = board.record((output_dir / entry["file"]).read_bytes())
 
 
 # -- the layers --------------------------------------------------------------------------------------------------------
@@ -262,12 +287,24 @@ def _print_ladder(ladder: Ladder) -> None:
         print(f"ladder: {note}", flush=True)
 
 
+def _print_board(board: BoardJudge, variants: list[dict[str, Any]]) -> None:
+    records = {entry["name"]: entry["board"] for entry in variants}
+    told = board_table(records)
+    table = Table(*told.head, title=f"on {board.board.title}", box=SIMPLE, pad_edge=False, collapse_padding=True)
+    for row in told.rows:
+        table.add_row(*row)
+    Console().print(table)
+    chosen = choose_variant(list(records))
+    print(f"device: {chosen}: {records[chosen]['sentence']}", flush=True)
+
+
 def _track(
     config: QuantizeConfig, card: Card, variants: list[dict[str, Any]], ladder: Ladder | None, seconds: float
 ) -> None:
     output_dir = Path(config.output_dir)
     with tracking.resume_run(config.tracking, card) as mlflow_run:
         metrics = {"quantize_seconds": seconds} | (ladder_figures(ladder) if ladder else {})
+        metrics |= board_figures({entry["name"]: entry["board"] for entry in variants if "board" in entry})
         for variant in variants:
             metrics |= {f"{variant['name']}/{key}": variant[key] for key in _LOGGED}
             metrics |= {f"{variant['name']}/{key}": value for key, value in variant.get("tuning", {}).items()}
@@ -288,6 +325,8 @@ def _settings(config: QuantizeConfig) -> dict[str, Any]:
         "seed": config.seed,
         "max_drop": config.max_drop,
     }
+    if config.device is not None:
+        settings |= {"device": config.device.name}
     if config.max_drop is not None:
         settings |= {"ladder": ",".join(config.ladder), "float_layers": config.float_layers, "on_miss": config.on_miss}
         settings |= {"climb_until": config.climb_until, "prefer": config.prefer}

@@ -35,7 +35,7 @@ FOLDERS: dict[str, dict[str, str]] = {
     },
 }
 """Stage -> its key -> the folder below the experiment's `output_dir`."""
-GROUPS = ("model", "augment", "input", "executor")
+GROUPS = ("model", "augment", "input", "executor", "device")
 """Keys of a stage that choose a file of `conf/<key>`."""
 
 

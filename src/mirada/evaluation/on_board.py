@@ -1,0 +1,103 @@
+"""What the variants take of a board: who is the peak of memory, and what the quantize stage found for a device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirada.boards import tflm
+from mirada.boards.asking import FIGURES
+from mirada.boards.memory import Memory, plan_memory
+from mirada.boards.memory_plot import describe_memory, plot_memory
+from mirada.boards.network import read_graph
+from mirada.errors import MiradaError
+from mirada.inference.file_tables import read_tables
+from mirada.tables import Table, number_text
+
+
+@dataclass
+class OnBoard:
+    """All of it empty where nothing is known.
+
+    Attributes:
+        variant: whose memory is shown. sentences: it in words. memory: its plan.
+        arena_bytes: of TensorFlow Lite Micro, where that is installed and has its operators.
+        found: variant -> what the quantize stage found for its device.
+    """
+
+    variant: str = ""
+    sentences: list[str] = field(default_factory=list)
+    memory: Memory | None = None
+    arena_bytes: int | None = None
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def figures(self, variant: str) -> dict[str, float]:
+        """What is known of a variant, for `metrics.json`."""
+        entry = self.found.get(variant, {})
+        return {name: float(entry[name]) for name in FIGURES if entry.get(name) is not None}
+
+    @property
+    def title(self) -> str:
+        """The device's, where quantize had one."""
+        return next((str(entry["title"]) for entry in self.found.values()), "")
+
+    def table(self) -> Table | None:
+        """A row a variant: what it takes, and the verdict; None where quantize had no device."""
+        if not self.found:
+            return None
+        rows = [
+            [name, *(_figure(entry, key) for key in FIGURES), ", ".join(entry["lacking"]) or "all", entry["sentence"]]
+            for name, entry in self.found.items()
+        ]
+        return Table(["variant", "arena bytes", "flash bytes", "ms", "operators", "verdict"], rows)
+
+    def plots(self, *, dark: bool = False) -> dict[str, bytes]:
+        """'memory' -> a PNG; empty where the memory is not known."""
+        if self.memory is None:
+            return {}
+        bounds = [
+            part["bound"] for part in self.found.get(self.variant, {}).get("limits", []) if part["limit"] == FIGURES[0]
+        ]
+        limit = next(iter(bounds), None)
+        return {"memory": plot_memory(self.memory, limit_bytes=limit, arena_bytes=self.arena_bytes, dark=dark)}
+
+
+def _figure(entry: Mapping[str, Any], key: str) -> str:
+    return "–" if entry.get(key) is None else number_text(entry[key])
+
+
+def read_on_board(folder: Path, variants: Mapping[str, Path], shown: str) -> OnBoard:
+    """The memory of one variant, and what the quantize stage left for each.
+
+    Args:
+        folder: holds `variants.json`. variants: name -> file. shown: whose memory is looked at.
+
+    Raises:
+        MiradaError: `variants.json` is damaged.
+    """
+    network = read_graph(read_tables(variants[shown]))
+    memory, arena = plan_memory(network), None
+    if not tflm.why_not():
+        try:
+            arena = tflm.allocate(variants[shown])
+        except MiradaError:  # an operator that it lacks: the plan is what is known
+            arena = None
+    said = describe_memory(network, memory, *((arena.total, arena.tail) if arena else ()))
+    return OnBoard(shown, said, memory, arena.total if arena else None, read_found(folder))
+
+
+def read_found(folder: Path) -> dict[str, dict[str, Any]]:
+    """Variant -> what the quantize stage found for its device; empty where it had none.
+
+    Raises:
+        MiradaError: `variants.json` is damaged.
+    """
+    path = folder / "variants.json"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["variants"]
+        return {entry["name"]: entry["board"] for entry in entries if "board" in entry}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MiradaError(f"{path} is corrupt ({error!r}): run the quantize stage again.") from error
