@@ -22,7 +22,7 @@ _PACKAGES = ("tensorflow", "tf-keras", "tflite-micro", "ethos-u-vela")
 _FORMAT = 1
 
 Build = Callable[[ModelConfig, str, int, int, int, str], bytes]
-"""Settings, task, input size, channels, number of classes, type of the input -> the int8 `.tflite` of the untrained network."""
+"""Settings, task, input size, channels, classes, type of the input -> the untrained network's int8 `.tflite`."""
 
 
 @dataclass(frozen=True)

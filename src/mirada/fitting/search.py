@@ -1,7 +1,7 @@
 """The search: candidates are drawn and held against the board, those that fit are trained shortly, the best of these longer.
 
-A third goes on each time, for three times as many epochs (successive halving, arXiv:1502.07943), until the next step would be
-the full training. What is chosen is chosen by the validation figures alone. All of it keeps within a budget of time.
+A third goes on each time, for three times as many epochs (successive halving, arXiv:1502.07943), until the next step would
+be the full training. What is chosen is chosen by the validation figures alone. All of it keeps within a budget of time.
 """
 
 from __future__ import annotations
@@ -74,11 +74,14 @@ class Search:
     Args:
         space: of candidates. limits: of the board. book: what is known already.
         plan: how far it goes. doing: what is done for it.
+        began: what the clock showed when the work for it began; None: as it does now.
     """
 
-    def __init__(self, space: Space, limits: Limits, book: Book, plan: Plan, doing: Doing) -> None:
+    def __init__(
+        self, space: Space, limits: Limits, book: Book, plan: Plan, doing: Doing, began: float | None = None
+    ) -> None:
         self.space, self.limits, self.book, self.plan, self.doing = space, limits, book, plan, doing
-        self._before, self._began = book.seconds, doing.clock()
+        self._before, self._began = book.seconds, doing.clock() if began is None else began
 
     @property
     def used(self) -> float:

@@ -1,7 +1,7 @@
 """The networks among which a search looks: axes of values, candidates, and which candidate is the larger one.
 
-On every axis the values stand in the order of the memory that they take. So of two candidates of one network, the one that is
-nowhere smaller takes as much memory at least, and what is larger than a candidate that does not fit need not be built.
+On every axis the values stand in the order of the memory that they take. So of two candidates of one network, the one that
+is nowhere smaller takes as much memory at least, and what is larger than a candidate that does not fit need not be built.
 """
 
 from __future__ import annotations
