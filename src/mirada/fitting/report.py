@@ -148,7 +148,8 @@ def plot_candidates(
         axes.axvline(bound / scale, color=scheme.bad, linewidth=1.2, linestyle=":", label="limit")
     words = {"arena_bytes": "arena (KB)", "flash_bytes": "flash (KB)", "milliseconds": "time of an inference (ms)"}
     axes.set(xlabel=words[axis], ylabel=f"{metric} on val, short trainings", xlim=(0, right))
-    figure.legend(frameon=False, labelcolor=ink, loc="outside upper left", ncols=2, fontsize=9)
+    if axes.get_legend_handles_labels()[1]:
+        figure.legend(frameon=False, labelcolor=ink, loc="outside upper left", ncols=2, fontsize=9)
     return to_png(figure)
 
 

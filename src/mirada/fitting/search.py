@@ -121,11 +121,15 @@ class Search:
         )
         if smaller is not None:
             entry = Entry(candidate, SPARED, why=f"larger than {smaller.candidate.title}, which does not fit")
-        else:
-            taken = self.doing.take(candidate)
-            verdict = hold(taken, self.limits)
-            off = [one.sentence() for one in verdict.judged if one.answer != FITS]
-            entry = Entry(candidate, verdict.answer, taken, "; ".join(off))
+            self._keep(entry)
+            return entry
+        return self._build(candidate)
+
+    def _build(self, candidate: Candidate) -> Entry:
+        taken = self.doing.take(candidate)
+        verdict = hold(taken, self.limits)
+        off = [one.sentence() for one in verdict.judged if one.answer != FITS]
+        entry = Entry(candidate, verdict.answer, taken, "; ".join(off))
         self._keep(entry)
         return entry
 
@@ -136,6 +140,9 @@ class Search:
     def next_better(self, chosen: Entry) -> Entry | None:
         """Of those one step larger than the chosen one the nearest that does not fit; None where all of them fit."""
         steps = [self.consider(candidate) for candidate in self.space.next_larger(chosen.candidate)]
+        steps = [
+            self._build(entry.candidate) if entry.answer == SPARED else entry for entry in steps
+        ]  # by how much not
         beyond = [entry for entry in steps if entry.answer == TOO_MUCH]
         return min(beyond, key=self.excess) if beyond else None
 
