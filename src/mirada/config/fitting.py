@@ -65,7 +65,7 @@ class FitConfig:
     space: SpaceConfig = field(default_factory=SpaceConfig)
     recipe: dict[str, Any] = field(default_factory=dict)  # a file of conf/experiment
     minutes: float = 60.0  # of this machine's time for all, the final training and test included
-    short_epochs: int = 2  # of a candidate's first training; each later one is three times as long
+    short_epochs: int | None = None  # of a candidate's first training; null: so many that it takes 400 steps
     most_trained: int = 60  # candidates that are trained at all
     most_judged: int = 400  # candidates that are built and held against the board
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
@@ -81,7 +81,8 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         greater_than("minutes", self.minutes, 0)
-        for key in ("short_epochs", "most_trained", "most_judged"):
+        for key in ("most_trained", "most_judged"):
             at_least(key, getattr(self, key), 1)
+        at_least("short_epochs", 1 if self.short_epochs is None else self.short_epochs, 1)
         at_least("seed", self.seed, 0)
         one_of("io", self.io, tuple(kind for kind in IO_TYPES if kind != "float32"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from mirada.sweeps.fit_settings import FitSettings
 from mirada.tasks import get_task
 
 _FOLDER = "fit"  # of the store
+_SHORT_STEPS = 400  # of a first training: after fewer all networks look alike
 
 
 def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: str | None = None) -> float:
@@ -58,6 +60,7 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
     workshop = Workshop(config, settings)
     dataset = workshop.dataset(min(config.space.input_size), min(config.space.channels))
     _check_data(dataset, config)
+    config = replace(config, short_epochs=config.short_epochs or _short_epochs(settings, dataset))
     space, digest = make_space(config.space, dataset.task), _digest(config, settings, dataset)
     workshop.folder = store / digest
     bench = _bench(config, settings, dataset)
@@ -82,7 +85,7 @@ def _check(config: FitConfig, settings: FitSettings) -> Limits:
     limits = limits_of(config.device)
     if reason := why_not(config.device):
         raise MiradaError(f"device={config.device.name} can't be judged here: {reason}")
-    if config.short_epochs > settings.stages["train"].epochs:
+    if (config.short_epochs or 1) > settings.stages["train"].epochs:
         raise MiradaError(
             f"short_epochs={config.short_epochs} is more than train.epochs={settings.stages['train'].epochs}: lower it."
         )
@@ -108,6 +111,13 @@ def _check_data(dataset: Dataset, config: FitConfig) -> None:
             f"95 % of the objects of {dataset.name} are under {upper:.1f} pixels with space.input_size={largest}, less than "
             f"a cell of {cell}: add larger sizes, or cut photographs into tiles with data.tile.size."
         )
+
+
+def _short_epochs(settings: FitSettings, dataset: Dataset) -> int:
+    """Epochs that come to about so many steps, and leave the full training three times as many at least."""
+    train = settings.stages["train"]
+    steps = max(1, dataset.splits["train"]["images"] // train.batch_size)
+    return max(1, min(math.ceil(_SHORT_STEPS / steps), train.epochs // 3))
 
 
 def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
@@ -158,7 +168,7 @@ def _search(
         return workshop.train_shortly(candidate, epochs)
 
     plan = Plan(
-        60 * config.minutes, config.short_epochs, settings.stages["train"].epochs, config.most_trained,
+        60 * config.minutes, config.short_epochs or 1, settings.stages["train"].epochs, config.most_trained,
         config.most_judged, config.seed,
     )  # fmt: skip
     search = Search(*what, plan, Doing(take, train, record.tell), began)
