@@ -178,5 +178,6 @@ def add_row(folder: Path, row: Row, metric: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(rows, indent=2) + "\n")
     if len(rows) > 1:
-        head = ["board", "chosen", f"{metric}, test", "drop", "arena bytes", "flash bytes", "ms", "next larger needs"]
-        show_table(Table(head, [list(one.values()) for one in rows]), "boards")
+        head = ["board", "chosen", f"{metric}, test", "drop", "arena bytes", "flash bytes", "ms"]
+        show_table(Table(head, [list(one.values())[: len(head)] for one in rows]), "boards")
+        print(*(f"{one['board']}: {one['next_better']}" for one in rows), sep="\n", flush=True)
