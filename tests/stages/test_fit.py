@@ -19,7 +19,7 @@ from mirada.sweeps.fit_settings import FitSettings, compose_fit
 pytest.importorskip("tflite_micro")
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = [
-    "data=shapes", "data.source.images=12", "data.source.size=64", "data.split.kind=ratio", "data.split.val=0.25",
+    "data=shapes", "data.source.images=24", "data.source.size=64", "data.split.kind=ratio", "data.split.val=0.25",
     "space.model=[tiny]", "space.input_size=[64,512]", "space.channels=[1]", "space.width=[8]", "space.head_depth=[1]",
     "space.head_stride=[16]", "epochs=1", "tracking.enabled=false", "evidence_images=0", "calibration_images=4",
     "ladder=[calibration]", "bootstrap_samples=20", "latency_runs=2", "corruptions=0", "pictures=1",

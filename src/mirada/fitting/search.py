@@ -23,8 +23,10 @@ from mirada.fitting.space import Candidate, Space
 if TYPE_CHECKING:
     from optuna.study import Study
 
-DRAW_SHARE, SHORT_SHARE = 0.45, 0.65  # of the budget: until then new candidates, until then longer short trainings
-_TRAINING_SHARE = 0.6  # of what is left: for the full training; the rest is for int8, test and bundle
+DRAW_SHARE, SHORT_SHARE = 0.5, 0.7  # of the time for training: until then new candidates, until then longer short ones
+_AFTER = 25  # int8, test and bundle take as long as judging so many candidates
+_MOST_AFTER = 0.4  # of the budget, at most so much is kept for them
+_SAFETY = 0.85  # of the time that is left for the full training
 _FACTOR = 3
 _IDLE = 60  # draws in a row that bring nothing new, after which the space counts as exhausted
 _FAR = 100.0  # an excess to tell the sampler where it is infinite
@@ -89,6 +91,13 @@ class Search:
         return self._before + self.doing.clock() - self._began
 
     @property
+    def seconds(self) -> float:
+        """Of the budget, what is for training: the rest is kept for what comes after, by how fast this machine judges."""
+        times = [entry.taken.seconds for entry in self.book if entry.taken]
+        after = _AFTER * sum(times) / len(times) if times else 0.0
+        return self.plan.seconds - min(after, _MOST_AFTER * self.plan.seconds)
+
+    @property
     def trained(self) -> list[Entry]:
         """Those with a short training."""
         return [entry for entry in self.book if entry.values]
@@ -101,14 +110,16 @@ class Search:
             MiradaError: none could be trained.
         """
         chosen = self.book.chosen
-        if chosen is not None and self.used >= DRAW_SHARE * self.plan.seconds:
+        if chosen is not None and self.used >= DRAW_SHARE * self.seconds:
             return self.book.entry(chosen[0]), chosen[1]
         if chosen is not None:
             self.book.reopen()
         self._require_fitting()
         self._draw()
         self._halve()
-        best, epochs = self._choose()
+        best = self._best()
+        self.next_better(best)  # asked here, as the full training gets all time that is left
+        epochs = self._epochs(best)
         self.book.choose(best.candidate, epochs, self.used)
         return best, epochs
 
@@ -176,8 +187,9 @@ class Search:
                 self._train(entry, self.plan.short_epochs)
             self._tell(study, trial, entry)
         if not self.trained:
-            first = next(entry for entry in self.book if entry.answer == FITS)
-            self._train(first, self.plan.short_epochs)
+            first = next((entry for entry in self.book if entry.answer == FITS), None)
+            if first is not None:
+                self._train(first, self.plan.short_epochs)
 
     def _may_draw(self) -> bool:
         judged = sum(entry.taken is not None for entry in self.book)
@@ -186,7 +198,7 @@ class Search:
             return False
         times = [entry.epoch_seconds for entry in trained]
         guess = self.plan.short_epochs * sum(times) / len(times) if times else 0.0
-        return self.used + guess < DRAW_SHARE * self.plan.seconds
+        return self.used + guess < DRAW_SHARE * self.seconds
 
     def _train(self, entry: Entry, epochs: int) -> None:
         try:
@@ -235,21 +247,24 @@ class Search:
             epochs *= _FACTOR
             for entry in best:
                 ends = self.used + epochs * entry.epoch_seconds
-                if epochs not in entry.values and ends < SHORT_SHARE * self.plan.seconds:
+                if epochs not in entry.values and ends < SHORT_SHARE * self.seconds:
                     self._train(entry, epochs)
             group = [entry for entry in best if epochs in entry.values and entry.answer == FITS]
 
-    def _choose(self) -> tuple[Entry, int]:
-        """The best of those that were trained longest, and how many epochs there is time for."""
+    def _best(self) -> Entry:
+        """The best of those that were trained longest."""
         fitting = [entry for entry in self.trained if entry.answer == FITS]
         if not fitting:
             broken = next(entry for entry in self.book if entry.answer == FAILED)
             raise MiradaError(f"no candidate could be trained: {broken.candidate.title} broke off: {broken.why}")
         longest = max(entry.epochs for entry in fitting)
-        best = max((entry for entry in fitting if entry.epochs == longest), key=lambda entry: entry.values[longest])
-        left = _TRAINING_SHARE * (self.plan.seconds - self.used)
+        return max((entry for entry in fitting if entry.epochs == longest), key=lambda entry: entry.values[longest])
+
+    def _epochs(self, best: Entry) -> int:
+        """How many epochs there is time for."""
+        left = _SAFETY * (self.seconds - self.used)
         epochs = int(left / best.epoch_seconds) if best.epoch_seconds else self.plan.epochs
-        return best, max(min(epochs, self.plan.epochs), min(best.epochs, self.plan.epochs))
+        return max(min(epochs, self.plan.epochs), min(best.epochs, self.plan.epochs))
 
 
 class NothingFits(MiradaError):
