@@ -1,4 +1,4 @@
-"""A search for a board: refusals before anything trains, what is said where nothing fits, and a small one from end to end."""
+"""A search for a board: refusals before anything trains, where nothing fits, and a small one from end to end."""
 
 import json
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ class SpaceConfig:
     """The values that are searched, of each key in any order; a key without a say for a network or task is passed over."""
 
     model: list[str] = field(default_factory=lambda: ["mcu", "tiny"])  # of NETWORKS
-    input_size: list[int] = field(default_factory=lambda: [96, 128, 160, 192])
+    input_size: list[int] = field(default_factory=lambda: [96, 128, 160, 192, 224, 256])
     channels: list[int] = field(default_factory=lambda: [1, 3])
     width: list[int] = field(default_factory=lambda: [16, 24, 32, 48, 64])
     head_depth: list[int] = field(default_factory=lambda: [1, 2])

@@ -200,6 +200,7 @@ def _finish(
     if epochs < planned:
         print(f"note: {config.minutes:g} minutes leave time for {epochs} of {planned} epochs", flush=True)
     done = workshop.finish(entry.candidate, epochs)
+    record.tell(replace(entry, run_id=done.run_id))
     following = search.next_better(entry)
     carried = measure(done.bundle / "model.tflite", config.device)
     verdict = judge(carried, search.limits)
