@@ -38,6 +38,7 @@ def test_the_outputs_are_the_reference_kernels_and_the_arena_is_measured(squares
         assert np.array_equal(mine, theirs)
     arena = measure_arena(path)
     assert arena.total == arena.head + arena.tail
+    assert tflm.allocate(path) == arena, "no inference is needed to know it"
     assert arena.head >= images[0].nbytes  # the input lies in it
     assert 0 < sum(arena.parts.values()) <= arena.tail
     longer = tmp_path / "longer.tflite"

@@ -37,6 +37,12 @@ def test_the_rung_that_became_best_is_marked(tmp_path):
     assert record.sentences == {"int8": ["stem adds 3 %."]} and record.plot == b"picture"
 
 
+def test_a_rung_on_a_device_says_whether_it_fits():
+    boards = [RUNG | {"board": {"answer": answer}} for answer in ("fits", "too_much")]
+    table = QuantizationRecord({"best": "int8", "answer": "within", "rungs": boards}).ladder_table()
+    assert table.head[-1] == "fits the device" and [row[-1] for row in table.rows] == ["fits", "too much"]
+
+
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "ladder.json").write_text("{")
     with pytest.raises(MiradaError, match=r"ladder.json is corrupt .*run the quantize stage again"):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mirada.boards import tflm
+from mirada.config import BoardLimitsConfig
 from mirada.errors import MiradaError
-from mirada.export.parts import write_c_part, write_proof_part, write_vela_part
+from mirada.export.parts import write_c_part, write_memory_part, write_proof_part, write_vela_part
 from mirada.inference.card import load_card
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def bundle(squares_folder: Path, tmp_path: Path) -> Any:
 
     (tmp_path / "model.tflite").write_bytes((squares_folder / "model" / "int8.tflite").read_bytes())
     golden = [SimpleNamespace(tensors={"input": decode(draw_example(number).image)}) for number in range(3)]
-    device = SimpleNamespace(title="A board", runtime="tflm", ram_bytes=None, vela=None)
+    device = SimpleNamespace(title="A board", runtime="tflm", ram_bytes=None, vela=None, limits=BoardLimitsConfig())
     golden.append(SimpleNamespace(tensors={}))
     return SimpleNamespace(card=load_card(squares_folder / "model"), device=device, golden=golden, notes=[])
 
@@ -55,9 +56,18 @@ def test_a_microcontroller_gets_c_and_its_arena(bundle: Any, tmp_path: Path, mon
     assert bundle.notes[0].startswith("The arena was not measured. TensorFlow Lite Micro is not installed")
 
 
+def test_a_chip_gets_the_picture_of_its_memory(bundle: Any, tmp_path: Path) -> None:
+    picture, table = write_memory_part(bundle, tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    lines = table.read_text().splitlines()
+    assert lines[0] == "tensor,bytes,first_operator,last_operator" and len(lines) > 5  # an operator makes one at least
+    assert bundle.notes[0].startswith("The peak is at operator 1 of 5 (")
+
+
 def test_other_devices_get_none_of_it(bundle: Any, tmp_path: Path) -> None:
     bundle.device.runtime = "litert"
     assert write_c_part(bundle, tmp_path) == write_vela_part(bundle, tmp_path) == []
+    assert write_memory_part(bundle, tmp_path) == [] and bundle.notes == []
     assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
 
 

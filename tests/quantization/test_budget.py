@@ -1,5 +1,6 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,20 @@ def measured(candidate: Candidate) -> Rung:
     )
 
 
-def climbed(ready: list[str], others: list[str], **how: str) -> tuple[Ladder, list[str]]:
+def on_board(*too_large: str) -> Callable[[Candidate], Rung]:
+    """As `measured`, with a device that some rungs are too large for."""
+
+    def measure(candidate: Candidate) -> Rung:
+        answer = "too_much" if candidate.rung in too_large else "fits"
+        figures = {"arena_bytes": 1000, "flash_bytes": 4, "milliseconds": None}
+        return replace(measured(candidate), board={"answer": answer, "sentence": "s.", "limits": [], **figures})
+
+    return measure
+
+
+def climbed(
+    ready: list[str], others: list[str], measure: Callable[[Candidate], Rung] = measured, **how: str
+) -> tuple[Ladder, list[str]]:
     """The ladder after a climb over rungs of DROPS, and which of the others were made."""
     made = []
 
@@ -50,7 +64,7 @@ def climbed(ready: list[str], others: list[str], **how: str) -> tuple[Ladder, li
             yield candidate(name)
 
     ladder = Ladder("accuracy", 0.01, 10, 0.9)
-    best = climb(ladder, [candidate(name) for name in ready], candidates(), measured, **how)
+    best = climb(ladder, [candidate(name) for name in ready], candidates(), measure, **how)
     assert best.rung == ladder.best
     return ladder, made
 
@@ -99,6 +113,32 @@ def test_beyond_is_told_apart_from_cannot_tell(tmp_path):
     content = json.loads((tmp_path / "ladder.json").read_text())
     assert content["sentence"].startswith("No rung keeps within 0.01; int8: accuracy 0.400 on val")
     assert content["answer"] == content["rungs"][0]["answer"] == "beyond" and content["rungs"][0]["more_images"] is None
+
+
+def test_best_keeps_the_device_too_and_the_climb_goes_on_for_it(tmp_path):
+    ladder, made = climbed(["int8"], ["mean", "selective", "qat"], on_board("selective"))
+    assert made == ["mean", "selective", "qat"] and ladder.best == "qat"
+    assert ladder.sentence().startswith("qat keeps within 0.01: ") and ladder.sentence().endswith("It fits the device.")
+    figures = ladder_figures(ladder)
+    assert (figures["ladder/selective/fits_device"], figures["ladder/qat/fits_device"]) == (0, 1)
+    assert figures["ladder/qat/arena_bytes"] == 1000 and "ladder/qat/milliseconds" not in figures
+    missed, _ = climbed(["int8", "qat"], [], on_board("qat"))
+    assert missed.best == "int8" and missed.sentence().startswith(
+        "No rung that may fit the device keeps within 0.01; best"
+    )
+    write_ladder(missed, tmp_path / "ladder.json")
+    assert json.loads((tmp_path / "ladder.json").read_text())["rungs"][1]["board"]["answer"] == "too_much"
+
+
+def test_where_no_rung_fits_the_device_accuracy_alone_chooses():
+    ladder, made = climbed(["int8"], ["selective", "qat"], on_board("int8", "selective", "qat"))
+    assert made == ["selective"] and ladder.best == "selective", "other rungs would not be smaller"
+    assert ladder.sentence().endswith("It does not fit the device.")
+
+
+def test_without_a_device_the_ladder_tells_of_none(tmp_path):
+    write_ladder(climbed(["qat"], [])[0], tmp_path / "ladder.json")
+    assert "board" not in (tmp_path / "ladder.json").read_text()
 
 
 def test_a_budget_needs_val_images(tmp_path):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mirada.boards.carried import Carried, measure, why_not
-from mirada.boards.judging import Verdict, judge
+from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, Verdict, judge
 from mirada.boards.limits import Limits, limits_of
 from mirada.boards.table import read_boards, smallest_board
 from mirada.config import BoardLimitsConfig, DeviceConfig
 from mirada.errors import MiradaError
+from mirada.tables import Table
 
 FIGURES = ("arena_bytes", "flash_bytes", "milliseconds")
 """What is told of a model on a board, by the names of the limits."""
+Record = Mapping[str, Any]
+"""As `BoardJudge.record` gives it."""
+_SHORT = {FITS: "yes", TOO_MUCH: "no", CANNOT_TELL: "cannot tell"}
 
 
 @dataclass
@@ -64,3 +69,23 @@ def board_judge(board: DeviceConfig, own: BoardLimitsConfig | None = None) -> Bo
     if reason := why_not(board):
         raise MiradaError(f"device={board.name} can't be judged: {reason}")
     return BoardJudge(board, limits)
+
+
+def board_table(records: Mapping[str, Record]) -> Table:
+    """A row a variant or rung."""
+    rows = [
+        [
+            name,
+            *(_text(record[key]) for key in FIGURES),
+            ", ".join(record["lacking"]) or "all",
+            _SHORT[record["answer"]],
+        ]
+        for name, record in records.items()
+    ]
+    return Table(["", "arena bytes", "flash bytes", "ms", "operators", "fits"], rows)
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -39,11 +39,12 @@ def describe_memory(
         )
     lowered = []
     if (strided := with_stride(network)) is not None:
-        lowered.append(f"twice the stride in the first convolution {_lower(strided, memory)}")
+        lowered.append(("twice the stride in the first convolution", strided))
     if (smaller := nearest_step(network)) is not None:
-        lowered.append(f"{smaller.sentence} {_lower(smaller.network, memory)}")
+        lowered.append((smaller.sentence, smaller.network))
     if lowered:
-        said.append(f"The peak would be, with {', with '.join(lowered)}.")
+        told = [f"with {change} the peak would be {_lower(other, memory)}" for change, other in lowered]
+        said.append(f"W{'; '.join(told)[1:]}.")
     return said
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from mirada.boards.processes import ask
 from mirada.errors import MiradaError
 from mirada.files import write_whole
 from mirada.plots import ink_colour, line_colour, new_figure, to_png
@@ -25,7 +26,11 @@ TITLE = "Vela"
 _SCRIPT = "import sys; from ethosu.vela.vela import main; sys.exit(main(sys.argv[1:]))"
 _SHOWN = 20  # layers of the plot
 _COUNTS = re.compile(r"^(CPU|NPU) operators = (\d+)", re.MULTILINE)
-_KIB = 1024
+_FIGURES = (
+    "core_clock", "sram_memory_used", "dram_memory_used", "off_chip_flash_memory_used", "on_chip_flash_memory_used",
+    "inference_time", "nn_macs",
+)  # fmt: skip
+_LEFT = re.compile(r"operator: (\w+), ofm: (.*)\n\s*-? ?Reason: (.*)")
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Compiled:
         sram_kib, dram_kib: of memory that an inference takes, flash_kib: that holds weights and program.
         ms: an inference's time, estimated, without what runs on the CPU. macs: its multiplications.
         layers: in the order of computation.
+        reasons: why operators are left to the CPU, with their number, the most frequent first.
     """
 
     content: bytes
@@ -74,6 +80,7 @@ class Compiled:
     ms: float
     macs: int
     layers: list[Layer]
+    reasons: list[str] = field(default_factory=list)
 
     @property
     def npu_share(self) -> float:
@@ -82,7 +89,7 @@ class Compiled:
 
     def summary(self) -> dict[str, str | float | int]:
         """The figures, for JSON."""
-        left_out = ("content", "layers")
+        left_out = ("content", "layers", "reasons")
         return {key: value for key, value in asdict(self).items() if key not in left_out} | {
             "npu_share": self.npu_share
         }
@@ -109,40 +116,69 @@ def compile_for_npu(path: Path, accelerator: str, system_config: str, memory_mod
         raise MiradaError(reason)
     if not path.is_file():
         raise MiradaError(f"{path} is missing: run the quantize stage first (`dvc repro quantize`).")
+    try:
+        return try_to_compile(path, accelerator, system_config, memory_mode)
+    except MiradaError as error:
+        raise MiradaError(f"{TITLE} can't compile {path} for {accelerator}: {error}") from error
+
+
+def try_to_compile(
+    path: Path, accelerator: str, system_config: str, memory_mode: str, seconds: float | None = None
+) -> Compiled:
+    """As `compile_for_npu`, of a file that may be anybody's.
+
+    Args:
+        path, accelerator, system_config, memory_mode: as there.
+        seconds: after which it is given up; None: never.
+
+    Raises:
+        CrashedError: Vela crashes; the signal's name alone.
+        MiradaError: it refuses the file; the reason alone.
+    """
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.tflite"  # its name is in what Vela writes
         model.write_bytes(path.read_bytes())
+        # Not --show-cpu-operations: with it Vela counts other operators than it does without.
         options = ["--accelerator-config", accelerator, "--system-config", system_config, "--memory-mode", memory_mode]
         command = [sys.executable, "-c", _SCRIPT, str(model), *options, "--output-dir", folder, "--verbose-performance"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        status, said, noise = ask(command, seconds, Path(folder))
         written = Path(folder) / "model_vela.tflite"
-        if done.returncode != 0 or not written.is_file():
-            raise MiradaError(f"{TITLE} can't compile {path} for {accelerator}: {_reason(done)}")
-        summary = next(Path(folder).glob("model_summary_*.csv")).read_text()
-        layers = next(Path(folder).glob("model_per-layer.csv")).read_text()
-        return _compiled(written.read_bytes(), options[1::2], done.stdout, summary, layers)
+        if status or not written.is_file() or not _COUNTS.search(said):
+            raise MiradaError(_reason(said + "\n" + noise))
+        tables = [next(Path(folder).glob(name), None) for name in ("model_summary_*.csv", "model_per-layer.csv")]
+        summary, layers = (table.read_text() if table else "" for table in tables)
+        return _compiled(written.read_bytes(), options[1::2], said + noise, summary, layers)
 
 
 def _compiled(content: bytes, asked: list[str], said: str, summary: str, layers: str) -> Compiled:
     """From what Vela wrote."""
-    figures = next(csv.DictReader(io.StringIO(summary)))
+    figures = next(csv.DictReader(io.StringIO(summary)), {})
     counts = {target: int(number) for target, number in _COUNTS.findall(said)}
-    flash = float(figures["off_chip_flash_memory_used"]) + float(figures["on_chip_flash_memory_used"])
+    told = {key: float(figures.get(key) or 0) for key in _FIGURES}
     return Compiled(
         content=content,
         accelerator=asked[0],
         system_config=asked[1],
         memory_mode=asked[2],
-        clock_mhz=float(figures["core_clock"]) / 1e6,
+        clock_mhz=told["core_clock"] / 1e6,
         npu_operators=counts["NPU"],
         cpu_operators=counts["CPU"],
-        sram_kib=float(figures["sram_memory_used"]),
-        dram_kib=float(figures["dram_memory_used"]),
-        flash_kib=flash,
-        ms=1000 * float(figures["inference_time"]),
-        macs=int(figures["nn_macs"]),
+        sram_kib=told["sram_memory_used"],
+        dram_kib=told["dram_memory_used"],
+        flash_kib=told["off_chip_flash_memory_used"] + told["on_chip_flash_memory_used"],
+        ms=1000 * told["inference_time"],
+        macs=int(told["nn_macs"]),
         layers=[_layer(row) for row in csv.DictReader(io.StringIO(layers))],
+        reasons=_left_to_cpu(said),
     )
+
+
+def _left_to_cpu(said: str) -> list[str]:
+    """'CONV_2D: Operation has …' with its count; Vela may tell of one operator twice."""
+    texts = [
+        f"{kind}: {re.sub(r' *[(].*[)]', '', reason).strip()}" for kind, _, reason in dict.fromkeys(_LEFT.findall(said))
+    ]
+    return [f"{text} ({count})" for text, count in Counter(texts).most_common()]
 
 
 def _layer(row: dict[str, str]) -> Layer:
@@ -216,6 +252,6 @@ def _short(name: str) -> str:
     return "/".join(parts[1:-1]) or parts[0]
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+def _reason(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return next((line for line in lines if line.lower().startswith("error")), lines[-1] if lines else "no message")

@@ -158,7 +158,8 @@ def _quantize(config: QuantizeConfig, facts: Facts) -> Idle:
     if not {"pruned", "clustered"} & {*config.variants}:
         yield "fine_tune.epochs fine_tune.learning_rate", "variants hold neither pruned nor clustered"
     if config.max_drop is None:
-        yield "ladder float_layers on_miss", "there is no budget while max_drop is null"
+        idle = "ladder float_layers" + (" on_miss" if config.device is None else "")
+        yield idle, "there is no budget while max_drop is null"
     elif not {"selective", "qat_selective"} & {*config.ladder}:
         yield "float_layers", "the ladder has no selective rung"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mirada.boards import tflm
-from mirada.boards.asking import FIGURES
+from mirada.boards.asking import FIGURES, board_table
 from mirada.boards.memory import Memory, plan_memory
 from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.network import read_graph
 from mirada.errors import MiradaError
 from mirada.inference.file_tables import read_tables
-from mirada.tables import Table, number_text
+from mirada.tables import Table
 
 
 @dataclass
@@ -44,15 +44,15 @@ class OnBoard:
         """The device's, where quantize had one."""
         return next((str(entry["title"]) for entry in self.found.values()), "")
 
+    @property
+    def verdict(self) -> str:
+        """Of the variant that is shown, in a sentence; empty where quantize had no device."""
+        found = self.found.get(self.variant)
+        return f"{self.variant}: {found['sentence']}" if found else ""
+
     def table(self) -> Table | None:
-        """A row a variant: what it takes, and the verdict; None where quantize had no device."""
-        if not self.found:
-            return None
-        rows = [
-            [name, *(_figure(entry, key) for key in FIGURES), ", ".join(entry["lacking"]) or "all", entry["sentence"]]
-            for name, entry in self.found.items()
-        ]
-        return Table(["variant", "arena bytes", "flash bytes", "ms", "operators", "verdict"], rows)
+        """A row a variant: what it takes, and whether it fits; None where quantize had no device."""
+        return board_table(self.found) if self.found else None
 
     def plots(self, *, dark: bool = False) -> dict[str, bytes]:
         """'memory' -> a PNG; empty where the memory is not known."""
@@ -63,10 +63,6 @@ class OnBoard:
         ]
         limit = next(iter(bounds), None)
         return {"memory": plot_memory(self.memory, limit_bytes=limit, arena_bytes=self.arena_bytes, dark=dark)}
-
-
-def _figure(entry: Mapping[str, Any], key: str) -> str:
-    return "–" if entry.get(key) is None else number_text(entry[key])
 
 
 def read_on_board(folder: Path, variants: Mapping[str, Path], shown: str) -> OnBoard:

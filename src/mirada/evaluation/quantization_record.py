@@ -55,6 +55,10 @@ class QuantizationRecord:
             ]
             for rung in self.ladder["rungs"]
         ]
+        if any("board" in rung for rung in self.ladder["rungs"]):
+            head.append("fits the device")
+            for row, rung in zip(rows, self.ladder["rungs"], strict=True):
+                row.append(rung["board"]["answer"].replace("_", " "))
         return Table(head, rows)
 
 

@@ -18,12 +18,14 @@ from mirada.inference.card import Card
 from mirada.inference.engine import Engine, predict_photographs
 from mirada.inference.litert import Model, measure_latencies
 from mirada.inference.variants import REFERENCE
-from mirada.quantization.on_board import board_figures, may_fit
+from mirada.quantization.on_board import WORDS, board_figures, may_fit
 from mirada.quantization.out_of_fold import ValOutcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN, answer_of, choose, more_images
 from mirada.tasks import get_task
 from mirada.tasks.judging import judging_of
 
+AskBoard = Callable[[bytes], dict[str, Any]]
+"""A `.tflite` -> what it takes of the device, as `boards.asking.BoardJudge.record` gives it."""
 _RESAMPLINGS = 300
 _RUNS, _WARMUP = 30, 5  # inferences that a latency is the median of, after untimed ones
 
@@ -112,8 +114,7 @@ class Ladder:
     def sentence(self) -> str:
         """The outcome, for people."""
         best = self.find(self.best)
-        board = f" On the device {best.board['sentence']}" if best.board else ""
-        return self._budget_sentence(best) + board
+        return self._budget_sentence(best) + (f" {WORDS[best.board['answer']]}" if best.board else "")
 
     def _budget_sentence(self, best: Rung) -> str:
         figure = (
@@ -147,7 +148,7 @@ class Validation:
         folder: where a candidate lies while it is measured.
         reference: the float32 file.
         seed: of the resampling. max_drop: the budget.
-        board: what a file takes of the device, as `BoardJudge.record`; None: there is no device.
+        board: asked about each candidate; None: there is no device.
 
     Raises:
         MiradaError: the val split has no image.
@@ -161,7 +162,7 @@ class Validation:
         reference: Path,
         seed: int,
         max_drop: float,
-        board: Callable[[bytes], dict[str, Any]] | None = None,
+        board: AskBoard | None = None,
     ) -> None:
         require_val(dataset)
         self._board = board

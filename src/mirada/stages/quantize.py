@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mirada import tracking
-from mirada.boards.asking import BoardJudge, board_judge
+from mirada.boards.asking import BoardJudge, board_judge, board_table
 from mirada.config import TUNED, QuantizeConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
@@ -43,7 +43,7 @@ from mirada.quantization.calibration import calibration_images
 from mirada.quantization.evidence import LayerEvidence, layer_evidence, write_evidence
 from mirada.quantization.layer_plot import plot_layers
 from mirada.quantization.on_board import MISSES as BOARD_MISSES
-from mirada.quantization.on_board import board_figures, board_table
+from mirada.quantization.on_board import board_figures
 from mirada.quantization.operator_times import time_operators
 from mirada.quantization.out_of_fold import OUTCOMES_FILE, write_val_outcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN

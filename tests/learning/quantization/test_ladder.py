@@ -3,13 +3,14 @@
 import csv
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tf_keras as keras
 
-from mirada.config import QuantizeConfig, TrackingConfig
+from mirada.config import BoardLimitsConfig, DeviceConfig, QuantizeConfig, TrackingConfig
 from mirada.data.images import decode
 from mirada.data.records import load_dataset
 from mirada.errors import MiradaError
@@ -21,6 +22,7 @@ from tests.datasets import SIDE
 from tests.singles import make_card, write_singles
 from tests.squares import SQUARE
 
+ARENA = 12_000  # bytes, between int8 and its float operators
 pytestmark = pytest.mark.slow
 
 
@@ -114,6 +116,23 @@ def test_no_rung_within_the_budget_ends_as_the_settings_ask_after_all_is_written
     variants = json.loads((tmp_path / "variants.json").read_text())["variants"]
     assert [variant["name"] for variant in variants] == ["float32", "int8", "best"]
     assert variants[-1]["of"] == "int8" and variants[-1]["sha256"] == variants[1]["sha256"]
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed")
+def test_best_has_to_fit_the_device_and_a_miss_names_the_limit(broken, tmp_path, capsys):
+    chip = DeviceConfig("chip", "Chip", "tflm", "tflm", limits=BoardLimitsConfig(arena_bytes=ARENA))
+    config = replace(broken, output_dir=str(tmp_path), device=chip, evidence_images=0)
+    quantize.run(config)
+    variants = {entry["name"]: entry for entry in json.loads((tmp_path / "variants.json").read_text())["variants"]}
+    assert [variants[name]["board"]["answer"] for name in ("float32", "int8", "best")] == ["too_much", "fits", "fits"]
+    rungs = {rung["rung"]: rung["board"] for rung in json.loads((tmp_path / "ladder.json").read_text())["rungs"]}
+    assert rungs["selective"]["answer"] == "too_much", "its operators in float take four times the memory"
+    assert variants["best"]["of"] == "int8"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "No rung that may fit the device keeps within 0.01" in said and "device: best: it fits Chip:" in said
+    chip.limits.arena_bytes = 1000
+    with pytest.raises(MiradaError, match=r"best: it does not fit Chip: [\d,]+ of 1,000 bytes of arena, .* too many"):
+        quantize.run(replace(config, max_drop=0.9, on_miss="fail"))
 
 
 def test_a_rung_that_this_model_can_not_climb_is_left_out_with_its_reason(broken, tmp_path):

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from mirada.boards import tflm, vela
 from mirada.quantization.foreign import verdicts
 from mirada.quantization.foreign.precision import precision_of
 from mirada.quantization.foreign.reading import read_network
@@ -67,11 +68,12 @@ def test_a_runtime_that_never_ends_is_stopped(right, monkeypatch):
 
 
 def test_what_is_not_installed_is_said_and_no_finding(right, monkeypatch):
-    monkeypatch.setattr(verdicts, "find_spec", lambda name: None)
-    tflm, vela = ask_tflm(right), ask_vela(right)
-    assert (tflm.answer, tflm.sentence) == (ABSENT, "TFLM was not asked: pip install --pre tflite-micro.")
-    assert (vela.answer, vela.sentence) == (ABSENT, "Vela was not asked: pip install ethos-u-vela.")
-    assert codes(right, tflm, vela) == {}
+    for runtime in (tflm, vela):
+        monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    micro, compiler = ask_tflm(right), ask_vela(right)
+    assert (micro.answer, micro.sentence) == (ABSENT, "TFLM was not asked: pip install --pre tflite-micro.")
+    assert (compiler.answer, compiler.sentence) == (ABSENT, "Vela was not asked: pip install ethos-u-vela.")
+    assert codes(right, micro, compiler) == {}
 
 
 @pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed")

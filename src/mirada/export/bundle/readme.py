@@ -36,6 +36,8 @@ _FILES = {
     "bundle.json": "what was exported, for which device",
     "c": "the model as an array, its operators for TensorFlow Lite Micro, a decoder in C99 with an example, and the arena",
     "npu": "the model compiled by Vela, what it is estimated to cost, and its layers as a table and a plot",
+    "memory.png": "the memory of an inference over its operators, a tensor an area, the peak marked",
+    "memory.csv": "the same, a tensor a line",
     "proof.md": "what each runtime that could be had answered to the golden pictures, beside LiteRT's reference kernels",
     "proof.json": "the same, for programs",
     "SHA256SUMS": "the digest of every other file",

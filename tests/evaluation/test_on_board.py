@@ -1,0 +1,43 @@
+"""What the page tells of a board."""
+
+import json
+
+import pytest
+
+from mirada.boards import tflm
+from mirada.errors import MiradaError
+from mirada.evaluation.on_board import read_found, read_on_board
+from tests.quantization.foreign.drafts import Draft, convolution, image
+
+BOARD = {
+    "device": "chip", "title": "Chip", "arena_bytes": 1264, "flash_bytes": 2000, "milliseconds": None, "lacking": [],
+    "answer": "too_much", "sentence": "it does not fit Chip.", "limits": [{"limit": "arena_bytes", "bound": 1000}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def variants(tmp_path, monkeypatch):
+    monkeypatch.setattr(tflm, "find_spec", lambda name: None)  # the plan of the file alone
+    draft = Draft()
+    source = image(draft)
+    return {"int8": draft.write(tmp_path / "int8.tflite", [source], [convolution(draft, source)])}
+
+
+def test_what_quantize_found_becomes_figures_a_row_and_a_sentence(tmp_path, variants):
+    entries = {"variants": [{"name": "float32"}, {"name": "int8", "board": BOARD}]}
+    (tmp_path / "variants.json").write_text(json.dumps(entries))
+    found = read_on_board(tmp_path, variants, "int8")
+    assert found.figures("int8") == {"arena_bytes": 1264, "flash_bytes": 2000} and found.figures("float32") == {}
+    assert found.table().rows == [["int8", "1,264", "2,000", "–", "all", "no"]]
+    assert (found.title, found.verdict) == ("Chip", "int8: it does not fit Chip.")
+    assert found.memory.peak_bytes == 64 and found.plots()["memory"].startswith(b"\x89PNG")
+    assert found.sentences[0].startswith("The peak is at operator 1 of 1 (CONV_2D): 64 bytes")
+
+
+def test_without_a_device_memory_is_shown_all_the_same(tmp_path, variants):
+    (tmp_path / "variants.json").write_text(json.dumps({"variants": [{"name": "int8"}]}))
+    found = read_on_board(tmp_path, variants, "int8")
+    assert found.table() is None and found.verdict == found.title == "" and found.memory is not None
+    (tmp_path / "variants.json").write_text("{}")
+    with pytest.raises(MiradaError, match=r"variants\.json is corrupt .*run the quantize stage again"):
+        read_found(tmp_path)
