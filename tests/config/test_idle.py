@@ -32,6 +32,9 @@ CASES = [
     # stage, overrides, facts, keys that are told
     ("train", "model=tiny model.width=8", Facts("classification"), ["model.width"]),
     ("train", "model=tiny model.width=8", Facts("detection"), []),
+    ("train", "model=mcu model.width=8 model.head_stride=16 model.blocks=1 guard_epochs=1", Facts("classification"),
+     ["model.head_stride", "guard_epochs"]),
+    ("train", "model=tiny model.head_stride=8 model.blocks=1", Facts("detection"), ["model.blocks"]),
     ("train", "model.width=96 model.head_depth=3", Facts("localization"), []),
     ("train", "model.dropout=0.5", Facts("detection"), ["model.dropout"]),
     ("train", "model.dropout=0.5", Facts("localization"), []),

@@ -24,6 +24,19 @@ def test_a_rate_may_be_looked_for():
     TrainConfig(data_dir="", output_dir="", learning_rate="auto", backbone_lr_scale="auto")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"head_stride": 4}, "model.head_stride must be 8, 16 or null, got 4."),
+        ({"stem_stride": 3}, "model.stem_stride must be 2 or 4, got 3."),
+        ({"multiplier": 0}, "model.multiplier must be between 0.1 and 4.0, got 0."),
+    ],
+)
+def test_a_network_that_can_not_be_is_refused(settings, said):
+    with pytest.raises(MiradaError, match=said):
+        ModelConfig(name="mcu", backbone="mcu", weights=None, **settings)
+
+
 def test_an_unknown_way_with_batch_norms_is_refused():
     with pytest.raises(MiradaError, match="batch_norm must be one of folded, frozen, trained, got 'live'"):
         ModelConfig(name="lite0", batch_norm="live")

@@ -5,7 +5,7 @@ import pytest
 import tf_keras as keras
 
 from mirada.config import ModelConfig
-from mirada.learning.backbones import build_features, load_imagenet, moving_statistics
+from mirada.learning.backbones import build_backbone, build_features, load_imagenet, moving_statistics
 from tests.learning.course.conftest import config, make_trainer  # noqa: F401 - a fixture
 
 SIDE = 64
@@ -40,6 +40,26 @@ def arrays_of(folded: keras.Model) -> dict[str, np.ndarray]:
         ):
             arrays[f"{bn}.{name}"] = rng.uniform(low, high, bias.shape).astype("f4")
     return arrays
+
+
+@pytest.mark.parametrize("stem", [2, 4])
+def test_mcu_has_the_channels_and_blocks_that_its_keys_say(stem):
+    settings = {"stem_stride": stem, "stem_width": 12, "multiplier": 0.5, "blocks": 2, "expansion": 4}
+    network = ModelConfig(name="mcu", backbone="mcu", weights=None, width=20, **settings)
+    image = keras.Input((64, 96, 1))
+    maps = build_backbone(network, image)
+    # 32, 64 and 128 halved; a block adds to what it was given where that has its size
+    assert [tuple(map_.shape[1:]) for map_ in maps] == [(8, 12, 16), (4, 6, 32), (2, 3, 64)]
+    model = keras.Model(image, build_features(network, image))
+    assert model.output_shape == (None, 2, 3, 20)
+    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == {2: 4, 4: 5}[stem]
+    cells = {tuple(layer.output.shape[1:3]): 0 for layer in model.layers}
+    for layer in model.layers:
+        place = tuple(layer.output.shape[1:3])
+        cells[place] = max(cells[place], layer.output.shape[3])
+    before_four = {2: {(64, 96): 1, (32, 48): 12}, 4: {(64, 96): 1}}[stem]
+    # 4 x 12 inside the second block at stride 4, and in the first at stride 8 before its own stride
+    assert cells == before_four | {(16, 24): 48, (8, 12): 64, (4, 6): 128, (2, 3): 256}
 
 
 @pytest.mark.slow

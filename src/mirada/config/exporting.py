@@ -89,6 +89,7 @@ class ExportConfig:
     reports_dir: str | None = None  # holds metrics.json; null: the bundle tells no figures
     variant: str | None = None  # null: best, else int8, else the first
     io: str | None = None  # type of input and outputs; null: as the variant has them
+    strips: bool = False  # compute the first layers strip by strip where that takes less memory; for an int8 input
     golden: int = 10  # test pictures with exact input, outputs and objects
     output_dir: str = MISSING  # a new folder
 
@@ -96,4 +97,7 @@ class ExportConfig:
         """Refuse values out of range."""
         if self.io is not None:
             one_of("io", self.io, IO_TYPES)
+        require(
+            not self.strips or self.io == "int8", "strips=true is for an int8 input: set io=int8, too, or strips=false."
+        )
         at_least("golden", self.golden, 1)

@@ -34,8 +34,8 @@ class ModelConfig:
     head_depth: int = 2  # separable convolutions before each head's output
     head_stride: int | None = None  # detection: one grid of cells so many pixels apart; null: a pyramid of 8, 16 and 32
     stem_stride: int = 2  # mcu: of the first convolution
-    stem_width: int = 16  # mcu: channels of the first convolution
-    multiplier: float = 1.0  # mcu: of the channels of all blocks
+    stem_width: int = 16  # mcu: channels of the first convolution, and of the blocks at stride 4
+    multiplier: float = 1.0  # mcu: of the channels of the blocks at strides 8, 16 and 32
     blocks: int = 2  # mcu: of each of the stages at strides 4, 8, 16 and 32
     expansion: int = 3  # mcu: how much wider a block is inside; nothing is widened before stride 4
     frozen_blocks: int = 0  # first blocks of the backbone that stay as pretrained, the stem with them; 0: none

@@ -33,7 +33,7 @@ _BN_EPSILON = 1e-3
 _BN_MOMENTUM = 0.99
 _BN = "_normalized"  # at the end of a name
 FOLDED = "folded"
-_MCU_CHANNELS = (16, 32, 64, 128)  # of the stages at strides 4, 8, 16 and 32, before the multiplier
+_MCU_CHANNELS = (32, 64, 128)  # of the stages at strides 8, 16 and 32, before the multiplier
 _CHANNEL_STEP = 8
 
 
@@ -82,8 +82,8 @@ def _mcu(config: ModelConfig, image: keras.KerasTensor) -> list[keras.KerasTenso
     )
     x = _normalized_relu(x, "stem")
     maps, number = [], 0
-    for stage, channels in enumerate(_MCU_CHANNELS):
-        width = max(_CHANNEL_STEP, round(channels * config.multiplier / _CHANNEL_STEP) * _CHANNEL_STEP)
+    steps = (max(1, round(channels * config.multiplier / _CHANNEL_STEP)) for channels in _MCU_CHANNELS)
+    for stage, width in enumerate((config.stem_width, *(step * _CHANNEL_STEP for step in steps))):
         for block in range(config.blocks):
             halves = block == 0 and not (stage == 0 and config.stem_stride == 4)
             expansion = 1 if stage == block == 0 else config.expansion

@@ -42,7 +42,7 @@ def run(config: ExportConfig) -> None:
     notes = check_suits(card, dataset, config.data_dir, config.model_dir)
     figures = _read_figures(config, variant, path.stat().st_size)
     licence = str(dataset.about.get("source", {}).get("licence", ""))
-    content, card = assemble(path, card, variant, config.device, config.io, licence)
+    content, card = assemble(path, card, variant, config.device, config.io, licence, strips=config.strips)
     with whole_folder(output_dir) as folder:
         (folder / MODEL).write_bytes(content)
         golden = make_golden(dataset, folder / MODEL, card, config.golden)

@@ -35,6 +35,7 @@ from tests.learning.conftest import write_dataset
 TINY = ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1)
 STUDY1 = ModelConfig(name="study1", backbone="study1", weights=None, pool_after=[1, 2, 3, 4, 5])
 STUDY3 = ModelConfig(name="study3", backbone="study3", weights=None)
+MCU = ModelConfig("mcu", "mcu", None, width=16, head_depth=1, head_stride=8, multiplier=0.5, stem_width=8)
 LITE0 = ModelConfig(name="lite0", backbone="efficientnet_lite0", weights=None, width=16, dropout=0.2)
 NETWORKS = [
     ("localization", STUDY1, 3),
@@ -45,8 +46,10 @@ NETWORKS = [
     ("detection", LITE0, 3),
     ("localization", LITE0, 3),
     ("classification", LITE0, 1),
+    ("detection", MCU, 1),
 ]
 NAMES = ["study1", "study1_code", "study3", "detector", "localizer", "lite0_detector", "lite0_localizer", "lite0_grey"]
+NAMES += ["mcu_detector"]
 LAYERS = keras.layers
 
 

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras as keras
 
-from mirada.config import TrainConfig
+from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
 from mirada.learning.backbones import STRIDES
 from mirada.learning.tasks.class_loss import ClassEntropy
-from mirada.learning.tasks.detection import DetectionLoss, cell_centres, make_loss
+from mirada.learning.tasks.detection import DetectionLoss, build_outputs, cell_centres, make_loss
 
 
 def targets(boxes, labels, ignore=None):
@@ -36,6 +37,31 @@ def test_cell_centres_of_64_pixels():
     assert points[0].tolist() == [4, 4] and points[1].tolist() == [12, 4]
     assert points[64].tolist() == [8, 8] and strides[64] == 16
     assert points[-1].tolist() == [48, 48]
+
+
+def test_one_level_answers_for_boxes_of_every_size():
+    points, strides, ranges = cell_centres(64, [16])
+    assert points.tolist() == [[x, y] for y in (8, 24, 40, 56) for x in (8, 24, 40, 56)]
+    assert set(strides.tolist()) == {16} and ranges[:, 0].max() == 0 and ranges[:, 1].min() > 1e6
+    maps = {name: values for name, values in outputs(64, 1).items() if name.endswith("_16")}
+    loss = DetectionLoss(64, 1, levels=[16])
+    # cells centred inside a box and at most 24 pixels from its centre
+    assert float(loss(maps, targets([[21, 21, 27, 27]], [0]))["positives"]) == 1
+    assert float(loss(maps, targets([[-100, -100, 148, 148]], [0]))["positives"]) == 9
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_a_grid_head_gives_one_map_a_part_that_sees_the_coarse_features_too(stride):
+    config = ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1, head_stride=stride)
+    image = keras.Input((64, 64, 1))
+    model = keras.Model(image, build_outputs(config, image, 3))
+    cells = 64 // stride
+    assert {name: tuple(map_.shape) for name, map_ in model.output.items()} == {
+        f"objectness_{stride}": (None, cells, cells, 1),
+        f"classes_{stride}": (None, cells, cells, 3),
+        f"distances_{stride}": (None, cells, cells, 4),
+    }
+    assert "backbone_5_conv" in [layer.name for layer in model.layers]
 
 
 def test_an_ignored_region_costs_nothing_however_sure_the_network_is():

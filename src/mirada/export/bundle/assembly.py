@@ -13,8 +13,9 @@ from mirada.export.bundle import model_file
 from mirada.export.bundle.labels import labels_text
 from mirada.export.bundle.metadata import LABELS_FILE, Description, describe
 from mirada.export.bundle.operators import check_device
+from mirada.export.bundle.strips import lower_peak
 from mirada.inference.card import Card
-from mirada.inference.tflite_file import read_tables
+from mirada.inference.tflite_file import read_tables, to_bytes
 
 _PARTS = {
     "objectness": "Logits of a cell: whether an object has its centre there.",
@@ -26,7 +27,14 @@ _PARTS = {
 
 
 def assemble(
-    path: Path, card: Card, variant: str, device: DeviceConfig, kind: str | None, licence: str
+    path: Path,
+    card: Card,
+    variant: str,
+    device: DeviceConfig,
+    kind: str | None,
+    licence: str,
+    *,
+    strips: bool = False,
 ) -> tuple[bytes, Card]:
     """The `.tflite` of a bundle, and the card that goes with it.
 
@@ -37,6 +45,7 @@ def assemble(
         device: what it is for.
         kind: type of input and outputs; None: as the variant has them.
         licence: of the data, empty where nobody says.
+        strips: the first layers strip by strip, where that takes less memory.
 
     Raises:
         MiradaError: the device has no use for it, it can't have such ends, or a label can't be written.
@@ -46,6 +55,8 @@ def assemble(
     steps = model_file.input_steps(tables)
     if kind is not None:
         model_file.set_ends(tables, kind, variant)
+    if strips:
+        tables = read_tables(lower_peak(to_bytes(tables)))
     floats = model_file.types_of_ends(tables)[0] == "float32"
     scale, offset = card.input_scale, card.input_offset
     if steps is not None:  # the float that becomes the very integer which the uint8 input is

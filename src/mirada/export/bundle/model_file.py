@@ -77,7 +77,7 @@ def set_ends(model: Any, kind: str, name: str) -> None:
     _set_input(model, graph, kind, name)
     for place in range(len(graph.outputs)):
         _set_output(model, graph, place, kind, name)
-    _drop_unused(model, graph)
+    drop_unused(model, graph)
 
 
 def _set_input(model: Any, graph: Any, kind: str, name: str) -> None:
@@ -128,7 +128,7 @@ def _set_output(model: Any, graph: Any, place: int, kind: str, name: str) -> Non
     _rename_end(model, graph.outputs, place, len(graph.tensors) - 1)
 
 
-def _drop_unused(model: Any, graph: Any) -> None:
+def drop_unused(model: Any, graph: Any) -> None:
     """Take out the tensors and kinds of operators that nothing names any more: some runtimes make room for them."""
     lists = [graph.inputs, graph.outputs, *(ends for one in graph.operators for ends in (one.inputs, one.outputs))]
     lists += [one.intermediates for one in graph.operators if one.intermediates is not None]

@@ -33,6 +33,11 @@ def untrained_int8(
     keras.backend.clear_session()  # else the layers of all that came before are kept
     keras.utils.set_random_seed(0)
     model = build_model(config, task, input_size, channels, classes, pretrained=False)
-    noise = np.random.default_rng(0).integers(0, 256, (1, input_size, input_size, channels), np.uint8)
+    rng = np.random.default_rng(0)
+    for (
+        layer
+    ) in model.layers:  # of biases that are 0 and all alike the converter would leave out some and store others once
+        layer.set_weights([weights + rng.uniform(0, 0.1, weights.shape) for weights in layer.get_weights()])
+    noise = rng.integers(0, 256, (1, input_size, input_size, channels), np.uint8)
     scale, offset = input_scaling(config)
     return convert(model, "int8", lambda: noise, input_scale=scale, input_offset=offset, io=io)
