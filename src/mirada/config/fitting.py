@@ -69,6 +69,7 @@ class FitConfig:
     most_trained: int = 60  # candidates that are trained at all
     most_judged: int = 400  # candidates that are built and held against the board
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
+    strips: bool = False  # the first layers strip by strip: equal answers, less memory, some of the work twice
     npu_milliseconds: float | None = 16.0  # of an inference on an NPU whose device.limits say no time
     seed: int = 0
     output_dir: str = MISSING
@@ -86,6 +87,7 @@ class FitConfig:
             at_least(key, getattr(self, key), 1)
         at_least("short_epochs", 1 if self.short_epochs is None else self.short_epochs, 1)
         at_least("seed", self.seed, 0)
+        require(not self.strips or self.io == "int8", f"strips=true needs io=int8, got io={self.io}.")
         if self.npu_milliseconds is not None:
             greater_than("npu_milliseconds", self.npu_milliseconds, 0)
             if self.device.vela is not None and self.device.limits.milliseconds is None:

@@ -23,6 +23,7 @@ from mirada.config import FitConfig
 from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.errors import MiradaError
+from mirada.export.bundle.strips import lower_peak
 from mirada.files import write_whole
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Bench, Taken
@@ -131,6 +132,7 @@ def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
         asdict(config.space),
         config.short_epochs,
         config.io,
+        config.strips,
         config.seed,
     ]
     content += [dataset.digest, code_digest("train"), code_digest("quantize")]
@@ -141,11 +143,13 @@ def _bench(config: FitConfig, settings: FitSettings, dataset: Dataset) -> Bench:
     def build(model: Any, task: str, input_size: int, channels: int, classes: int, io: str) -> bytes:
         from mirada.learning.quantization.untrained import untrained_int8
 
-        return untrained_int8(model, task, input_size, channels, classes, io=io)
+        content = untrained_int8(model, task, input_size, channels, classes, io=io)
+        return lower_peak(content) if config.strips else content
 
     return Bench(
         config.device, settings.models, task=dataset.task, classes=len(dataset.classes), io=config.io,
-        folder=Path(config.store_dir) / _FOLDER / "judged", code=code_digest("quantize"), build=build,
+        folder=Path(config.store_dir) / _FOLDER / "judged", build=build,
+        code=f"{code_digest('quantize')} strips={config.strips}",
     )  # fmt: skip
 
 
@@ -215,10 +219,10 @@ def _finish(
     print(*lines, sep="\n", flush=True)
     best = done.figures["best"]
     search.keep_time()
-    judged = asdict(entry.taken) if entry.taken else {}
+    untrained = asdict(entry.taken) if entry.taken else {}
     result = {
         "device": config.device.name, "chosen": entry.candidate.title, "values": dict(entry.candidate.values),
-        "epochs": epochs, "figures": done.figures, "verdict": verdict.record(), "judged": judged,
+        "epochs": epochs, "figures": done.figures, "verdict": verdict.record(), "untrained": untrained,
         "minutes": search.used / 60, **count_entries(list(search.book)), "said": lines,
     }  # fmt: skip
     write_whole(folder / "fit.json", json.dumps(result, indent=2, default=float) + "\n")

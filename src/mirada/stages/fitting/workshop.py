@@ -147,6 +147,7 @@ class Workshop:
                 reports_dir=reports,
                 variant="best",
                 io=self.config.io,
+                strips=self.config.strips,
                 output_dir=str(bundle),
             )  # fmt: skip
         )
