@@ -21,6 +21,7 @@ Value = int | float
 MODEL, INPUT_SIZE, CHANNELS = "model", "input_size", "channels"
 _OF_MCU = ("stem_stride", "stem_width", "multiplier", "blocks", "expansion")
 _OF_DATA = (INPUT_SIZE, CHANNELS)
+_STEM = "stem_stride"
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,11 @@ class Space:
         return tuple(axes[key].index(value) for key, value in candidate.values)
 
     def is_larger(self, one: Candidate, other: Candidate) -> bool:
-        """Whether one is nowhere smaller than the other, of the same network; equal ones are."""
-        if one.model != other.model:
+        """Whether one is nowhere smaller than the other and has the same network and stem; equal ones are.
+
+        A stem of stride 4 has one addition more, whose tables may weigh more than its smaller maps save.
+        """
+        if one.model != other.model or dict(one.values).get(_STEM) != dict(other.values).get(_STEM):
             return False
         return all(a >= b for a, b in zip(self.places(one), self.places(other), strict=True))
 
@@ -153,7 +157,7 @@ def _keys(model: str, task: str) -> list[str]:
 
 def _ordered(config: SpaceConfig, key: str) -> tuple[Value, ...]:
     values = sorted(getattr(config, key))
-    if key == "stem_stride":
+    if key == _STEM:
         values.reverse()
     if key == "head_stride":  # the fewer cells the smaller; 0 is a pyramid, which has those of 8 and more
         values.sort(key=lambda value: -value)
