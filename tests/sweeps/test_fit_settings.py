@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 from mirada.config import FitConfig, parse
 from mirada.errors import MiradaError
-from mirada.sweeps.compose import qualify
+from mirada.sweeps.compose import compose_stages, qualify
 from mirada.sweeps.fit_settings import FitSettings, compose_fit, spell_recipe
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -42,6 +43,16 @@ def test_a_recipe_says_board_and_space_and_the_command_line_comes_first() -> Non
     config, settings = composed("experiment=fit_esp32s3", "minutes=5", "space.model=[tiny]")
     assert (config.device.name, config.minutes, config.space.model) == ("esp32s3", 5, ["tiny"])
     assert settings.stages["preprocess"].data.name == "trees"
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("fit_*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_of_a_search_arrives(path: Path) -> None:
+    said = yaml.safe_load(path.read_text())
+    config, settings = composed(f"experiment={path.stem}")
+    assert config.device.name == said["fit"]["device"] and settings.stages["fetch"].data.name == said["data"]
+    assert config.space.model == list(settings.models)
+    with pytest.raises(MiradaError, match="this recipe is one of a search: python src/fit.py"):
+        compose_stages([], "x", config.recipe)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ def compose_stages(
         MiradaError: a key is unknown, its value is out of range, or it is a folder that the experiment chooses.
     """
     recipe = dict(recipe or {})
+    if "fit" in recipe:
+        raise MiradaError("this recipe is one of a search: python src/fit.py experiment=<its name>.")
     if unknown := set(recipe) - {"data", *SCHEMAS}:
         raise MiradaError(f"unknown key {sorted(unknown)[0]} in the recipe: it may hold data, {', '.join(SCHEMAS)}.")
     configs = {
