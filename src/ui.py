@@ -11,7 +11,7 @@ from mirada.config import parse
 def main(cfg: DictConfig) -> None:
     """Check the configuration, say where the runs open, then serve until told to stop."""
     config = parse(cfg)
-    from mirada.stages import ui
+    from mirada.tracking import ui
 
     ui.run(config)
 

@@ -38,7 +38,7 @@ def test_the_probe_sees_an_import() -> None:
         "tracking",
         "stages.checks.check_tflite",
         "stages.sync",
-        "stages.ui",
+        "tracking.ui",
         "stages.inspect",
         "stages.export",
         "stages.predict",

@@ -6,7 +6,7 @@ import pytest
 
 from mirada.config import TrackingConfig, UiConfig
 from mirada.errors import MiradaError
-from mirada.stages import ui
+from mirada.tracking import ui
 from mirada.tracking.notes import MAIN_METRIC, NOTE, Noted
 from mirada.tracking.overview import compose, describe_run, tell_runs
 from tests.servers import MlflowServer, free_port

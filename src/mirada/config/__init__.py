@@ -32,6 +32,7 @@ from mirada.config.data import (
     TileConfig,
 )
 from mirada.config.exporting import BoardLimitsConfig, DeviceConfig, ExportConfig, VelaConfig
+from mirada.config.fitting import NETWORKS, FitConfig, SpaceConfig
 from mirada.config.inspecting import SEVERITIES, InspectConfig
 from mirada.config.measuring import (
     FLOAT,
@@ -87,6 +88,7 @@ __all__ = [
     "FROM_SCRATCH",
     "FetchConfig",
     "FineTuneConfig",
+    "FitConfig",
     "InputConfig",
     "InspectConfig",
     "LABEL_FORMATS",
@@ -94,6 +96,7 @@ __all__ = [
     "MORE_VARIANTS",
     "MOST_SHARDS_AT_ONCE",
     "ModelConfig",
+    "NETWORKS",
     "PredictConfig",
     "PreprocessConfig",
     "PruningConfig",
@@ -106,6 +109,7 @@ __all__ = [
     "SEVERITIES",
     "ServeConfig",
     "SourceConfig",
+    "SpaceConfig",
     "SplitConfig",
     "SyncConfig",
     "TASKS",
@@ -160,8 +164,8 @@ class ExperimentConfig:
             require(getattr(self, key) == 0, f"{key} {plain}")
 
 
-def _experiment_schema() -> DictConfig:
-    schema = OmegaConf.structured(ExperimentConfig)
+def _staged_schema(config: type) -> DictConfig:
+    schema = OmegaConf.structured(config)
     for stage in (*SCHEMAS, "recipe"):
         OmegaConf.set_struct(schema[stage], False)  # Hydra would refuse every key of an empty section
     return schema
@@ -171,7 +175,7 @@ def register() -> None:
     """Make the schemas known to Hydra, so that unknown keys and wrong types are refused while it composes."""
     register_params()
     store = shared_store()
-    store.store(name="experiment_schema", node=_experiment_schema())
+    store.store(name="experiment_schema", node=_staged_schema(ExperimentConfig))
     callbacks = {
         "sweep_run": {"_target_": "mirada.sweeps.callback.SweepRun"},  # the first: at a job's end it is asked last
         "failed_jobs": {"_target_": "mirada.cli.FailedJobs"},
@@ -179,7 +183,7 @@ def register() -> None:
     }
     store.store(group="hydra/callbacks", name="mirada", node=callbacks)
     for name, schema in (SCHEMAS | COMMANDS).items():
-        store.store(name=f"{name}_schema", node=schema)
+        store.store(name=f"{name}_schema", node=_staged_schema(schema) if schema is FitConfig else schema)
     store.store(group="data", name="schema", node=DataConfig)
     store.store(group="executor", name="schema", node=ExecutorConfig)
     store.store(group="model", name="schema", node=ModelConfig)

@@ -56,6 +56,8 @@ def compose_stages(
         MiradaError: a key is unknown, its value is out of range, or it is a folder that the experiment chooses.
     """
     recipe = dict(recipe or {})
+    if "fit" in recipe:
+        raise MiradaError("this recipe is one of a search: python src/fit.py experiment=<its name>.")
     if unknown := set(recipe) - {"data", *SCHEMAS}:
         raise MiradaError(f"unknown key {sorted(unknown)[0]} in the recipe: it may hold data, {', '.join(SCHEMAS)}.")
     configs = {
@@ -105,8 +107,12 @@ def overrides_of(stage: str, overrides: Sequence[str]) -> list[str]:
     return kept
 
 
-def qualify(arguments: Sequence[str]) -> list[str]:
+def qualify(arguments: Sequence[str], schema: type = ExperimentConfig) -> list[str]:
     """Put the stage's name before a key of the command line that belongs to one stage only.
+
+    Args:
+        arguments: of the command line.
+        schema: whose own keys stay as they are.
 
     >>> qualify(["data=voc", "epochs=10,20", "model.width=8", "train.gpus=1"])
     ['data=voc', 'train.epochs=10,20', 'train.model.width=8', 'train.gpus=1']
@@ -114,7 +120,7 @@ def qualify(arguments: Sequence[str]) -> list[str]:
     Raises:
         MiradaError: the key belongs to several stages, or is hardly another than that of one.
     """
-    own = {"experiment", "hydra", *(field.name for field in fields(ExperimentConfig))}
+    own = {"experiment", "hydra", *(field.name for field in fields(schema))}
     written = []
     for argument in arguments:
         match = re.fullmatch(r"(~|\+{0,2})([A-Za-z_]\w*)([.=@].*|(?<=~.)$)", argument, re.DOTALL)

@@ -1,0 +1,147 @@
+"""What a candidate takes of a board, from its untrained network, kept on disk; and which ones need not be asked at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mirada.boards.carried import measure
+from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, Judged, Verdict
+from mirada.boards.limits import Limits
+from mirada.config import DeviceConfig, ModelConfig
+from mirada.files import write_whole
+from mirada.fitting.space import Candidate
+
+_PACKAGES = ("tensorflow", "tf-keras", "tflite-micro", "ethos-u-vela")
+_FORMAT = 1
+
+Build = Callable[[ModelConfig, str, int, int, int, str], bytes]
+"""Settings, task, input size, channels, classes, type of the input -> the untrained network's int8 `.tflite`."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a candidate takes of a board.
+
+    Attributes:
+        arena_bytes, flash_bytes, milliseconds: as in `boards.carried.Carried`; None: not known.
+        lacking: operators that the board does not have.
+        unknown: figure -> why it is not known.
+        seconds: that judging it took.
+    """
+
+    arena_bytes: int | None
+    flash_bytes: int
+    milliseconds: float | None
+    lacking: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """What is known, by name."""
+        found = {"arena_bytes": self.arena_bytes, "flash_bytes": self.flash_bytes, "milliseconds": self.milliseconds}
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def hold(taken: Taken, limits: Limits) -> Verdict:
+    """Hold what a candidate takes against limits, without looking for changes."""
+    judged = []
+    for name in ("arena_bytes", "flash_bytes", "milliseconds"):
+        value, bound, reason = getattr(taken, name), getattr(limits, name), taken.unknown.get(name, "")
+        if bound is None:
+            continue
+        if value is not None and value > bound:
+            judged.append(Judged(name, value, bound, TOO_MUCH))
+        else:
+            judged.append(Judged(name, value, bound, CANNOT_TELL if reason else FITS, reason))
+    lacks = TOO_MUCH if taken.lacking else FITS
+    judged.append(Judged("operators", len(taken.lacking), 0, lacks, ", ".join(taken.lacking)))
+    return Verdict(tuple(judged), ())
+
+
+class Bench:
+    """Builds candidates and asks a board's runtime what they take.
+
+    Args:
+        board: the target.
+        models: name of a file of conf/model -> its settings.
+        task: of the data. classes: their number.
+        io: type of the input.
+        folder: where answers are kept for the next time.
+        code: digest of the code that builds a network.
+        build: makes the file.
+    """
+
+    def __init__(
+        self,
+        board: DeviceConfig,
+        models: Mapping[str, ModelConfig],
+        *,
+        task: str,
+        classes: int,
+        io: str,
+        folder: Path,
+        code: str,
+        build: Build,
+    ) -> None:
+        self.board, self.models, self.task, self.classes, self.io = board, models, task, classes, io
+        self._folder, self._code, self._build = folder, code, build
+
+    def model_of(self, candidate: Candidate) -> ModelConfig:
+        """The settings of a candidate's network."""
+        return candidate.configure(self.models[candidate.model])
+
+    def build(self, candidate: Candidate) -> bytes:
+        """The int8 `.tflite` of its untrained network."""
+        size, channels = candidate.input_size, candidate.channels
+        return self._build(self.model_of(candidate), self.task, size, channels, self.classes, self.io)
+
+    def take(self, candidate: Candidate) -> Taken:
+        """What it takes, from the disk where it was asked before.
+
+        Raises:
+            MiradaError: it can't be built.
+        """
+        path = self._folder / f"{self._digest(candidate)}.json"
+        if (kept := _read(path)) is not None:
+            return kept
+        started = time.perf_counter()
+        carried = measure(self.build(candidate), self.board)
+        taken = Taken(
+            carried.arena_bytes, carried.flash_bytes, carried.milliseconds, carried.lacking, carried.unknown,
+            round(time.perf_counter() - started, 2),
+        )  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({"format": _FORMAT, **asdict(taken)}) + "\n")
+        return taken
+
+    def _digest(self, candidate: Candidate) -> str:
+        settings = {key: value for key, value in asdict(self.model_of(candidate)).items() if key != "weights"}
+        board = {"runtime": self.board.runtime, "operators": self.board.operators}
+        content = [
+            _FORMAT, settings, self.task, candidate.input_size, candidate.channels, self.classes, self.io, board,
+            asdict(self.board.vela) if self.board.vela else None, self._code, [_version(name) for name in _PACKAGES],
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _read(path: Path) -> Taken | None:
+    """What was kept; None where nothing was, or it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Taken(**content) if content.pop("format") == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

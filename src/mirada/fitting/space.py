@@ -1,0 +1,164 @@
+"""The networks among which a search looks: axes of values, candidates, and which candidate is the larger one.
+
+On every axis the values stand in the order of the memory that they take. So of two candidates of one network, the one that
+is nowhere smaller takes as much memory at least, and what is larger than a candidate that does not fit need not be built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mirada.config import ModelConfig, SpaceConfig
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+Value = int | float
+MODEL, INPUT_SIZE, CHANNELS = "model", "input_size", "channels"
+_OF_MCU = ("stem_stride", "stem_width", "multiplier", "blocks", "expansion")
+_OF_DATA = (INPUT_SIZE, CHANNELS)
+_STEM = "stem_stride"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network and its input.
+
+    Attributes:
+        model: a file of conf/model.
+        values: (key, value) in the order of the axes: 'input_size', 'channels', and keys of the model.
+    """
+
+    model: str
+    values: tuple[tuple[str, Value], ...]
+
+    @property
+    def input_size(self) -> int:
+        """Side of the input in pixels."""
+        return int(dict(self.values)[INPUT_SIZE])
+
+    @property
+    def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
+        return int(dict(self.values)[CHANNELS])
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits, the same for the same candidate."""
+        return hashlib.sha256(json.dumps([self.model, *self.values]).encode()).hexdigest()[:12]
+
+    @property
+    def title(self) -> str:
+        """For people: 'mcu 128 grey, width 32, multiplier 0.5'."""
+        colour = "grey" if self.channels == 1 else "RGB"
+        rest = [f"{key} {_text(key, value)}" for key, value in self.values if key not in _OF_DATA]
+        return ", ".join([f"{self.model} {self.input_size} {colour}", *rest])
+
+    def configure(self, model: ModelConfig) -> ModelConfig:
+        """The settings of its network.
+
+        Args:
+            model: what `conf/model/<model>.yaml` says.
+        """
+        own: dict[str, Any] = {key: value for key, value in self.values if key not in _OF_DATA}
+        if "head_stride" in own:
+            own["head_stride"] = own["head_stride"] or None
+        return replace(model, **own)
+
+
+def _text(key: str, value: Value) -> str:
+    return "8 to 32" if key == "head_stride" and not value else f"{value:g}"
+
+
+@dataclass(frozen=True)
+class Space:
+    """All candidates.
+
+    Attributes:
+        axes: network -> its keys -> their values, those first that take less memory.
+    """
+
+    axes: Mapping[str, Mapping[str, tuple[Value, ...]]]
+
+    def __len__(self) -> int:
+        """How many candidates there are."""
+        total = 0
+        for axes in self.axes.values():
+            count = 1
+            for values in axes.values():
+                count *= len(values)
+            total += count
+        return total
+
+    def smallest(self, model: str) -> Candidate:
+        """The candidate of a network that is nowhere larger than another."""
+        return Candidate(model, tuple((key, values[0]) for key, values in self.axes[model].items()))
+
+    def places(self, candidate: Candidate) -> tuple[int, ...]:
+        """On each axis, the place of its value."""
+        axes = self.axes[candidate.model]
+        return tuple(axes[key].index(value) for key, value in candidate.values)
+
+    def is_larger(self, one: Candidate, other: Candidate) -> bool:
+        """Whether one is nowhere smaller than the other and has the same network and stem; equal ones are.
+
+        A stem of stride 4 has one addition more, whose tables may weigh more than its smaller maps save.
+        """
+        if one.model != other.model or dict(one.values).get(_STEM) != dict(other.values).get(_STEM):
+            return False
+        return all(a >= b for a, b in zip(self.places(one), self.places(other), strict=True))
+
+    def next_larger(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Those that are one step larger, on one axis each."""
+        axes = self.axes[candidate.model]
+        for number, (key, value) in enumerate(candidate.values):
+            after = axes[key].index(value) + 1
+            if after < len(axes[key]):
+                values = list(candidate.values)
+                values[number] = (key, axes[key][after])
+                yield Candidate(candidate.model, tuple(values))
+
+    def suggest(self, trial: Trial) -> Candidate:
+        """What Optuna draws: the network, then a place on each of its axes."""
+        model = str(trial.suggest_categorical(MODEL, tuple(self.axes)))
+        axes = self.axes[model]
+        places = {key: trial.suggest_int(f"{model}.{key}", 0, len(values) - 1) for key, values in axes.items()}
+        return Candidate(model, tuple((key, axes[key][place]) for key, place in places.items()))
+
+    def read(self, model: str, values: Mapping[str, Value]) -> Candidate:
+        """A candidate from what was written of it."""
+        return Candidate(model, tuple((key, values[key]) for key in self.axes[model]))
+
+
+def make_space(config: SpaceConfig, task: str) -> Space:
+    """The space of a task, without the keys that have no say there.
+
+    Args:
+        config: the values of every key.
+        task: 'detection', 'localization' or 'classification'.
+    """
+    return Space({model: {key: _ordered(config, key) for key in _keys(model, task)} for model in config.model})
+
+
+def _keys(model: str, task: str) -> list[str]:
+    keys = [INPUT_SIZE, CHANNELS]
+    if task != "classification" or model == "mcu":
+        keys.append("width")
+    if task != "classification":
+        keys.append("head_depth")
+    if task == "detection":
+        keys.append("head_stride")
+    return keys + (list(_OF_MCU) if model == "mcu" else [])
+
+
+def _ordered(config: SpaceConfig, key: str) -> tuple[Value, ...]:
+    values = sorted(getattr(config, key))
+    if key == _STEM:
+        values.reverse()
+    if key == "head_stride":  # the fewer cells the smaller; 0 is a pyramid, which has those of 8 and more
+        values.sort(key=lambda value: -value)
+    return tuple(values)

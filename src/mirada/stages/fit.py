@@ -1,0 +1,242 @@
+"""Fit: a board and data in; the best network that it can carry out, trained, int8 within the budget, tested and bundled.
+
+What a network takes of a board is known before any training, so only what fits is trained: shortly at first, the best of it
+longer, the best of all fully, by the stages of the pipeline. It is chosen by validation images; the test images are
+looked at once, at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mirada import tracking
+from mirada.boards.carried import measure, why_not
+from mirada.boards.judging import judge
+from mirada.boards.limits import Limits, limits_of
+from mirada.config import FitConfig
+from mirada.config.influence import shaping_settings
+from mirada.data.records import Dataset
+from mirada.errors import MiradaError
+from mirada.export.bundle.strips import lower_peak
+from mirada.files import write_whole
+from mirada.fitting.book import Book, Entry
+from mirada.fitting.judging import Bench, Taken
+from mirada.fitting.report import count_entries, say_counts
+from mirada.fitting.search import Doing, NothingFits, Plan, Search, Trained, require_optuna
+from mirada.fitting.space import Candidate, Space, make_space
+from mirada.stages.fitting import outcome
+from mirada.stages.fitting.record import Record, recorded
+from mirada.stages.fitting.workshop import Workshop, hold_alone
+from mirada.sweeps.fingerprint import code_digest
+from mirada.sweeps.fit_settings import FitSettings
+from mirada.tasks import get_task
+
+_FOLDER = "fit"  # of the store
+_SHORT_STEPS = 400  # of a first training: after fewer all networks look alike
+
+
+def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: str | None = None) -> float:
+    """Search within the minutes, and leave table, pictures, report and bundle in `config.output_dir`.
+
+    Args:
+        config: of the search. settings: of the stages.
+        told: the overrides as typed; the same ones go on with a search that was killed.
+        sweep_dir: where a sweep over boards keeps its table; None: there is none.
+
+    Returns:
+        The main figure of the chosen one on val, as its last short training had it.
+
+    Raises:
+        MiradaError: the board can't be judged here, the data are unfit, nothing fits, or a stage fails.
+    """
+    began = time.monotonic()
+    limits = _check(config, settings)
+    store = Path(config.store_dir) / _FOLDER
+    workshop = Workshop(config, settings)
+    dataset = workshop.dataset(min(config.space.input_size), min(config.space.channels))
+    _check_data(dataset, config)
+    config = replace(config, short_epochs=config.short_epochs or _short_epochs(settings, dataset))
+    space, digest = make_space(config.space, dataset.task), _digest(config, settings, dataset)
+    workshop.folder = store / digest
+    bench = _bench(config, settings, dataset)
+    hold_alone(workshop.folder)
+    book = Book(workshop.folder / "book.jsonl", space)
+    if len(book):
+        print(f"going on with a search of {book.seconds / 60:.1f} minutes and {len(book)} candidates", flush=True)
+    with recorded(settings.stages["train"].tracking, told) as record:
+        search = _search(config, settings, (space, limits, book), bench, workshop, record, began)
+        try:
+            chosen, epochs = search.run()
+        except NothingFits as error:
+            sentence = outcome.say_nothing_fits(error.nearest, bench)
+            _note_row(sweep_dir, outcome.row_of(config.device, None, None, None, None, sentence), dataset)
+            raise MiradaError(sentence) from error
+        return _finish(config, search, workshop, record, (chosen, epochs), dataset, sweep_dir)
+
+
+def _check(config: FitConfig, settings: FitSettings) -> Limits:
+    """Refuse what would end in nothing, before anything slow."""
+    require_optuna()
+    limits = limits_of(config.device)
+    if reason := why_not(config.device):
+        raise MiradaError(f"device={config.device.name} can't be judged here: {reason}")
+    if (config.short_epochs or 1) > settings.stages["train"].epochs:
+        raise MiradaError(
+            f"short_epochs={config.short_epochs} is more than train.epochs={settings.stages['train'].epochs}: lower it."
+        )
+    tracking.check(settings.stages["train"].tracking)
+    return limits
+
+
+def _check_data(dataset: Dataset, config: FitConfig) -> None:
+    """Refuse data that nothing can be chosen by, or whose objects no head of the space can tell apart."""
+    if not dataset.splits["val"]["images"]:
+        raise MiradaError(
+            f"{dataset.name} has no validation images, which candidates are chosen by: set data.split.val."
+        )
+    if dataset.task != "detection":
+        return
+    sizes, largest = dataset.object_sizes(), max(config.space.input_size)
+    if not sizes:
+        raise MiradaError(f"{dataset.name} has no object in its training images: look at rejected.csv.")
+    cell = min(stride or 8 for stride in config.space.head_stride)
+    upper = sizes[-1] * largest / dataset.input_size
+    if upper < cell:
+        raise MiradaError(
+            f"95 % of the objects of {dataset.name} are under {upper:.1f} pixels with space.input_size={largest}, less than "
+            f"a cell of {cell}: add larger sizes, or cut photographs into tiles with data.tile.size."
+        )
+
+
+def _short_epochs(settings: FitSettings, dataset: Dataset) -> int:
+    """Epochs that come to about so many steps, and leave the full training three times as many at least."""
+    train = settings.stages["train"]
+    steps = max(1, dataset.splits["train"]["images"] // train.batch_size)
+    return max(1, min(math.ceil(_SHORT_STEPS / steps), train.epochs // 3))
+
+
+def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
+    """What makes two searches the same, whatever time they have."""
+    stages = {name: shaping_settings(stage) for name, stage in settings.stages.items()}
+    networks = {name: asdict(model) for name, model in settings.models.items()}
+    content = [
+        stages,
+        networks,
+        asdict(config.device),
+        asdict(config.space),
+        config.short_epochs,
+        config.io,
+        config.strips,
+        config.seed,
+    ]
+    content += [dataset.digest, code_digest("train"), code_digest("quantize")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def _bench(config: FitConfig, settings: FitSettings, dataset: Dataset) -> Bench:
+    def build(model: Any, task: str, input_size: int, channels: int, classes: int, io: str) -> bytes:
+        from mirada.learning.quantization.untrained import untrained_int8
+
+        content = untrained_int8(model, task, input_size, channels, classes, io=io)
+        return lower_peak(content) if config.strips else content
+
+    return Bench(
+        config.device, settings.models, task=dataset.task, classes=len(dataset.classes), io=config.io,
+        folder=Path(config.store_dir) / _FOLDER / "judged", build=build,
+        code=f"{code_digest('quantize')} strips={config.strips}",
+    )  # fmt: skip
+
+
+def _search(
+    config: FitConfig,
+    settings: FitSettings,
+    what: tuple[Space, Limits, Book],
+    bench: Bench,
+    workshop: Workshop,
+    record: Record,
+    began: float,
+) -> Search:
+    def take(candidate: Candidate) -> Taken:
+        taken = bench.take(candidate)
+        print(f"{_minutes(search)} {candidate.title}: {_sizes(taken)}", flush=True)
+        return taken
+
+    def train(candidate: Candidate, epochs: int) -> Trained:
+        print(f"{_minutes(search)} {candidate.title}: {epochs} epochs", flush=True)
+        return workshop.train_shortly(candidate, epochs)
+
+    plan = Plan(
+        60 * config.minutes, config.short_epochs or 1, settings.stages["train"].epochs, config.most_trained,
+        config.most_judged, config.seed,
+    )  # fmt: skip
+    search = Search(*what, plan, Doing(take, train, record.tell), began)
+    return search
+
+
+def _minutes(search: Search) -> str:
+    return f"[{search.used / 60:.1f} min]"
+
+
+def _sizes(taken: Taken) -> str:
+    words = {"arena_bytes": "bytes of arena", "flash_bytes": "of flash", "milliseconds": "ms"}
+    return ", ".join(f"{value:,.4g} {words[n]}" if n == "milliseconds" else f"{value:,.0f} {words[n]}"
+                     for n, value in taken.figures().items())  # fmt: skip
+
+
+def _finish(
+    config: FitConfig,
+    search: Search,
+    workshop: Workshop,
+    record: Record,
+    chosen: tuple[Entry, int],
+    dataset: Dataset,
+    sweep_dir: str | None,
+) -> float:
+    entry, epochs = chosen
+    planned, task, folder = search.plan.epochs, get_task(dataset.task), Path(config.output_dir)
+    print(f"{_minutes(search)} chosen: {entry.candidate.title}, trained fully: {epochs} epochs", flush=True)
+    if epochs < planned:
+        print(f"note: {config.minutes:g} minutes leave time for {epochs} of {planned} epochs", flush=True)
+    done = workshop.finish(entry.candidate, epochs)
+    record.tell(replace(entry, run_id=done.run_id))
+    following = search.next_better(entry)
+    carried = measure(done.bundle / "model.tflite", config.device)
+    verdict = judge(carried, search.limits)
+    files = outcome.write_candidates(
+        folder, list(search.book), search.limits, config.device, entry.candidate.key, task.metric_name
+    )
+    picture, words = outcome.write_memory(folder, carried, search.limits, config.device.runtime == "tflm")
+    metric = (task.main_metric, task.metric_name)
+    lines = [say_counts(list(search.book), len(search.space))]
+    lines += outcome.say_chosen(entry, done.figures, carried, verdict, config.device, metric)
+    lines += [outcome.say_next(following, search.limits), *words]
+    print(*lines, sep="\n", flush=True)
+    best = done.figures["best"]
+    search.keep_time()
+    untrained = asdict(entry.taken) if entry.taken else {}
+    result = {
+        "device": config.device.name, "chosen": entry.candidate.title, "values": dict(entry.candidate.values),
+        "epochs": epochs, "figures": done.figures, "verdict": verdict.record(), "untrained": untrained,
+        "minutes": search.used / 60, **count_entries(list(search.book)), "said": lines,
+    }  # fmt: skip
+    write_whole(folder / "fit.json", json.dumps(result, indent=2, default=float) + "\n")
+    counts = {name: float(value) for name, value in count_entries(list(search.book)).items()}
+    own = {f"chosen/{name}": value for name, value in carried.figures().items()}
+    figures = counts | own | {f"chosen/{task.main_metric}": best[task.main_metric], "seconds": search.used}
+    record.end(figures, [*files, picture, folder / "fit.json"])
+    note = outcome.say_next(following, search.limits)
+    row = outcome.row_of(config.device, entry, best[task.main_metric], best.get("drop"), carried, note)
+    _note_row(sweep_dir, row, dataset)
+    print(f"{search.used / 60:.1f} of {config.minutes:g} minutes; bundle: {done.bundle}; all candidates: {files[0]}")
+    return float(entry.value or 0.0)
+
+
+def _note_row(sweep_dir: str | None, row: outcome.Row, dataset: Dataset) -> None:
+    if sweep_dir is not None:
+        outcome.add_row(Path(sweep_dir), row, get_task(dataset.task).metric_name)

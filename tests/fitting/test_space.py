@@ -1,0 +1,69 @@
+"""The space: which keys count where, how many candidates there are, and which of two is the larger one."""
+
+import pytest
+
+from mirada.config import ModelConfig, SpaceConfig
+from mirada.fitting.space import Candidate, make_space
+
+SMALL = SpaceConfig(
+    model=["mcu", "tiny"], input_size=[128, 96], channels=[3, 1], width=[16, 32], head_depth=[1], head_stride=[0, 8, 16],
+    stem_stride=[2, 4], stem_width=[8], multiplier=[0.5, 1.0], blocks=[1], expansion=[3],
+)  # fmt: skip
+
+
+def test_a_key_without_a_say_is_no_axis() -> None:
+    detection, classification = make_space(SMALL, "detection"), make_space(SMALL, "classification")
+    assert len(detection) == 2 * 2 * 2 * 3 * (2 * 2) + 2 * 2 * 2 * 3
+    assert len(classification) == 2 * 2 * 2 * (2 * 2) + 2 * 2
+    assert set(classification.axes["tiny"]) == {"input_size", "channels"}
+    assert "head_stride" not in make_space(SMALL, "localization").axes["tiny"]
+
+
+def test_values_stand_in_the_order_of_their_memory() -> None:
+    axes = make_space(SMALL, "detection").axes["mcu"]
+    assert axes["input_size"] == (96, 128)
+    assert axes["stem_stride"] == (4, 2)  # a coarser stem leaves smaller maps
+    assert axes["head_stride"] == (16, 8, 0)  # a pyramid has the cells of 8 and more
+
+
+def test_the_smallest_is_smaller_than_all_and_of_its_network_alone() -> None:
+    space = make_space(SMALL, "detection")
+    least = space.smallest("mcu")
+    steps = list(space.next_larger(least))
+    assert len(steps) == 6  # an axis each: input, colour, width, head stride, stem stride, multiplier
+    other_stem = [step for step in steps if dict(step.values)["stem_stride"] != 4]
+    assert len(other_stem) == 1 and not space.is_larger(other_stem[0], least)  # has an addition less
+    steps.remove(other_stem[0])
+    assert all(space.is_larger(step, least) and not space.is_larger(least, step) for step in steps)
+    assert not space.is_larger(steps[0], steps[1]) and not space.is_larger(steps[1], steps[0])
+    assert not space.is_larger(least, space.smallest("tiny"))
+
+
+def test_a_candidate_is_read_back_and_configures_its_network() -> None:
+    space = make_space(SMALL, "detection")
+    values = dict(space.smallest("mcu").values) | {"head_stride": 0, "width": 32}
+    candidate = space.read("mcu", dict(reversed(values.items())))
+    assert candidate.title.startswith("mcu 96 grey, width 32, head_depth 1, head_stride 8 to 32, stem_stride 4")
+    model = candidate.configure(ModelConfig(name="mcu", backbone="mcu", weights=None, head_stride=8))
+    assert (model.head_stride, model.width, model.stem_stride, model.multiplier) == (None, 32, 4, 0.5)
+
+
+def test_two_candidates_have_two_keys() -> None:
+    grey = Candidate("tiny", (("input_size", 96), ("channels", 1)))
+    assert grey.key == Candidate("tiny", (("input_size", 96), ("channels", 1))).key
+    assert grey.key != Candidate("tiny", (("input_size", 96), ("channels", 3))).key
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"input_size": [100]}, "space.input_size must hold multiples of 32, got 100"),
+        ({"channels": [2]}, "space.channels may hold 1, 3, got 2"),
+        ({"width": []}, "space.width must hold one value at least"),
+        ({"width": [16, 16]}, "space.width holds a value twice"),
+        ({"model": ["study1"]}, "space.model must be one of mcu, tiny, lite0"),
+    ],
+)
+def test_values_out_of_range_are_refused(values: dict[str, list], sentence: str) -> None:
+    with pytest.raises(Exception, match=sentence):
+        SpaceConfig(**values)

@@ -1,0 +1,93 @@
+"""A search for a board: refusals before anything trains, where nothing fits, and a small one from end to end."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mirada.boards.tflm import allocate
+from mirada.config import FitConfig, parse
+from mirada.errors import MiradaError
+from mirada.stages import fit
+from mirada.stages.fitting.outcome import ROWS, add_row, row_of
+from mirada.sweeps.compose import qualify
+from mirada.sweeps.fit_settings import FitSettings, compose_fit
+
+pytest.importorskip("tflite_micro")
+CONF = Path(__file__).resolve().parents[2] / "conf"
+SMALL = [
+    "data=shapes", "data.source.images=24", "data.source.size=64", "data.split.kind=ratio", "data.split.val=0.25",
+    "space.model=[tiny]", "space.input_size=[64,512]", "space.channels=[1]", "space.width=[8]", "space.head_depth=[1]",
+    "space.head_stride=[16]", "epochs=1", "tracking.enabled=false", "evidence_images=0", "calibration_images=4",
+    "ladder=[calibration]", "bootstrap_samples=20", "latency_runs=2", "corruptions=0", "pictures=1",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(folder: Path, *words: str) -> tuple[FitConfig, FitSettings]:
+    own = [f"output_dir={folder / 'out'}", f"store_dir={folder / 'store'}"]
+    given = [word.replace("tracking.", "train.tracking.") for word in (*SMALL, *words)]
+    arguments = qualify([*given, *own], FitConfig)
+    config = parse(compose("fit", overrides=arguments))
+    return config, compose_fit(config, arguments)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["device.limits.arena_bytes=10000000"], "is more than the 524,288 bytes of RAM that Espressif ESP32-S3 has"),
+        (["device=ethos_u55_128", "npu_milliseconds=null"], "device=ethos_u55_128 sets no limit: ram_bytes belongs to"),
+        (["short_epochs=5"], "short_epochs=5 is more than train.epochs=1"),
+        (["data.split.val=0", "data.split.kind=ratio"], "has no validation images, which candidates are chosen by"),
+        (["data.source.size=640", "data.source.images=8", "space.input_size=[32]"], "less than a cell of 16"),
+    ],
+)
+def test_what_would_end_in_nothing_is_refused_before_anything_trains(
+    tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    with pytest.raises(MiradaError) as refused:
+        fit.run(*composed(tmp_path, *words))
+    assert sentence in str(refused.value)
+    assert not list(tmp_path.rglob("model.keras"))
+
+
+@pytest.mark.slow
+def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_is_not_trained(tmp_path: Path) -> None:
+    config, settings = composed(tmp_path, "device.limits.arena_bytes=60000")
+    fit.run(config, settings)
+    out = tmp_path / "out"
+    told = json.loads((out / "fit.json").read_text())
+    assert told["values"]["input_size"] == 64
+    assert (told["trained"], told["unfit"], told["unfit_trained"]) == (1, 1, 0)
+    assert allocate(out / "bundle" / "model.tflite").total == told["untrained"]["arena_bytes"] <= 60_000
+    assert told["verdict"]["answer"] == "fits" and "to the byte" in " ".join(told["said"])
+    assert all((out / name).is_file() for name in ("fit.csv", "pareto.png", "memory.png", "evaluate/index.html"))
+
+
+@pytest.mark.slow
+def test_where_nothing_fits_the_nearest_miss_and_a_board_that_carries_it_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MiradaError, match="Nothing of this space fits .* nearest is tiny 64 grey") as nothing:
+        fit.run(*composed(tmp_path, "device.limits.arena_bytes=9000"), sweep_dir=str(tmp_path))
+    assert "18,304 of 9,000 bytes of arena" in str(nothing.value)
+    assert "the smallest board that would carry it is" in str(nothing.value)
+    assert json.loads((tmp_path / ROWS).read_text())[0]["candidate"] == "nothing fits"
+
+
+def test_a_sweep_over_boards_has_a_line_for_each_board_the_last_one_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = composed(tmp_path)
+    add_row(tmp_path, row_of(config.device, None, None, None, None, "too small"), "mAP50")
+    add_row(tmp_path, row_of(replace(config.device, name="other"), None, 0.5, 0.01, None, "more"), "mAP50")
+    add_row(tmp_path, row_of(config.device, None, 0.25, 0.0, None, "again"), "mAP50")
+    rows = json.loads((tmp_path / ROWS).read_text())
+    assert [(row["board"], row["accuracy"]) for row in rows] == [("other", "0.500"), ("esp32s3", "0.250")]
+    assert "other: more\nesp32s3: again" in capsys.readouterr().out
