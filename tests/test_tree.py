@@ -18,6 +18,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "data/formats/test_rotated.py": "every format that has rotated boxes",
     "service/test_docs.py": "the examples in README.md and docs/service.md",
     "service/test_faults.py": "parts of the service killed while it works",
+    "service/test_proxy.py": "the service behind a real nginx",
     "service/test_schema.py": "the OpenAPI document against every route",
     "service/web/test_access.py": "the whole page: colours, widths, keyboard, languages",
     "service/web/test_refusals.py": "the whole page, when it is refused something",

@@ -280,6 +280,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "check_tflite": ["path=a.tflite"],
         "sync": [],
         "serve": [],
+        "keys": [],
         "worker": [],
         **predicting,
     }.get(path.stem, ["output_dir=out"])

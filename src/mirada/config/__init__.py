@@ -51,7 +51,7 @@ from mirada.config.measuring import (
     QuantizeConfig,
 )
 from mirada.config.predicting import PredictConfig
-from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
+from mirada.config.serving import KeysConfig, LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig
 from mirada.config.training import (
     AUTO,
@@ -86,6 +86,7 @@ __all__ = [
     "FineTuneConfig",
     "InputConfig",
     "InspectConfig",
+    "KeysConfig",
     "LABEL_FORMATS",
     "LimitsConfig",
     "MORE_VARIANTS",
