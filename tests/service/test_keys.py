@@ -43,8 +43,11 @@ def test_a_key_may_what_its_scopes_say_and_the_audit_tells(
         lines = [json.loads(line) for line in audit.read_text().splitlines()]
         told = [(line["key"], line["path"], line["status"]) for line in lines]
         assert told[:4] == [
-            (None, "/v1/predict", 401), (None, "/v1/predict", 401), ("camera", "/v1/predict", 200), ("boss", "/v1/predict", 403),
-        ]  # fmt: skip
+            (None, "/v1/predict", 401),
+            (None, "/v1/predict", 401),
+            ("camera", "/v1/predict", 200),
+            ("boss", "/v1/predict", 403),
+        ]
         assert {line["client"] for line in lines} == {"127.0.0.1"} and len(told) == 9
         change_keys(KeysConfig(str(keys), revoke="camera"), 0.0)
         wait_for(lambda: ask("POST", "/v1/predict", camera) == 401, 5)

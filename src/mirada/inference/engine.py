@@ -50,6 +50,7 @@ TOGETHER = (
 )
 CANDIDATES = 300  # best cells of a tile that reach suppression; a whole photograph keeps more
 EVERYTHING = Decoding(max_detections=None)
+_SAMPLED = 8  # every so many pixels, across and down, tell the brightness
 TILE_DETECTIONS = 40  # of one tile that reach merging: its zone has no room for more
 WHOLE_DETECTIONS = 100  # of a photograph that is looked at as a whole, where nobody says how many
 
@@ -67,6 +68,7 @@ class Answer:
         timings_ms: 'decode' (of the file), 'prepare' (cutting and scaling), 'inference', 'merge' (decoding of the outputs
             and putting together), summed over threads, and 'total', by the clock.
         placement: of the photograph in the network's input, where it was looked at as a whole.
+        brightness: mean, 0 to 255, of a sample of the pixels: of the network's input, or of a photograph that is cut.
     """
 
     prediction: Prediction
@@ -77,6 +79,7 @@ class Answer:
     left_out: int
     timings_ms: dict[str, float]
     placement: Placement | None = None
+    brightness: float = 0.0
 
 
 class Engine:
@@ -159,7 +162,8 @@ class Engine:
         found, left_out = _cut(in_photograph(found, placement, size), most)
         merged = time.perf_counter()
         timings = {"decode": decoded - started, "prepare": 0.0, "inference": seconds, "merge": merged - ran}
-        return Answer(found, *size, "whole", 0, left_out, timings, placement)
+        brightness = float(pixels[::_SAMPLED, ::_SAMPLED].mean())
+        return Answer(found, *size, "whole", 0, left_out, timings, placement, brightness)
 
     def _by_tiles(
         self, source: Path | bytes | Image.Image, size: tuple[int, int], tiles: list[Tile], decoding: Decoding
@@ -188,7 +192,8 @@ class Engine:
         kept = suppress_wide(every.boxes_xyxy, every.scores, every.labels, decoding.nms_iou)
         found, left_out = _cut(every[kept], decoding.max_detections)
         spent["merge"] += time.perf_counter() - merging
-        return Answer(found, *size, "tiles", len(tiles), left_out, spent)
+        brightness = float(np.asarray(image.resize((64, 64), Image.Resampling.NEAREST)).mean())
+        return Answer(found, *size, "tiles", len(tiles), left_out, spent, brightness=brightness)
 
     @staticmethod
     def _cut_tiles(cutter: TileCutter, tiles: list[Tile], spent: dict[str, float]) -> Iterator[Job]:

@@ -105,6 +105,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
         """For Prometheus."""
+        service.drift.tell(service.metrics)
         return Response(service.metrics.render(), media_type="text/plain; version=0.0.4")
 
 

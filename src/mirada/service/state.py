@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from mirada.config import ServeConfig
 from mirada.errors import MiradaError
+from mirada.service.drift import Drift
 from mirada.service.logs import log
 from mirada.service.metrics import Metrics
 from mirada.service.model.bundle import Bundle, remove_old_copies
@@ -62,6 +63,7 @@ class Service:
         self._inferences = Gate(self.threads)
         self._long = asyncio.Semaphore(self.threads)
         self._predictor: Predictor | None = None
+        self.drift = Drift({})
         self._in_hand = self._uploads = 0
         self._loading = threading.Lock()
         self._stop = threading.Event()
@@ -88,6 +90,8 @@ class Service:
                 self.metrics.reloads.labels("failed").inc()
                 log("model not loaded", 40, error=str(error))
                 raise
+            if self._predictor is None or self._predictor.bundle.digest != bundle.digest:
+                self.drift = Drift(bundle.usual)
             self._predictor = predictor
             remove_old_copies(Path(self.config.var_dir), bundle.digest)
             self.metrics.reloads.labels("loaded").inc()
@@ -127,6 +131,11 @@ class Service:
         """
         if self._predictor is None:
             raise Refusal(503, "The model is not loaded: look at /readyz, or try again shortly.", 2)
+        return self._predictor
+
+    @property
+    def present(self) -> Predictor | None:
+        """The present model; None where there is none yet."""
         return self._predictor
 
     @property

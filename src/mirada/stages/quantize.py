@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,11 @@ from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
 from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
+from mirada.inference.engine import Engine
 from mirada.inference.litert import float_operators, gzip_size
 from mirada.inference.suitability import check_suits, check_teacher
+from mirada.inference.usual import measure_usual
+from mirada.inference.variants import choose_variant
 from mirada.quantization.budget import (
     Candidate,
     Ladder,
@@ -88,7 +92,8 @@ def run(config: QuantizeConfig) -> None:
         ladder, best = _climb(made, contents, variants, output_dir)
         variants.append(_write_best(output_dir, best, ladder, variants))
     _write_layers(made, contents, best, output_dir)
-    write_whole(output_dir / "variants.json", json.dumps({"variants": variants}, indent=2) + "\n")
+    usual = _look_at_val(card, dataset, {entry["name"]: output_dir / entry["file"] for entry in variants})
+    write_whole(output_dir / "variants.json", json.dumps({"variants": variants} | usual, indent=2) + "\n")
     _print(variants)
     if ladder is not None:
         _print_ladder(ladder)
@@ -120,6 +125,14 @@ def _empty(folder: Path) -> Path:
         for file in folder.glob(stale):
             file.unlink()
     return folder
+
+
+def _look_at_val(card: Card, dataset: Dataset, variants: Mapping[str, Path]) -> dict[str, Any]:
+    """What the variant that a service takes finds usually, for the list of variants."""
+    if not dataset.splits["val"]["images"]:
+        return {}
+    engine = Engine(variants[choose_variant(list(variants), None)], card)
+    return {"usual": measure_usual(engine, dataset.whole_photographs("val"))}
 
 
 def _convert(made: Conversions, name: str, output_dir: Path) -> dict[str, Any]:

@@ -145,6 +145,8 @@ def _answer(
     found = ask()
     service.metrics.predictions.labels(variant).inc()
     service.metrics.model_seconds.labels(variant).observe(found.timings_ms["inference"] / 1000)
+    if found.traits is not None and predictor is service.present:
+        service.drift.note(found.traits)
     if annotated:
         card = predictor.bundle.card
         picture = draw_found(data, found.content["detections"], card.labels, png=png, depth_range=card.depth_range)

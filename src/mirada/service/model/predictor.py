@@ -17,6 +17,7 @@ from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine
 from mirada.inference.prediction import STANDARD, Classification, Decoding, Detections, Localization
 from mirada.inference.tiling import AS_TRAINED, Viewing, count_tiles, tile_side
+from mirada.inference.usual import traits_of
 from mirada.service.model.bundle import Bundle
 from mirada.service.problems import Refusal
 from mirada.service.safety import check_image, unreadable
@@ -30,12 +31,14 @@ class Found:
         width, height: of the image as displayed, in pixels.
         content: as the API gives it: 'view', 'tiles', 'left_out', 'detections' and, but for detection, 'probabilities'.
         timings_ms: as `engine.Answer` has them.
+        traits: as `usual.traits_of`, of an image that was looked at as those of validation; else None.
     """
 
     width: int
     height: int
     content: dict[str, Any]
     timings_ms: dict[str, float]
+    traits: dict[str, float] | None = None
 
 
 class Predictor:
@@ -126,7 +129,10 @@ class Predictor:
             ) from error
         except (MiradaError, MemoryError) as error:
             raise unreadable() from error
-        return Found(*size, api_answer(answer, self.bundle.card, min_score), answer.timings_ms)
+        card = self.bundle.card
+        usual = viewing == AS_TRAINED and floor <= max(card.min_score, STANDARD.score_floor)
+        traits = traits_of(answer, card.min_score) if usual else None
+        return Found(*size, api_answer(answer, card, min_score), answer.timings_ms, traits)
 
 
 def api_answer(answer: Answer, card: Card, min_score: float) -> dict[str, Any]:
