@@ -6,6 +6,7 @@ TESTS = Path(__file__).resolve().parent
 SOURCE = TESTS.parent / "src" / "mirada"
 OF_NO_MODULE = {  # what only several modules together do, or nothing below src/mirada
     "test_benchmarks.py": "the scripts of benchmarks/",
+    "test_deploy.py": "the files of deploy/",
     "test_dvc_experiments.py": "DVC's own experiments on the whole project",
     "test_imports.py": "what an import loads, for every module",
     "test_layout.py": "the sizes of files and folders",
