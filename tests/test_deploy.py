@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 
 from mirada.config import parse
 from mirada.service.metrics import Metrics
 from tests.service.conftest import PROJECT
-from tests.test_wiring import compose
 
 DEPLOY = PROJECT / "deploy"
 SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -56,12 +56,15 @@ def test_commands_of_units_and_containers_are_settings_that_there_are(monkeypatc
     units = [line.split()[1:] for unit in (DEPLOY / "systemd").iterdir() for line in unit.read_text().splitlines()
              if line.startswith("ExecStart=") and "src/" in line]  # fmt: skip
     containers = [SERVICES["services"][name]["command"][1:] for name in ("api", "worker")]
-    for script, *overrides in units + containers:
-        filled = [re.sub(r"\$\{(\w+):[-?]([^}]*)\}", r"\2", o).replace("$$", "$").replace("%i", "1") for o in overrides]
-        filled = ["origins=[https://a.example]" if o.startswith("origins=") else o for o in filled]
-        config = parse(compose(Path(script).stem, overrides=filled))
-        if any("MIRADA_QUEUE" in override for override in overrides):
-            assert config.queue.url == "redis://:secret@redis:6379/0"
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        for script, *overrides in units + containers:
+            filled = [
+                re.sub(r"\$\{(\w+):[-?]([^}]*)\}", r"\2", o).replace("$$", "$").replace("%i", "1") for o in overrides
+            ]
+            filled = ["origins=[https://a.example]" if o.startswith("origins=") else o for o in filled]
+            config = parse(compose(Path(script).stem, overrides=filled))
+            if any("MIRADA_QUEUE" in override for override in overrides):
+                assert config.queue.url == "redis://:secret@redis:6379/0"
 
 
 def test_containers_name_what_there_is() -> None:
