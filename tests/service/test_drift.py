@@ -40,7 +40,7 @@ def test_images_unlike_validation_raise_the_index(
         for _ in range(9):
             send(square)
         send(square, min_score=0.9)  # finds less than validation's images were asked for: not counted
-        assert gauge(client, "mirada_drift_images") == 9
+        assert gauge(client, "mirada_drift_looks") == 9
         assert gauge(client, 'mirada_drift_share{below="100",of="brightness",when="now"}') == 1
         assert gauge(client, 'mirada_drift_share{below="100",of="brightness",when="validation"}') == 0.9
         before = gauge(client, 'mirada_drift_index{of="score"}')

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mirada.inference.usual import Histogram, stability_index
 from mirada.service.metrics import Metrics
 
-_WINDOW = 1000  # images, the latest
+_WINDOW = 5000  # looks, the latest
 
 
 class Drift:
-    """The latest images by the parts of validation's histograms.
+    """The latest looks by the parts of validation's histograms.
 
     Args:
         usual: trait -> histogram; empty where validation was not looked at: then there is nothing to tell.
@@ -22,15 +22,15 @@ class Drift:
         self._usual = dict(usual)
         self._latest: deque[dict[str, int]] = deque(maxlen=_WINDOW)  # of one end, appended to by several threads
 
-    def note(self, traits: Mapping[str, float]) -> None:
-        """An image was looked at."""
+    def note(self, looks: Sequence[Mapping[str, float]]) -> None:
+        """An image was looked at, at once or in tiles."""
         if self._usual:
-            self._latest.append({name: counted.part(traits[name]) for name, counted in self._usual.items()})
+            self._latest.extend({name: part.part(look[name]) for name, part in self._usual.items()} for look in looks)
 
     def tell(self, metrics: Metrics) -> None:
         """Set the gauges."""
         latest = self._latest.copy()
-        metrics.drift_images.set(len(latest))
+        metrics.drift_looks.set(len(latest))
         metrics.drift_index.clear()
         metrics.drift_share.clear()
         for name, counted in self._usual.items():

@@ -37,17 +37,21 @@ class Metrics:
         self.queue_up = Gauge("mirada_queue_up", "Whether the queue answers.", registry=self.registry)
         self.drift_index = Gauge(
             "mirada_drift_index",
-            "Population stability index of the latest images against validation's: 0.1 is some, 0.25 is much.",
+            "Population stability index of the latest looks against validation's: 0.1 is some, 0.25 is much.",
             ("of",),
             registry=self.registry,
         )
         self.drift_share = Gauge(
             "mirada_drift_share",
-            "Share of images up to `below`, and above the one before, of validation and of now.",
+            "Share of looks up to `below`, and above the one before, of validation and of now.",
             ("of", "below", "when"),
             registry=self.registry,
         )
-        self.drift_images = Gauge("mirada_drift_images", "Images that the drift is told from.", registry=self.registry)
+        self.drift_looks = Gauge(
+            "mirada_drift_looks",
+            "Images, or tiles of them, that the drift is told from.",
+            registry=self.registry,
+        )
         self.jobs = Counter("mirada_jobs", "Jobs accepted.", registry=self.registry)
 
     def render(self) -> bytes:

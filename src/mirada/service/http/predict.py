@@ -145,7 +145,7 @@ def _answer(
     found = ask()
     service.metrics.predictions.labels(variant).inc()
     service.metrics.model_seconds.labels(variant).observe(found.timings_ms["inference"] / 1000)
-    if found.traits is not None and predictor is service.present:
+    if predictor is service.present:
         service.drift.note(found.traits)
     if annotated:
         card = predictor.bundle.card

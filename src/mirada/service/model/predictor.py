@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mirada.config import LimitsConfig
@@ -31,14 +31,14 @@ class Found:
         width, height: of the image as displayed, in pixels.
         content: as the API gives it: 'view', 'tiles', 'left_out', 'detections' and, but for detection, 'probabilities'.
         timings_ms: as `engine.Answer` has them.
-        traits: as `usual.traits_of`, of an image that was looked at as those of validation; else None.
+        traits: as `usual.traits_of`, of an image that was looked at as those of validation; else none.
     """
 
     width: int
     height: int
     content: dict[str, Any]
     timings_ms: dict[str, float]
-    traits: dict[str, float] | None = None
+    traits: list[dict[str, float]] = field(default_factory=list)
 
 
 class Predictor:
@@ -131,7 +131,7 @@ class Predictor:
             raise unreadable() from error
         card = self.bundle.card
         usual = viewing == AS_TRAINED and floor <= max(card.min_score, STANDARD.score_floor)
-        traits = traits_of(answer, card.min_score) if usual else None
+        traits = traits_of(answer, card.min_score if card.task == "detection" else 0.0) if usual else []
         return Found(*size, api_answer(answer, card, min_score), answer.timings_ms, traits)
 
 
