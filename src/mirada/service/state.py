@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,10 +32,15 @@ _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", de
 
 
 class Gate:
-    """Lets so many inferences run at a time, and none of a request that nobody waits for any more."""
+    """Lets so many inferences run at a time, in the order in which they come, and none of a request that nobody waits for.
+
+    A turn is handed to who has waited longest. A semaphore would let the thread that gives it back take it again: one with a
+    photograph of many tiles, which comes again at once, would then pass by small images again and again.
+    """
 
     def __init__(self, most: int) -> None:
-        self._free = threading.Semaphore(most)
+        self._free, self._lock = most, threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
 
     def __enter__(self) -> None:
         """Wait for a turn.
@@ -44,11 +50,22 @@ class Gate:
         """
         if time.monotonic() > _deadline.get():
             raise Refusal(503, "The prediction took too long: it was given up.")
-        self._free.acquire()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
 
     def __exit__(self, *error: object) -> None:
-        """Give the turn on."""
-        self._free.release()
+        """Hand the turn on."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 class Service:
@@ -83,7 +100,7 @@ class Service:
                 self._seen = watched_state(self.config)
                 bundle = load_model(self.config, fresh)
                 predictor = Predictor(bundle, self.config.limits, self._inferences)
-                self._warm_up(predictor, bundle.default_variant(self.config.variant))
+                self._warm_up(predictor)
                 if self.queue is not None:
                     self.queue.store.put_model(bundle)
             except MiradaError as error:
@@ -107,15 +124,15 @@ class Service:
         except Exception:
             log("model not loaded", 40, exc_info=True)
 
-    def _warm_up(self, predictor: Predictor, variant: str) -> None:
-        """Open the default variant in every thread, so that no request pays for it."""
+    def _warm_up(self, predictor: Predictor) -> None:
+        """Open every variant in every thread and run it once, so that no request pays for it."""
         barrier = threading.Barrier(self.threads + 1)
 
-        def open_variant() -> None:
-            predictor.open_variant(variant)
+        def open_all() -> None:
+            predictor.warm_up()
             barrier.wait(30)  # else one thread would take all turns
 
-        opened: list[Future[None]] = [self._executor.submit(open_variant) for _ in range(self.threads + 1)]
+        opened: list[Future[None]] = [self._executor.submit(open_all) for _ in range(self.threads + 1)]
         try:
             for future in opened:
                 future.result(60)

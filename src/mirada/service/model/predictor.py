@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mirada.config import LimitsConfig
 from mirada.data.pixels.depth import DepthUnknown
 from mirada.errors import MiradaError
@@ -102,6 +104,14 @@ class Predictor:
         if name not in opened:
             opened[name] = Engine(self.bundle.variants[name], self.bundle.card, gate=self._inferences)
         return opened[name]
+
+    def warm_up(self) -> None:
+        """Open every variant in this thread and run it once on nothing: a first inference takes longer than a later one."""
+        side, channels = self.bundle.card.input_size, self.bundle.card.channels
+        for name in self.bundle.variants:
+            model = self.open_variant(name).model
+            model.set_image(np.zeros((side, side, channels), np.uint8))
+            model.invoke()
 
     def predict(self, data: bytes, variant: str, min_score: float, viewing: Viewing = AS_TRAINED) -> Found:
         """What a variant finds in an image file.
