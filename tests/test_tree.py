@@ -6,6 +6,7 @@ TESTS = Path(__file__).resolve().parent
 SOURCE = TESTS.parent / "src" / "mirada"
 OF_NO_MODULE = {  # what only several modules together do, or nothing below src/mirada
     "test_benchmarks.py": "the scripts of benchmarks/",
+    "test_deploy.py": "the files of deploy/",
     "test_dvc_experiments.py": "DVC's own experiments on the whole project",
     "test_imports.py": "what an import loads, for every module",
     "test_layout.py": "the sizes of files and folders",
@@ -19,6 +20,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "data/formats/test_rotated.py": "every format that has rotated boxes",
     "service/test_docs.py": "the examples in README.md and docs/service.md",
     "service/test_faults.py": "parts of the service killed while it works",
+    "service/test_proxy.py": "the service behind a real nginx",
     "service/test_schema.py": "the OpenAPI document against every route",
     "service/web/test_access.py": "the whole page: colours, widths, keyboard, languages",
     "service/web/test_refusals.py": "the whole page, when it is refused something",

@@ -283,6 +283,7 @@ def test_every_conf_file_composes(path: Path) -> None:
         "sync": [],
         "ui": [],
         "serve": [],
+        "keys": [],
         "worker": [],
         **predicting,
     }.get(path.stem, ["output_dir=out"])

@@ -319,7 +319,7 @@ def test_a_list_of_very_many_entries_is_not_read(monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_names_of_this_machine_are_answered_to_by_default() -> None:
-    assert known_hosts("127.0.0.1", []) == {"127.0.0.1", "localhost", "[::1]"}
-    assert known_hosts("127.0.0.2", []) == {"127.0.0.2", "127.0.0.1", "localhost", "[::1]"}
-    assert known_hosts("0.0.0.0", []) is None and known_hosts("vision.example", []) is None
-    assert known_hosts("0.0.0.0", ["Vision.example"]) == {"vision.example"}
+    assert known_hosts("127.0.0.1", [], []) == {"127.0.0.1", "localhost", "[::1]"}
+    assert known_hosts("127.0.0.2", [], []) == {"127.0.0.2", "127.0.0.1", "localhost", "[::1]"}
+    assert known_hosts("0.0.0.0", [], []) is None and known_hosts("vision.example", [], []) is None
+    assert known_hosts("0.0.0.0", ["Vision.example"], []) == {"vision.example"}

@@ -12,6 +12,7 @@ from mirada.config import ServeConfig
 from mirada.data.images import encode
 from mirada.inference.litert import Model
 from mirada.service.app import create_app
+from mirada.service.state import Gate
 from tests.servers import until
 from tests.service.conftest import running
 from tests.service.test_app import predict
@@ -49,6 +50,40 @@ def test_small_images_pass_by_photographs_of_many_tiles(
         for thread in threads:
             thread.join()
     assert ended == ["small"] * 5 + ["big"] * 4
+
+
+def test_a_turn_goes_to_who_has_waited_longest() -> None:
+    """Not to the thread that has just given it back, which comes again at once with its next tile."""
+    gate, order = Gate(1), []
+
+    def small_image() -> None:
+        with gate:
+            order.append("small")
+
+    waiting = threading.Thread(target=small_image)
+    with gate:
+        waiting.start()
+        time.sleep(0.1)
+    with gate:
+        order.append("next tile")
+    waiting.join()
+    assert order == ["small", "next tile"]
+
+
+def test_every_variant_has_run_in_every_thread_before_the_first_request(
+    serve_config: ServeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[int, int]] = []
+    original = Model.invoke
+    monkeypatch.setattr(
+        Model, "invoke", lambda self: (ran.append((threading.get_ident(), id(self))), original(self))[1]
+    )
+    with running(create_app(serve_config)) as client:
+        variants = len(client.get("/v1/models").json()["models"][0]["variants"])
+        assert len(set(ran)) == len(ran) == 2 * variants > 2 and len({thread for thread, _ in ran}) == 2
+        opened = len({model for _, model in ran})
+        assert predict(client).status_code == 200
+        assert len({model for _, model in ran}) == opened, "nothing is opened for a request"
 
 
 def test_a_photograph_that_nobody_waits_for_any_more_takes_no_more_inferences(

@@ -52,7 +52,7 @@ from mirada.config.measuring import (
     QuantizeConfig,
 )
 from mirada.config.predicting import PredictConfig
-from mirada.config.serving import LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
+from mirada.config.serving import KeysConfig, LimitsConfig, QueueConfig, ServeConfig, WorkerConfig
 from mirada.config.tracking import SyncConfig, TrackingConfig, UiConfig
 from mirada.config.training import (
     AUTO,
@@ -91,6 +91,7 @@ __all__ = [
     "FitConfig",
     "InputConfig",
     "InspectConfig",
+    "KeysConfig",
     "LABEL_FORMATS",
     "LimitsConfig",
     "MORE_VARIANTS",

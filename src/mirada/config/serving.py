@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from mirada.config.checks import at_least, between, greater_than, require
 from mirada.config.commands import command
+
+SCOPES = ("predict", "jobs", "admin")  # what an API key may be for
 
 
 @dataclass
@@ -79,6 +82,13 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: a free one
     hosts: list[str] = field(default_factory=list)  # names in a request's Host header; empty: see `safety.known_hosts`
+    root_path: str = ""  # below which a proxy shows the service, as in /mirada
+    origins: list[str] = field(
+        default_factory=list
+    )  # addresses at which a proxy shows it, as in https://mirada.example
+    proxies: list[str] = field(default_factory=list)  # addresses of proxies whose X-Forwarded-For is believed
+    keys: str | None = None  # file of API keys that `keys` writes; null: none
+    audit: str | None = None  # file of who asked for what; null: none
     registered: str | None = None  # models:/<name>@<alias> in the MLflow registry; null: the folders below
     model_dir: str = "models/train"  # holds model.json
     variants_dir: str = "models/quantize"  # holds variants.json and the .tflite files
@@ -99,12 +109,51 @@ class ServeConfig:
         between("port", self.port, 0, 65535)
         if self.min_score is not None:
             between("min_score", self.min_score, 0.0, 1.0)
+        require(
+            re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path) is not None
+            and self.root_path.split("/")[1:2] != ["v1"],
+            f"root_path must be a path that begins with / and does not end with it, as in /mirada, got {self.root_path!r}.",
+        )
+        for origin in self.origins:
+            require(
+                re.fullmatch(r"https?://[^/\s]+", origin) is not None,
+                f"origins must be like https://mirada.example, with neither a path nor a slash at the end, got {origin!r}.",
+            )
         for key in ("threads", "watch_s", "stop_s"):
             at_least(key, getattr(self, key), 0)
         require(
             self.registered is None or self.registered.startswith("models:/"),
             f"registered must be models:/<name>@<alias> or models:/<name>/<version>, got {self.registered!r}.",
         )
+
+
+@command("keys")
+@dataclass
+class KeysConfig:
+    """Settings of `keys`: it makes, rotates or revokes an API key of a service, and lists them."""
+
+    file: str = "var/keys.json"
+    add: str | None = None  # a name for the new key
+    rotate: str | None = None  # name of a key that gets a successor
+    revoke: str | None = None  # name of a key that ends at once
+    scopes: list[str] = field(default_factory=lambda: ["predict"])  # of a new key: predict, jobs, admin
+    per_minute: float = 0.0  # requests that a new key may make; 0: any number
+    grace_h: float = 24.0  # so long a rotated key works beside its successor
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and two wishes at once."""
+        wishes = [key for key in ("add", "rotate", "revoke") if getattr(self, key) is not None]
+        require(len(wishes) < 2, f"{' and '.join(wishes)} can't be done at once: name one of them.")
+        for key in wishes:
+            name = getattr(self, key)
+            require(
+                re.fullmatch(r"[A-Za-z0-9._-]{1,40}", name) is not None,
+                f"{key} must be a name of at most 40 letters, digits and ._-, got {name!r}.",
+            )
+        unknown = [scope for scope in self.scopes if scope not in SCOPES]
+        require(bool(self.scopes) and not unknown, f"scopes must be of {', '.join(SCOPES)}, got {list(self.scopes)}.")
+        for key in ("per_minute", "grace_h"):
+            at_least(key, getattr(self, key), 0)
 
 
 @command("worker")

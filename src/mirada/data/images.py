@@ -21,6 +21,11 @@ GREY = 114  # of the letterbox's padding
 Placement = tuple[float, float, float, float, float, float]
 
 
+def brightness(pixels: np.ndarray) -> float:
+    """Mean, 0 to 255, of every eighth pixel across and down of an input of the network: near enough, and no work."""
+    return float(pixels[::8, ::8].mean())
+
+
 def open_image(
     source: Path | bytes,
     transpose: bool = False,

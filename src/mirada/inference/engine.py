@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from PIL import Image
 from mirada.data.images import (
     Placement,
     boxes_from_input,
+    brightness,
     fit_image,
     image_size,
     load_input,
@@ -35,7 +36,7 @@ from mirada.inference.card import Card, load_card
 from mirada.inference.litert import Model
 from mirada.inference.maps import Outputs
 from mirada.inference.merging import suppress_wide
-from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, decode_outputs
+from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, best_score, decode_outputs
 from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
 from mirada.inference.variants import choose_variant, load_variants
 
@@ -67,6 +68,7 @@ class Answer:
         timings_ms: 'decode' (of the file), 'prepare' (cutting and scaling), 'inference', 'merge' (decoding of the outputs
             and putting together), summed over threads, and 'total', by the clock.
         placement: of the photograph in the network's input, where it was looked at as a whole.
+        looks: best score, 0 without any, and mean of a sample of the pixels, 0 to 255, of each input of the network.
     """
 
     prediction: Prediction
@@ -77,6 +79,7 @@ class Answer:
     left_out: int
     timings_ms: dict[str, float]
     placement: Placement | None = None
+    looks: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Engine:
@@ -159,7 +162,7 @@ class Engine:
         found, left_out = _cut(in_photograph(found, placement, size), most)
         merged = time.perf_counter()
         timings = {"decode": decoded - started, "prepare": 0.0, "inference": seconds, "merge": merged - ran}
-        return Answer(found, *size, "whole", 0, left_out, timings, placement)
+        return Answer(found, *size, "whole", 0, left_out, timings, placement, [(best_score(found), brightness(pixels))])
 
     def _by_tiles(
         self, source: Path | bytes | Image.Image, size: tuple[int, int], tiles: list[Tile], decoding: Decoding
@@ -173,7 +176,8 @@ class Engine:
         spent = {"decode": time.perf_counter() - started, "prepare": 0.0, "inference": 0.0, "merge": 0.0}
         parts: list[Detections] = []
         within = replace(decoding, max_detections=TILE_DETECTIONS, candidates=CANDIDATES)
-        seen = self._see(self._cut_tiles(cutter, tiles, spent))
+        bright: list[float] = []
+        seen = self._see(self._cut_tiles(cutter, tiles, spent, bright))
         while group := list(islice(seen, TOGETHER)):
             begun = time.perf_counter()
             parts += [self._find(tile, placement, outputs, size, within) for tile, placement, outputs, _ in group]
@@ -188,13 +192,17 @@ class Engine:
         kept = suppress_wide(every.boxes_xyxy, every.scores, every.labels, decoding.nms_iou)
         found, left_out = _cut(every[kept], decoding.max_detections)
         spent["merge"] += time.perf_counter() - merging
-        return Answer(found, *size, "tiles", len(tiles), left_out, spent)
+        looks = list(zip(map(best_score, parts), bright, strict=True))
+        return Answer(found, *size, "tiles", len(tiles), left_out, spent, looks=looks)
 
     @staticmethod
-    def _cut_tiles(cutter: TileCutter, tiles: list[Tile], spent: dict[str, float]) -> Iterator[Job]:
+    def _cut_tiles(
+        cutter: TileCutter, tiles: list[Tile], spent: dict[str, float], bright: list[float]
+    ) -> Iterator[Job]:
         for tile in tiles:
             begun = time.perf_counter()
             pixels, placement = cutter.cut(tile)
+            bright.append(brightness(pixels))
             spent["prepare"] += time.perf_counter() - begun
             yield tile, pixels, placement
 

@@ -133,6 +133,13 @@ def decode_outputs(outputs: Outputs, card: Contract, decoding: Decoding = STANDA
     return _TASKS[card.task].decode(outputs, card, decoding)
 
 
+def best_score(found: Prediction) -> float:
+    """Of what was found; 0 where nothing was."""
+    if isinstance(found, Detections):
+        return float(found.scores.max(initial=0.0))
+    return found.probability
+
+
 def check_outputs(card: Contract) -> None:
     """Raise ValueError or KeyError where a card's labels, strides and outputs do not fit its task.
 

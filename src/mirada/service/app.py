@@ -20,9 +20,9 @@ from mirada.service.http import jobs, predict
 from mirada.service.http.guard import Guard
 from mirada.service.http.reference import render_reference
 from mirada.service.http.schemas import Health, Problem
+from mirada.service.keys import Access
 from mirada.service.problems import add_handlers
 from mirada.service.queue.queue import Queue
-from mirada.service.safety import known_hosts
 from mirada.service.state import Service
 
 WEB = Path(__file__).parent / "web"
@@ -40,6 +40,7 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
     queue = Queue(config.queue, Path(config.var_dir), disk) if config.queue.url else None
     service = Service(config, queue)
     token = os.environ.get(TOKEN) or None if token is None else token
+    access = Access(Path(config.keys) if config.keys else None, token)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,9 +49,7 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
         yield
         service.stop()
 
-    guard = Middleware(
-        Guard, limits=config.limits, metrics=service.metrics, token=token, hosts=known_hosts(config.host, config.hosts)
-    )
+    guard = Middleware(Guard, config=config, metrics=service.metrics, access=access)
     app = FastAPI(
         title="Mirada",
         version="1",
@@ -67,7 +66,7 @@ def create_app(config: ServeConfig, *, token: str | None = None, disk: Path | No
             "auto_configure": False,
         },
     )
-    app.state.service, app.state.token = service, token
+    app.state.service, app.state.access = service, access
     add_handlers(app)
     app.include_router(predict.routes(service))
     app.include_router(jobs.routes(service))
@@ -106,6 +105,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
         """For Prometheus."""
+        service.drift.tell(service.metrics)
         return Response(service.metrics.render(), media_type="text/plain; version=0.0.4")
 
 

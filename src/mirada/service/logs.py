@@ -9,7 +9,11 @@ import sys
 import time
 import traceback
 from contextvars import ContextVar
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
 from typing import Any
+
+from mirada.errors import MiradaError
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 logger = logging.getLogger("mirada.service")
@@ -46,6 +50,23 @@ def set_up_logs(process: str) -> None:
     root.handlers, root.level = [handler], logging.WARNING
     logger.setLevel(logging.INFO)
     logger.info("started", extra={"fields": {"process": process}})
+
+
+def open_audit(path: Path) -> logging.Logger:
+    """The log of who asked for what: JSON lines at the end of a file, which may be moved away (logrotate).
+
+    Raises:
+        MiradaError: it can't be written.
+    """
+    audit = logging.Logger("mirada.service", logging.INFO)
+    try:
+        path.touch(mode=0o600)
+        handler = WatchedFileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise MiradaError(f"audit={path} can't be written ({error.strerror}): choose another file.") from error
+    handler.setFormatter(JsonFormatter())
+    audit.addHandler(handler)
+    return audit
 
 
 def log(message: str, level: int = logging.INFO, exc_info: bool = False, **fields: Any) -> None:

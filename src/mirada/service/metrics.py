@@ -35,6 +35,23 @@ class Metrics:
         )
         self.queue_bytes = Gauge("mirada_queue_bytes", "Bytes of images in the store.", registry=self.registry)
         self.queue_up = Gauge("mirada_queue_up", "Whether the queue answers.", registry=self.registry)
+        self.drift_index = Gauge(
+            "mirada_drift_index",
+            "Population stability index of the latest looks against validation's: 0.1 is some, 0.25 is much.",
+            ("of",),
+            registry=self.registry,
+        )
+        self.drift_share = Gauge(
+            "mirada_drift_share",
+            "Share of looks up to `below`, and above the one before, of validation and of now.",
+            ("of", "below", "when"),
+            registry=self.registry,
+        )
+        self.drift_looks = Gauge(
+            "mirada_drift_looks",
+            "Images, or tiles of them, that the drift is told from.",
+            registry=self.registry,
+        )
         self.jobs = Counter("mirada_jobs", "Jobs accepted.", registry=self.registry)
 
     def render(self) -> bytes:

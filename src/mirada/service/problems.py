@@ -26,6 +26,7 @@ class Refusal(Exception):
     def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.status, self.detail = status, detail
+        self.sender: str | None = None  # name of the API key, where it is known
         self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
 
 

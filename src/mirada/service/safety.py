@@ -184,15 +184,16 @@ def _check_entries(entries: list[zipfile.ZipInfo], limits: LimitsConfig) -> None
             raise Refusal(413, f"A file in the archive unpacks to more than {limits.zip_ratio:g} times its size.")
 
 
-def known_hosts(host: str, hosts: list[str]) -> set[str] | None:
-    """Names that a request may ask for in its Host header, without port; None: any.
+def known_hosts(host: str, hosts: list[str], origins: list[str]) -> set[str] | None:
+    """Names that a request may ask for in its Host header, without port, those of the proxies' addresses too; None: any.
 
     A page of another origin that points a name of its own at 127.0.0.1 (DNS rebinding) asks for that name.
     """
+    shown = {re.sub(r":\d+$", "", origin.partition("://")[2]).lower() for origin in origins}
     if hosts:
-        return {name.lower() for name in hosts}
+        return {name.lower() for name in hosts} | shown
     try:
         own = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         own = False  # a name
-    return {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host} if own else None
+    return {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host} | shown if own else None

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from mirada.config import ServeConfig
 from mirada.errors import MiradaError
+from mirada.service.drift import Drift
 from mirada.service.logs import log
 from mirada.service.metrics import Metrics
 from mirada.service.model.bundle import Bundle, remove_old_copies
@@ -30,10 +32,15 @@ _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", de
 
 
 class Gate:
-    """Lets so many inferences run at a time, and none of a request that nobody waits for any more."""
+    """Lets so many inferences run at a time, in the order in which they come, and none of a request that nobody waits for.
+
+    A turn is handed to who has waited longest. A semaphore would let the thread that gives it back take it again: one with a
+    photograph of many tiles, which comes again at once, would then pass by small images again and again.
+    """
 
     def __init__(self, most: int) -> None:
-        self._free = threading.Semaphore(most)
+        self._free, self._lock = most, threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
 
     def __enter__(self) -> None:
         """Wait for a turn.
@@ -43,11 +50,22 @@ class Gate:
         """
         if time.monotonic() > _deadline.get():
             raise Refusal(503, "The prediction took too long: it was given up.")
-        self._free.acquire()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
 
     def __exit__(self, *error: object) -> None:
-        """Give the turn on."""
-        self._free.release()
+        """Hand the turn on."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 class Service:
@@ -62,6 +80,7 @@ class Service:
         self._inferences = Gate(self.threads)
         self._long = asyncio.Semaphore(self.threads)
         self._predictor: Predictor | None = None
+        self.drift = Drift({})
         self._in_hand = self._uploads = 0
         self._loading = threading.Lock()
         self._stop = threading.Event()
@@ -81,13 +100,15 @@ class Service:
                 self._seen = watched_state(self.config)
                 bundle = load_model(self.config, fresh)
                 predictor = Predictor(bundle, self.config.limits, self._inferences)
-                self._warm_up(predictor, bundle.default_variant(self.config.variant))
+                self._warm_up(predictor)
                 if self.queue is not None:
                     self.queue.store.put_model(bundle)
             except MiradaError as error:
                 self.metrics.reloads.labels("failed").inc()
                 log("model not loaded", 40, error=str(error))
                 raise
+            if self._predictor is None or self._predictor.bundle.digest != bundle.digest:
+                self.drift = Drift(bundle.usual)
             self._predictor = predictor
             remove_old_copies(Path(self.config.var_dir), bundle.digest)
             self.metrics.reloads.labels("loaded").inc()
@@ -103,15 +124,15 @@ class Service:
         except Exception:
             log("model not loaded", 40, exc_info=True)
 
-    def _warm_up(self, predictor: Predictor, variant: str) -> None:
-        """Open the default variant in every thread, so that no request pays for it."""
+    def _warm_up(self, predictor: Predictor) -> None:
+        """Open every variant in every thread and run it once, so that no request pays for it."""
         barrier = threading.Barrier(self.threads + 1)
 
-        def open_variant() -> None:
-            predictor.open_variant(variant)
+        def open_all() -> None:
+            predictor.warm_up()
             barrier.wait(30)  # else one thread would take all turns
 
-        opened: list[Future[None]] = [self._executor.submit(open_variant) for _ in range(self.threads + 1)]
+        opened: list[Future[None]] = [self._executor.submit(open_all) for _ in range(self.threads + 1)]
         try:
             for future in opened:
                 future.result(60)
@@ -127,6 +148,11 @@ class Service:
         """
         if self._predictor is None:
             raise Refusal(503, "The model is not loaded: look at /readyz, or try again shortly.", 2)
+        return self._predictor
+
+    @property
+    def present(self) -> Predictor | None:
+        """The present model; None where there is none yet."""
         return self._predictor
 
     @property

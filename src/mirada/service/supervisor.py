@@ -18,6 +18,7 @@ from mirada.config import ServeConfig, WorkerConfig
 from mirada.errors import MiradaError
 from mirada.project import own_environment
 from mirada.service.children import Child
+from mirada.service.keys import read_keys
 from mirada.service.logs import log, set_up_logs
 from mirada.service.model.loading import load_model
 from mirada.service.queue.redis_server import RedisServer
@@ -42,6 +43,8 @@ def run(config: ServeConfig) -> None:
             f"{var_dir} can't be written ({error.strerror}): give the service another var_dir."
         ) from error
     lock = _lock(file, var_dir)
+    if config.keys:
+        read_keys(Path(config.keys))
     load_model(config)  # what is missing is said here, before anything starts
     with _listen(config) as listening:
         url = f"http://{_shown(config.host)}:{listening.getsockname()[1]}"

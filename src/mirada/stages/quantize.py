@@ -8,17 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-
 from mirada import tracking
-from mirada.boards.asking import BoardJudge, board_judge, board_table
+from mirada.boards.asking import BoardJudge, board_judge
 from mirada.config import FLOAT, TUNED, QuantizeConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.data.records import Dataset
@@ -26,8 +23,10 @@ from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
 from mirada.files import write_whole, written_aside
 from mirada.inference.card import Card, load_card
+from mirada.inference.engine import Engine
 from mirada.inference.litert import float_operators, gzip_size
 from mirada.inference.suitability import check_suits, check_teacher
+from mirada.inference.usual import measure_usual
 from mirada.inference.variants import choose_variant
 from mirada.quantization.budget import (
     Candidate,
@@ -46,8 +45,8 @@ from mirada.quantization.on_board import MISSES as BOARD_MISSES
 from mirada.quantization.on_board import board_figures
 from mirada.quantization.operator_times import time_operators
 from mirada.quantization.out_of_fold import OUTCOMES_FILE, write_val_outcomes
-from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN
-from mirada.tables import ms_text
+from mirada.quantization.terminal import print_board, print_ladder, print_variants
+from mirada.quantization.verdict import BEYOND, CANNOT_TELL
 from mirada.tasks import get_task
 
 if TYPE_CHECKING:
@@ -95,12 +94,13 @@ def run(config: QuantizeConfig) -> None:
     if board is not None:
         _ask_board(board, variants, output_dir)
     _write_layers(made, contents, best, output_dir)
-    write_whole(output_dir / "variants.json", json.dumps({"variants": variants}, indent=2) + "\n")
-    _print(variants)
+    usual = _look_at_val(card, dataset, {entry["name"]: output_dir / entry["file"] for entry in variants})
+    write_whole(output_dir / "variants.json", json.dumps({"variants": variants} | usual, indent=2) + "\n")
+    print_variants(variants)
     if ladder is not None:
-        _print_ladder(ladder)
+        print_ladder(ladder)
     if board is not None:
-        _print_board(board, variants)
+        print_board(board, variants)
     _track(config, card, variants, ladder, time.perf_counter() - started)
     if ladder is not None and ladder.answer in _MISSES[config.on_miss]:
         raise MiradaError(
@@ -133,6 +133,14 @@ def _empty(folder: Path) -> Path:
         for file in folder.glob(stale):
             file.unlink()
     return folder
+
+
+def _look_at_val(card: Card, dataset: Dataset, variants: Mapping[str, Path]) -> dict[str, Any]:
+    """What the variant that a service takes finds usually, for the list of variants."""
+    if not dataset.splits["val"]["images"]:
+        return {}
+    engine = Engine(variants[choose_variant(list(variants), None)], card)
+    return {"usual": measure_usual(engine, dataset.whole_photographs("val"))}
 
 
 def _convert(made: Conversions, name: str, output_dir: Path) -> dict[str, Any]:
@@ -258,46 +266,7 @@ def _write_layers(made: Conversions, contents: dict[str, bytes], best: Candidate
     (output_dir / "layers.png").write_bytes(plot_layers(rows))
 
 
-# -- what people see ---------------------------------------------------------------------------------------------------
-
-
-def _print(variants: list[dict[str, Any]]) -> None:
-    base = next(variant["size_bytes"] for variant in variants if variant["name"] == "float32")
-    table = Table("variant", "size MB", "of float32", "after gzip", "conversion s", title="quantize")
-    for variant in variants:
-        size, name = variant["size_bytes"], variant["name"] + (f" ({variant['rung']})" if "rung" in variant else "")
-        packed = f"{variant['size_gzip_bytes'] / 1e6:.2f}"
-        table.add_row(name, f"{size / 1e6:.2f}", f"{size / base:.2f}", packed, f"{variant['conversion_s']:.1f}")
-    Console().print(table)
-
-
-def _print_ladder(ladder: Ladder) -> None:
-    title = f"ladder: {ladder.metric} on {ladder.images} val images, may drop by {ladder.max_drop:g}"
-    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
-    table.add_column("rung", overflow="fold")
-    widths = {"val": 5, "drop": 6, "95 % interval": 13, "MB": 5, "p50 ms": 6, "× time": 6, "min": 4, "float": 5}
-    for heading, width in widths.items():
-        table.add_column(heading, min_width=width, no_wrap=True)
-    for rung in ladder.rungs:
-        mark = "✓" if rung.answer == WITHIN else "(best)"
-        name = f"{rung.rung} {mark}" if rung.rung == ladder.best else rung.rung
-        drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
-        cost = (f"{rung.size_bytes / 1e6:.2f}", ms_text(rung.latency_ms_p50), f"{rung.latency_ratio:.2f}")
-        table.add_row(name, f"{rung.value:.3f}", *drop, *cost, f"{rung.minutes:.1f}", str(len(rung.float_layers)))
-    Console().print(table)
-    for note in (*ladder.skipped, ladder.sentence()):
-        print(f"ladder: {note}", flush=True)
-
-
-def _print_board(board: BoardJudge, variants: list[dict[str, Any]]) -> None:
-    records = {entry["name"]: entry["board"] for entry in variants}
-    told = board_table(records)
-    table = Table(*told.head, title=f"on {board.board.title}", box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for row in told.rows:
-        table.add_row(*row)
-    Console().print(table)
-    chosen = choose_variant(list(records))
-    print(f"device: {chosen}: {records[chosen]['sentence']}", flush=True)
+# -- what MLflow keeps --------------------------------------------------------------------------------------------------
 
 
 def _track(

@@ -96,7 +96,7 @@ def routes(service: Service) -> APIRouter:
                 raise Refusal(
                     415, "Send the images as files `images` of a form, or a .zip as `archive` or as the body."
                 )
-        response.headers["Location"] = f"/v1/jobs/{job['id']}"
+        response.headers["Location"] = f"{request.scope['root_path']}/v1/jobs/{job['id']}"
         return job
 
     _add_jobs(router, service)

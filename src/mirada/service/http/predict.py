@@ -107,8 +107,10 @@ def routes(service: Service) -> APIRouter:
     @router.post("/models/reload", response_model=ModelList, responses=refusals(503))
     async def reload(request: Request) -> dict[str, Any]:
         """Load the configured model again; requests under way end with the one they began with."""
-        if not request.app.state.token:
-            raise Refusal(403, "Loading over HTTP needs a token: start the service with MIRADA_TOKEN set.")
+        if not request.app.state.access.needed:
+            raise Refusal(
+                403, "Loading over HTTP needs a token: start the service with MIRADA_TOKEN set, or with keys."
+            )
         try:
             await run_in_threadpool(service.load)
         except MiradaError:
@@ -143,6 +145,8 @@ def _answer(
     found = ask()
     service.metrics.predictions.labels(variant).inc()
     service.metrics.model_seconds.labels(variant).observe(found.timings_ms["inference"] / 1000)
+    if predictor is service.present:
+        service.drift.note(found.traits)
     if annotated:
         card = predictor.bundle.card
         picture = draw_found(data, found.content["detections"], card.labels, png=png, depth_range=card.depth_range)

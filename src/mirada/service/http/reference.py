@@ -12,12 +12,12 @@ _PAGE = environment().from_string("""\
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ info.title }}: API</title>
-<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/static/reference.css">
+<link rel="icon" href="static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="static/reference.css">
 </head>
 <body>
 <h1>{{ info.title }}: API</h1>
-<p>{{ info.description }} The same as <a href="/openapi.json">OpenAPI</a>, for programs. <a href="/">The page</a>.</p>
+<p>{{ info.description }} The same as <a href="openapi.json">OpenAPI</a>, for programs. <a href="./">The page</a>.</p>
 {% for operation in operations %}
 <section>
 <h2><code>{{ operation.method }} {{ operation.path }}</code></h2>

@@ -175,15 +175,15 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route may refuse with, for its description."""
     words = {
         400: "The request can't be read.",
-        401: "The service has a token, and the request does not.",
-        403: "The request comes from another origin's page, or asks for what needs a token.",
+        401: "The service has keys or a token, and the request has none of them.",
+        403: "The request comes from another origin's page, or asks for what its key may not.",
         404: "There is no such thing.",
         408: "The request took too long to arrive.",
         409: "It is not ready.",
         413: "Too many bytes, pixels or images.",
         415: "No accepted image.",
         422: "A parameter is out of range, or the upload is damaged.",
-        429: "The queue is full: come back after Retry-After seconds.",
+        429: "The queue is full, or the key asks too often: come back after Retry-After seconds.",
         500: "The service failed.",
         503: "The model, the queue or room on its disk is absent: come back later.",
     }

@@ -18,6 +18,7 @@ from typing import Any
 
 from mirada.errors import MiradaError
 from mirada.inference.card import Card, load_card
+from mirada.inference.usual import Histogram
 
 _KEPT = 3  # copies below the service's folder
 _FILE = re.compile(r"[A-Za-z0-9_-]+\.(tflite|json)")
@@ -35,6 +36,7 @@ class Bundle:
         entries: name -> its entry in variants.json.
         figures: name -> what evaluation measured, as in metrics.json; empty where it was not measured.
         version: in the registry, else None.
+        usual: what images showed and what was found, on those of validation; empty where that was not measured.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Bundle:
     entries: dict[str, dict[str, Any]]
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     version: str | None = None
+    usual: dict[str, Histogram] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -142,9 +145,11 @@ def _is_whole(folder: Path, digest: str) -> bool:
 
 def open_bundle(folder: Path, digest: str) -> Bundle:
     """A copy that lies there."""
-    entries = {entry["name"]: entry for entry in json.loads((folder / "variants.json").read_text())["variants"]}
+    told = json.loads((folder / "variants.json").read_text())
+    entries = {entry["name"]: entry for entry in told["variants"]}
     variants = {name: folder / entry["file"] for name, entry in entries.items()}
-    return Bundle(folder, digest, load_card(folder), variants, entries)
+    usual = {name: Histogram(**counted) for name, counted in told.get("usual", {}).items()}
+    return Bundle(folder, digest, load_card(folder), variants, entries, usual=usual)
 
 
 def find_copy(digest: str, var_dir: Path) -> Bundle | None:

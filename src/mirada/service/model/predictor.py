@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from mirada.config import LimitsConfig
 from mirada.data.pixels.depth import DepthUnknown
@@ -17,6 +19,7 @@ from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine
 from mirada.inference.prediction import STANDARD, Classification, Decoding, Detections, Localization
 from mirada.inference.tiling import AS_TRAINED, Viewing, count_tiles, tile_side
+from mirada.inference.usual import traits_of
 from mirada.service.model.bundle import Bundle
 from mirada.service.problems import Refusal
 from mirada.service.safety import check_image, unreadable
@@ -30,12 +33,14 @@ class Found:
         width, height: of the image as displayed, in pixels.
         content: as the API gives it: 'view', 'tiles', 'left_out', 'detections' and, but for detection, 'probabilities'.
         timings_ms: as `engine.Answer` has them.
+        traits: as `usual.traits_of`, of an image that was looked at as those of validation; else none.
     """
 
     width: int
     height: int
     content: dict[str, Any]
     timings_ms: dict[str, float]
+    traits: list[dict[str, float]] = field(default_factory=list)
 
 
 class Predictor:
@@ -100,6 +105,14 @@ class Predictor:
             opened[name] = Engine(self.bundle.variants[name], self.bundle.card, gate=self._inferences)
         return opened[name]
 
+    def warm_up(self) -> None:
+        """Open every variant in this thread and run it once on nothing: a first inference takes longer than a later one."""
+        side, channels = self.bundle.card.input_size, self.bundle.card.channels
+        for name in self.bundle.variants:
+            model = self.open_variant(name).model
+            model.set_image(np.zeros((side, side, channels), np.uint8))
+            model.invoke()
+
     def predict(self, data: bytes, variant: str, min_score: float, viewing: Viewing = AS_TRAINED) -> Found:
         """What a variant finds in an image file.
 
@@ -126,7 +139,10 @@ class Predictor:
             ) from error
         except (MiradaError, MemoryError) as error:
             raise unreadable() from error
-        return Found(*size, api_answer(answer, self.bundle.card, min_score), answer.timings_ms)
+        card = self.bundle.card
+        usual = viewing == AS_TRAINED and floor <= max(card.min_score, STANDARD.score_floor)
+        traits = traits_of(answer, card.min_score if card.task == "detection" else 0.0) if usual else []
+        return Found(*size, api_answer(answer, card, min_score), answer.timings_ms, traits)
 
 
 def api_answer(answer: Answer, card: Card, min_score: float) -> dict[str, Any]:

@@ -55,7 +55,7 @@ function refusal(status, text, retryAfter) {
   return new Refusal(status, problem ?? {}, Number.parseInt(retryAfter ?? "", 10) || 0);
 }
 
-/** fetch() that gives the answer where it is good and throws a Refusal where it is not. */
+/** fetch() of a path below the page, wherever a proxy has put that; it gives the answer where it is good and throws a Refusal where it is not. */
 export async function request(path, options = {}) {
   const used = token;
   const headers = new Headers(options.headers);
@@ -76,7 +76,7 @@ export const getJson = async (path, options) => (await request(path, options)).j
 
 async function alive() {
   try {
-    return (await fetch("/healthz")).ok;
+    return (await fetch("healthz")).ok;
   } catch {
     return false;
   }

@@ -43,7 +43,7 @@ function title() {
 
 async function loadModels() {
   try {
-    const { models } = await getJson("/v1/models");
+    const { models } = await getJson("v1/models");
     showModels(models);
     if (models.length) useModel(models[0]);
   } catch (error) {

@@ -53,7 +53,7 @@ export async function sendJob(files, settings, key = idempotencyKey()) {
   };
   try {
     const query = new URLSearchParams(settings);
-    const made = await upload(`/v1/jobs?${query}`, form, {
+    const made = await upload(`v1/jobs?${query}`, form, {
       headers: { "Idempotency-Key": key },
       signal: stop.signal,
       onProgress,
@@ -98,14 +98,14 @@ export function leaveJobs() {
 async function follow(id, signal) {
   for (let first = true; !signal.aborted; first = false) {
     try {
-      const told = await getJson(`/v1/jobs/${encodeURIComponent(id)}`, { signal });
+      const told = await getJson(`v1/jobs/${encodeURIComponent(id)}`, { signal });
       lost = false;
       start(told);
       if (ended()) {
         if (!first) finish();
         return;
       }
-      for await (const { event, data } of events(`/v1/jobs/${encodeURIComponent(id)}/events`, signal)) {
+      for await (const { event, data } of events(`v1/jobs/${encodeURIComponent(id)}/events`, signal)) {
         if (event === "progress" || event === "end") take(data);
         if (event === "end") return finish();
       }
@@ -164,7 +164,7 @@ async function finish() {
   draw();
   listJobs();
   // When its results go is known only now. What it found stands there already, so a failure costs nothing.
-  const told = await getJson(`/v1/jobs/${encodeURIComponent(job.id)}`, { signal }).catch(() => null);
+  const told = await getJson(`v1/jobs/${encodeURIComponent(job.id)}`, { signal }).catch(() => null);
   if (told && !signal.aborted) start(told);
 }
 
@@ -214,7 +214,7 @@ function cancelButton() {
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      await request(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
+      await request(`v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
     } catch (error) {
       button.disabled = false;
       showRefusal(error, { retry: () => button.click() });
@@ -232,7 +232,7 @@ function downloads() {
       t(`download_${format}`),
     );
     const get = () =>
-      download(`/v1/jobs/${encodeURIComponent(id)}/results?format=${format}`, `${id}.${format}`).catch((error) =>
+      download(`v1/jobs/${encodeURIComponent(id)}/results?format=${format}`, `${id}.${format}`).catch((error) =>
         showRefusal(error, { retry: get }),
       );
     button.addEventListener("click", get);
@@ -251,7 +251,7 @@ async function listJobs(unasked = false) {
   clearTimeout(listing);
   let again = unasked;
   try {
-    ({ jobs } = await getJson("/v1/jobs", { signal: following.signal }));
+    ({ jobs } = await getJson("v1/jobs", { signal: following.signal }));
     drawList();
     again = jobs.some(({ state }) => state === "queued" || state === "running");
   } catch (error) {

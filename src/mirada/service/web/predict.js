@@ -121,7 +121,7 @@ function predict(file, variant, signal) {
   const form = new FormData();
   form.append("image", file);
   const query = new URLSearchParams({ variant, min_score: LEAST_SCORE });
-  return getJson(`/v1/predict?${query}`, { method: "POST", body: form, signal });
+  return getJson(`v1/predict?${query}`, { method: "POST", body: form, signal });
 }
 
 /** A picture that this browser can't show, TIFF perhaps, as the service shows it: with the boxes above 1, so with none. */
@@ -130,7 +130,7 @@ async function rendered(file, signal) {
   const form = new FormData();
   form.append("image", file);
   try {
-    const response = await request("/v1/predict?annotated=true&min_score=1&view=whole", { method: "POST", body: form, signal });
+    const response = await request("v1/predict?annotated=true&min_score=1&view=whole", { method: "POST", body: form, signal });
     return await createImageBitmap(await response.blob());
   } catch {
     return null;

@@ -112,7 +112,7 @@ async function fetchNext() {
 
 /** An address for <img>: made from a request of our own, because an <img> can't send a token. */
 async function picture(id, n, query) {
-  const response = await request(`/v1/jobs/${encodeURIComponent(id)}/images/${n}${query}`);
+  const response = await request(`v1/jobs/${encodeURIComponent(id)}/images/${n}${query}`);
   return URL.createObjectURL(await response.blob());
 }
 
