@@ -5,9 +5,19 @@ import pytest
 
 from mirada.config import DataConfig
 from mirada.data.annotations import RawImage, Rejected
-from mirada.data.objects import crops, merge_copies, single_out
+from mirada.data.objects import (
+    ADVICE,
+    check_labels,
+    choose_classes,
+    crops,
+    merge_copies,
+    merge_spellings,
+    single_out,
+    single_out_all,
+)
 from mirada.data.records import Box
 from mirada.data.tiles import Region
+from mirada.errors import MiradaError
 
 
 def raw(*boxes: Box, source: str = "a.jpg", split: str | None = None) -> RawImage:
@@ -128,3 +138,101 @@ def test_copies_with_different_labels_are_left_out() -> None:
         ("cat/1.jpg", "copies_disagree"),
         ("dog/1.jpg", "copies_disagree"),
     ]
+
+
+def test_wanted_classes_are_kept_and_all_others_are_counted() -> None:
+    images = [raw(Box(0, 0, 9, 9, "cat"), Box(0, 0, 8, 8, "Cat"), Box(0, 0, 7, 7, "newt")), raw(Box(1, 1, 5, 5, "owl"))]
+    notes = ["before"]
+    kept, classes, counts = choose_classes(images, DataConfig(classes=["owl", "cat"]), "raw", notes)
+    assert [[(box.label, box.x2) for box in image.boxes] for image in kept] == [[("cat", 9), ("cat", 8)], [("owl", 5)]]
+    assert classes == ["owl", "cat"], "in the order that was asked for"
+    assert dict(counts) == {"label_not_wanted": 1, "label_merged": 1}
+    assert notes == ["before", "the label 'Cat' is taken for 'cat' (data.merge_labels)"]
+
+
+def test_without_wanted_classes_all_labels_are_learnt_as_they_are_written() -> None:
+    images = [raw(Box(0, 0, 9, 9, "newt"), Box(0, 0, 8, 8, "Newt"), Box(0, 0, 8, 8, "cat"))]
+    notes: list[str] = []
+    kept, classes, counts = choose_classes(images, DataConfig(merge_labels=False), "raw", notes)
+    assert (kept, classes, counts, notes) == (images, ["Newt", "cat", "newt"], {}, [])
+
+
+def test_images_without_one_box_are_refused() -> None:
+    with pytest.raises(MiradaError) as caught:
+        choose_classes([raw()], DataConfig(), "somewhere", [])
+    assert str(caught.value) == "somewhere holds images but not one box: annotate objects first."
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted", "merged"),
+    [
+        ({"dog": 1, " Dog ": 3, "DOG": 2, "cat": 9}, [], {"dog": " Dog ", "DOG": " Dog "}),  # the most frequent one
+        ({"dog": 2, "Dog": 2}, [], {"dog": "Dog"}),  # of equal ones the first of the alphabet
+        ({"dog": 1, "Dog": 3}, ["DOG"], {"dog": "DOG", "Dog": "DOG"}),  # the one asked for, though nobody wrote it
+        ({"dog": 1, "Dog": 3, "cat": 1, "Cat": 2}, ["dog", "Dog"], {"cat": "Cat"}),  # told apart on purpose
+    ],
+)
+def test_labels_that_differ_in_case_or_space_are_one(counts: dict, wanted: list[str], merged: dict) -> None:
+    assert merge_spellings(counts, wanted) == merged
+
+
+@pytest.mark.parametrize(
+    ("classes", "found", "data", "sentence"),
+    [
+        (
+            ["False"],
+            {"cat"},
+            DataConfig(),
+            "Class 'False' of data.classes is what YAML makes of a word such as no, off, yes or null: write it in quotes "
+            '("no").',
+        ),
+        (
+            ["cat", "-1.5"],
+            {"cat"},
+            DataConfig(),
+            "Class '-1.5' of data.classes is no label here: of 0123 or 1e3 in a file of conf/ YAML makes another number, so "
+            'write it in quotes ("0123"), or take it out.',
+        ),
+        (
+            ["cat"],
+            {"cat"},
+            DataConfig(task="classification"),
+            "There is one class only, 'cat', and a classifier has nothing to tell it from: add images of a second class, or "
+            "correct data.path or data.classes.",
+        ),
+        (
+            ["cat"],
+            {"cat"},
+            DataConfig(task="classification", format="folder"),
+            "There is one class only, 'cat', and a classifier has nothing to tell it from: add images of a second class, or "
+            "correct data.path or data.classes: give the folder that holds one folder for each class.",
+        ),
+    ],
+)
+def test_classes_that_make_no_sense_are_refused(
+    classes: list[str], found: set, data: DataConfig, sentence: str
+) -> None:
+    with pytest.raises(MiradaError) as caught:
+        check_labels(classes, found, data)
+    assert str(caught.value) == sentence
+
+
+def test_what_looks_wrong_is_a_class_where_something_is_labelled_so() -> None:
+    check_labels(["True", "None", "12", "v12", "owl"], {"True", "None", "12"}, DataConfig())
+    check_labels(["12", "13"], {"12", "13"}, DataConfig(task="classification"))
+
+
+def test_images_are_singled_out_and_those_that_do_not_fit_are_told_with_the_reason() -> None:
+    images = [labelled("a/1.jpg", "a"), labelled("b/1.jpg", "b"), labelled("b/2.jpg", "b"), raw(source="c.jpg")]
+    digests = {"a/1.jpg": "s", "b/1.jpg": "s", "b/2.jpg": "t", "c.jpg": "u"}
+    kept, rejected = single_out_all(images, digests, DataConfig(task="classification"))
+    assert [image.source for image in kept] == ["b/2.jpg"]
+    copies = ADVICE["copies_disagree"]
+    assert rejected == [
+        Rejected("c.jpg", "no_object", "it shows no object of the wanted classes: annotate one or remove the image"),
+        Rejected("a/1.jpg", "copies_disagree", copies),
+        Rejected("b/1.jpg", "copies_disagree", copies),
+    ]
+    # Where an object and not a label is wanted, copies do no harm here.
+    kept, rejected = single_out_all(images[:3], digests, localization())
+    assert [image.source for image in kept] == ["a/1.jpg", "b/1.jpg", "b/2.jpg"] and rejected == []

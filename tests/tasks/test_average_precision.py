@@ -4,7 +4,7 @@ import pytest
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.tasks import get_task
-from mirada.tasks.average_precision import choose_score, evaluate_detections, operating_point
+from mirada.tasks.average_precision import ap50_by_area, choose_score, evaluate_detections, operating_point
 from mirada.tasks.matching import image_f1
 from mirada.tasks.resampling import bootstrap_drop, map50_of_samples
 
@@ -204,3 +204,42 @@ def test_a_task_chooses_its_score():
     assert task.choose_min_score(*pair, ["a"], "f1", 0) == 0.17  # any up to 0.34 would do
     assert task.choose_min_score([], [], ["a"], "f1", 0) is None
     assert get_task("classification").choose_min_score([], [], ["a"], "f1", 0) is None
+
+
+SMALL, MEDIUM, LARGE = [0, 0, 10, 10], [200, 0, 250, 50], [0, 200, 100, 300]
+
+
+def test_average_precision_and_recall_by_size_by_hand():
+    """Small: found; medium: missed, and beside it a detection of nothing; large: at IoU 0.82, so at 7 of 10 thresholds."""
+    said = found([SMALL, [200, 100, 250, 150], [0, 200, 82, 300]], [0.9, 0.8, 0.7])
+    result = evaluate_detections([truth([SMALL, MEDIUM, LARGE])], [said], ["a"], by_size=True)
+    assert result.by_size == pytest.approx({"ap_small": 1, "ap_medium": 0, "ap_large": 0.7, "ar": (10 + 7) / 30})
+    assert list(result.figures) == ["map50", "map50_95", "precision", "recall", "f1", *result.by_size]
+    assert (result.precision, result.recall) == pytest.approx((2 / 3, 2 / 3)), "sizes don't count an object twice"
+    assert evaluate_detections([truth([SMALL])], [said], ["a"]).by_size == {}
+    only = evaluate_detections([truth([SMALL])], [said], ["a", "b"], by_size=True)
+    assert only.by_size == pytest.approx({"ap_small": 1, "ar": 1}), "no figure of what is not there"
+    assert evaluate_detections([truth([])], [said], ["a"], by_size=True).by_size == {}
+
+
+def test_average_precision_of_objects_within_bounds_of_area():
+    image = truth([SMALL, LARGE])
+    assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (0, 100)) == pytest.approx(1), "bounds are inclusive"
+    assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (100, 100)) == pytest.approx(1)
+    # A detection of nothing of that size, and one of another size, both with a higher score.
+    assert ap50_by_area([image], [found([SMALL, [50, 50, 60, 60]], [0.5, 0.9])], 1, (0, 100)) == pytest.approx(0.5)
+    assert ap50_by_area([image], [found([SMALL, MEDIUM], [0.5, 0.9])], 1, (0, 100)) == pytest.approx(1)
+    assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (101, 9999)) == 0, "none has such an area"
+    # the mean over the classes that have such an object, at IoU 0.5 alone
+    both = truth([SMALL, [20, 0, 30, 10]], [0, 1])
+    assert ap50_by_area([both], [found([[0, 0, 10, 6]], [0.5])], 3, (0, 100)) == pytest.approx(0.5)
+    assert ap50_by_area([], [], 1, (0, 100)) == 0
+
+
+def test_every_detection_counts_where_areas_are_judged():
+    """The object is found by the 101st, after a hundred of another size."""
+    others = [[300 + 40 * (n % 10), 40 * (n // 10), 330 + 40 * (n % 10), 30 + 40 * (n // 10)] for n in range(100)]
+    said = found([*others, SMALL], [0.9] * 100 + [0.5])
+    assert ap50_by_area([truth([SMALL])], [said], 1, (0, 100)) == pytest.approx(1)
+    result = [evaluate_detections([truth([SMALL])], [said], ["a"], max_detections=n).recall for n in (100, 101)]
+    assert result == [0, 1]

@@ -1,11 +1,15 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirada.config import SplitConfig
-from mirada.data.splits.assignment import assign
+from mirada.data.alike.groups import Group
+from mirada.data.annotations import RawImage
+from mirada.data.records import Box
+from mirada.data.splits.assignment import assign, assign_images
 from mirada.errors import MiradaError
 
 
@@ -174,3 +178,20 @@ def test_a_train_split_that_is_all_alike_to_test_is_refused() -> None:
     marks = {"a_1": "train", "a_2": "test"}
     with pytest.raises(MiradaError, match=r"^data\.split\.group=auto leaves nothing to train with"):
         assign(marks, dict.fromkeys(marks, ["x"]), SplitConfig(val=0.0, group="auto"), dict.fromkeys(marks, "a"))
+
+
+def test_images_bring_their_marks_labels_and_groups() -> None:
+    """Of alike images the first names their group, but what the annotations say comes before it."""
+
+    def image(source: str, split: str, group: str = "") -> RawImage:
+        boxes = (Box(0, 0, 5, 5, "x"),)
+        return RawImage(Path(source), source, split, 10, 10, False, boxes, (), group=group)
+
+    images = [image("a", "train"), image("b", "test"), image("c", "train", "patient"), image("d", "test", "patient")]
+    images += [image("e", "train", "other"), image("f", "train")]
+    alike = [Group(("a", "b"), ()), Group(("e", "f"), ())]
+    found = assign_images(images, SplitConfig(val=0.0, group="auto"), alike)
+    assert found.splits == {"a": "train", "b": "test", "c": "train", "d": "test", "e": "train", "f": "train"}
+    assert found.apart == {"a": "b", "c": "d"}
+    shared = assign_images(images, SplitConfig(kind="stratified", val=0.0, test=0.5, kfold=0), [])
+    assert shared.splits["b"] == shared.splits["d"] == "test" and shared.apart == {}

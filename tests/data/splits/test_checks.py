@@ -1,7 +1,9 @@
 import pytest
 
 from mirada.config import SplitConfig
-from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks
+from mirada.data.annotations import Rejected
+from mirada.data.splits.assignment import Assignment
+from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks, list_left_out
 from mirada.errors import MiradaError
 
 
@@ -41,3 +43,17 @@ def test_a_split_to_judge_by_must_show_something() -> None:
     )
     with pytest.raises(MiradaError, match="^The 2 images of test show no object of the classes"):
         check_judged(["a"], stored(a=0))
+
+
+def test_what_takes_no_part_is_told_with_the_reason_and_what_to_do() -> None:
+    splits = {"a": "train", "b": None, "c": "val", "d": "train", "e": "test"}
+    found = list_left_out(Assignment(splits, apart={"d": "e"}), {"c": "e"})
+    assert found == [
+        Rejected(
+            "b",
+            "in_no_split",
+            "other images lie below train/, val/ or test/: move it there, or use data.split.kind=ratio",
+        ),
+        Rejected("c", "copy_in_val", "its bytes are those of e in test: remove one of them"),
+        Rejected("d", "alike_in_train", "it is alike to e in test: remove one of them, or unset data.split.group"),
+    ]
