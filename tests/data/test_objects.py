@@ -236,3 +236,70 @@ def test_images_are_singled_out_and_those_that_do_not_fit_are_told_with_the_reas
     # Where an object and not a label is wanted, copies do no harm here.
     kept, rejected = single_out_all(images[:3], digests, localization())
     assert [image.source for image in kept] == ["a/1.jpg", "b/1.jpg", "b/2.jpg"] and rejected == []
+
+
+def test_copies_are_one_within_a_split_and_by_the_fewest_folders() -> None:
+    images = [labelled("a/b/1.jpg", "a"), labelled("z/1.jpg", "a"), labelled("test/1.jpg", "a", "test")]
+    kept, rejected = merge_copies(images, {image.source: "same" for image in images})
+    assert [(image.source, image.split) for image in kept] == [("test/1.jpg", "test"), ("z/1.jpg", "train")]
+    assert rejected == []
+
+
+def test_the_largest_object_has_the_largest_area_wherever_it_lies() -> None:
+    largest, beside = Box(0, 0, 20, 20, "x"), [Box(90, 40, 95, 45, "y"), Box(40, 70, 45, 75, "y")]
+    for box in beside:
+        found = single_out(raw(box, largest), localization("largest"))
+        assert isinstance(found, RawImage) and found.boxes == (largest,)
+
+
+def test_one_object_of_a_label_is_enough_for_a_class_and_a_crop_keeps_what_is_not_difficult() -> None:
+    found = single_out(raw(SMALL), DataConfig(task="classification"))
+    assert isinstance(found, RawImage) and found.boxes == (Box(0, 0, 100, 80, "x"),)
+    found = single_out(raw(SMALL, Box(20, 20, 30, 30, "z", difficult=True), LARGE), localization("crop"))
+    assert isinstance(found, RawImage) and found.boxes == (SMALL, LARGE) and found.repairs == ()
+
+
+def turned(box: Any, times: int) -> Any:
+    """A box or a region in a square of 100 pixels, after so many quarter turns."""
+    for _ in range(times):
+        label = (box.label,) if isinstance(box, Box) else ()
+        box = type(box)(100 - box.y2, box.x1, 100 - box.y1, box.x2, *label)
+    return box
+
+
+@pytest.mark.parametrize("times", range(4))
+@pytest.mark.parametrize(
+    ("box", "other", "window"),
+    [
+        (Box(10, 20, 30, 40, "x"), Box(27, 10, 57, 70, "y"), Region(0, 0, 30, 100)),  # 3 of 30 columns may be cut off
+        (Box(40, 20, 64, 40, "x"), Box(60, 10, 80, 70, "y"), None),  # 4 of 20 may not
+        (Box(10, 20, 30, 40, "x"), Box(30, 10, 57, 70, "y"), Region(0, 0, 30, 100)),  # they touch
+        (Box(10, 20, 30, 60, "x"), Box(40, 55, 90, 80, "y"), Region(0, 0, 40, 100)),  # it lies beside: 5 rows in common
+        (Box(10, 20, 30, 40, "x"), Box(20, 40, 60, 60, "y"), Region(0, 0, 100, 40)),  # right below
+    ],
+)
+def test_a_crop_is_the_same_from_all_four_sides(box: Box, other: Box, window: Region | None, times: int) -> None:
+    pair = turned(box, times), turned(other, times)
+    found = dict(crops(100, 100, pair))
+    assert found.get(pair[0]) == (turned(window, times) if window else None)
+
+
+@pytest.mark.parametrize(
+    ("box", "others", "window"),
+    [
+        # Above it to the left and below it to the right: 70 * 60 are more than 100 * 40 and 60 * 60 …
+        ((40, 30, 50, 40), [(10, 0, 30, 20), (60, 60, 90, 80)], (30, 0, 100, 60)),
+        # … and 100 * 50 are more than 70 * 70.
+        ((40, 30, 50, 40), [(10, 0, 30, 20), (60, 70, 90, 80)], (0, 20, 100, 70)),
+        # Under one as wide as the image: 100 * 40 are more than 60 * 55 and less than 85 * 55; of equal ones the wider.
+        ((40, 30, 50, 40), [(20, 0, 60, 25), (60, 65, 90, 80)], (0, 25, 100, 65)),
+        ((40, 30, 50, 40), [(20, 0, 60, 25), (85, 65, 95, 80)], (0, 25, 85, 80)),
+        ((40, 30, 50, 40), [(20, 0, 60, 25), (60, 58, 90, 80)], (0, 25, 100, 58)),
+        # Beside one at the left border: 50 * 80 are more than 90 * 40.
+        ((40, 10, 50, 30), [(0, 20, 10, 60), (60, 40, 90, 80)], (10, 0, 60, 80)),
+        # Shut in from all sides.
+        ((50, 40, 52, 42), [(30, 30, 50, 50), (52, 30, 70, 50), (48, 20, 54, 40), (48, 42, 54, 60)], (50, 40, 52, 42)),
+    ],
+)
+def test_no_larger_window_shows_the_object_alone(box: tuple, others: list[tuple], window: tuple) -> None:
+    assert windows(Box(*box, "x"), *(Box(*other, "y") for other in others))[0] == Region(*window)

@@ -35,13 +35,14 @@ def test_formats_are_each_others_inverse():
     boxes = np.array([[1, 2, 4, 8]], float)
     np.testing.assert_array_equal(xyxy_to_xywh(boxes), [[1, 2, 3, 6]])
     np.testing.assert_array_equal(xywh_to_xyxy(xyxy_to_xywh(boxes)), boxes)
-    assert xyxy_to_xywh(np.zeros((0, 4))).shape == (0, 4)
+    assert xyxy_to_xywh(np.zeros((0, 4))).shape == xywh_to_xyxy(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_areas_and_clipping():
     boxes = np.array([[-5, -5, 5, 5], [4, 4, 2, 9]], np.float32)
     np.testing.assert_array_equal(box_areas(boxes), [100, 0])
     np.testing.assert_array_equal(clip_boxes(boxes, 4, 3)[0], [0, 0, 4, 3])
+    assert clip_boxes(boxes, 4, 3).dtype == np.float32
 
 
 def test_suppress_keeps_the_best_of_each_label():

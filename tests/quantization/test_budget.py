@@ -258,3 +258,14 @@ def test_the_figures_of_every_rung_are_tracked() -> None:
         "ladder/qat/float_layers": 0.0,
     }
     assert all(type(value) is float for value in figures.values())
+
+
+def test_of_several_within_the_smaller_or_the_faster_is_taken() -> None:
+    def measure(candidate: Candidate) -> Rung:
+        rung = measured(Candidate("qat", "qat", "", candidate.content))
+        rung.rung, rung.latency_ratio = candidate.rung, 0.9 if candidate.rung == "small" else 0.3
+        return rung
+
+    for how, best in (({}, "small"), ({"prefer": "size"}, "small"), ({"prefer": "speed"}, "fast")):
+        ready = [Candidate("fast", "qat", "", b"12345678"), Candidate("small", "qat", "", b"1234")]
+        assert climb(Ladder("accuracy", 0.01, 10, 0.9), ready, iter([]), measure, **how) is ready[best == "small"]

@@ -160,6 +160,8 @@ def test_f1_of_one_image():
     assert image_f1(image, found([A, C], [0.9, 0.8]), 0.5) == pytest.approx(0.5)
     assert image_f1(image, found([A, C], [0.9, 0.3]), 0.5) == pytest.approx(2 / 3)
     assert image_f1(truth([]), found([A], [0.1]), 0.5) == 1
+    assert image_f1(image, found([A, B], [0.9, 0.8]), 0.8) == pytest.approx(1), "a score at the threshold counts"
+    assert image_f1(image, found([C], [0.9]), 0.5) == 0
 
 
 def scored():
