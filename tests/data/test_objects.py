@@ -155,6 +155,7 @@ def test_without_wanted_classes_all_labels_are_learnt_as_they_are_written() -> N
     notes: list[str] = []
     kept, classes, counts = choose_classes(images, DataConfig(merge_labels=False), "raw", notes)
     assert (kept, classes, counts, notes) == (images, ["Newt", "cat", "newt"], {}, [])
+    assert choose_classes(images, DataConfig(), "raw", notes)[1] == ["Newt", "cat"], "of equal spellings the first"
 
 
 def test_images_without_one_box_are_refused() -> None:
@@ -167,6 +168,7 @@ def test_images_without_one_box_are_refused() -> None:
     ("counts", "wanted", "merged"),
     [
         ({"dog": 1, " Dog ": 3, "DOG": 2, "cat": 9}, [], {"dog": " Dog ", "DOG": " Dog "}),  # the most frequent one
+        ({"dog": 3, "DOG": 1}, [], {"DOG": "dog"}),
         ({"dog": 2, "Dog": 2}, [], {"dog": "Dog"}),  # of equal ones the first of the alphabet
         ({"dog": 1, "Dog": 3}, ["DOG"], {"dog": "DOG", "Dog": "DOG"}),  # the one asked for, though nobody wrote it
         ({"dog": 1, "Dog": 3, "cat": 1, "Cat": 2}, ["dog", "Dog"], {"cat": "Cat"}),  # told apart on purpose
@@ -215,6 +217,12 @@ def test_classes_that_make_no_sense_are_refused(
     with pytest.raises(MiradaError) as caught:
         check_labels(classes, found, data)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("label", ["True", "False", "None"])
+def test_each_word_that_yaml_takes_for_another_is_refused(label: str) -> None:
+    with pytest.raises(MiradaError, match=f"^Class '{label}' of data.classes is what YAML makes of a word"):
+        check_labels(["cat", label], {"cat"}, DataConfig())
 
 
 def test_what_looks_wrong_is_a_class_where_something_is_labelled_so() -> None:

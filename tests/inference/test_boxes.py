@@ -82,8 +82,8 @@ def test_suppress_equals_the_textbook_loop(count):
 
 
 def test_pairs_overlap_as_the_matrix_says_each_with_its_fellow():
-    a = np.array([[0, 0, 10, 10], [0, 0, 10, 20], [5, 5, 5, 5], [9, 9, 2, 2], [0, 0, 4, 1], [0, 0, 10, 10]], float)
-    b = np.array([[5, 2, 15, 12], [0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 10, 10], [1, 0, 3, 1], [10, 0, 20, 10]], float)
-    # 40 of 160; half; two points; swapped corners; 2 of 4; side by side
+    a = np.array([[0, 0, 10, 10], [0, 0, 10, 20], [5, 5, 5, 5], [9, 9, 2, 2], [0, 0, 1, 1], [0, 0, 10, 10]], float)
+    b = np.array([[5, 2, 15, 12], [0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 10, 10], [0, 0, 1, 0.5], [10, 0, 20, 10]], float)
+    # 40 of 160; half; two points; swapped corners; half a pixel of one; side by side
     np.testing.assert_allclose(pair_ious(a, b), [0.25, 0.5, 0, 0, 0.5, 0])
     np.testing.assert_allclose(pair_ious(b, a), [0.25, 0.5, 0, 0, 0.5, 0])
