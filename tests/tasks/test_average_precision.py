@@ -221,6 +221,8 @@ def test_average_precision_and_recall_by_size_by_hand():
     assert evaluate_detections([truth([SMALL])], [said], ["a"]).by_size == {}
     only = evaluate_detections([truth([SMALL])], [said], ["a", "b"], by_size=True)
     assert only.by_size == pytest.approx({"ap_small": 1, "ar": 1}), "no figure of what is not there"
+    large = evaluate_detections([truth([LARGE])], [said], ["a"], by_size=True)
+    assert large.by_size == pytest.approx({"ap_large": 0.7, "ar": 0.7})
     assert evaluate_detections([truth([])], [said], ["a"], by_size=True).by_size == {}
 
 
@@ -234,7 +236,7 @@ def test_average_precision_of_objects_within_bounds_of_area():
     assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (101, 9999)) == 0, "none has such an area"
     # the mean over the classes that have such an object, at IoU 0.5 alone
     both = truth([SMALL, [20, 0, 30, 10]], [0, 1])
-    assert ap50_by_area([both], [found([[0, 0, 10, 6]], [0.5])], 3, (0, 100)) == pytest.approx(0.5)
+    assert ap50_by_area([both], [found([[0, 0, 10, 5.2]], [0.5])], 3, (0, 100)) == pytest.approx(0.5)
     assert ap50_by_area([], [], 1, (0, 100)) == 0
 
 
