@@ -1,6 +1,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 from mirada.config import QuantizeConfig
 from mirada.data.images import decode
 from mirada.errors import MiradaError
+from mirada.inference.card import Card
 from mirada.inference.engine import Answer
-from mirada.inference.prediction import Classification
+from mirada.inference.prediction import Classification, Detections
 from mirada.quantization import budget
 from mirada.quantization.budget import Candidate, Ladder, Rung, Validation, climb, ladder_figures, write_ladder
 from mirada.quantization.verdict import answer_of, more_images
 from tests.singles import make_card, write_singles
+from tests.squares import make_card as squares_card
+from tests.squares import write_squares
 
 # rung -> drop, ends of its interval
 DROPS = {
@@ -140,7 +144,8 @@ def test_a_budget_that_makes_no_sense_is_refused(setting, message):
 class Knowing:
     """Stands in for an engine: of the photographs that it is shown it gets as many wrong as its file says, then none."""
 
-    def __init__(self, path: Path, card: object) -> None:
+    def __init__(self, path: Path, card: Card) -> None:
+        assert card.task == "classification"
         self.wrong, self.shown, self.path = int(path.read_bytes()), 0, path
         self.model = self  # and for its model
         self.asked: list[tuple[int, int]] = []
@@ -183,6 +188,32 @@ def test_a_candidate_is_measured_against_float32_on_the_val_photographs(validati
     same = validation.measure(Candidate("int8", "int8", "", b"1"))
     assert (same.drop, same.drop_low, same.drop_high, same.answer, same.more_images) == (0, 0, 0, "within", None)
     assert not list(validation.folder.glob("*.part")), "what is measured leaves no file"
+
+
+def test_detections_are_judged_all_of_them_and_few_photographs_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every object is found, but after a hundred detections of nothing a class: where only a hundred count, none is."""
+    dataset = write_squares(tmp_path / "data")
+    truths = {example.image: example for example in dataset.whole_photographs("val")}
+
+    class Late:
+        def __init__(self, path: Path, card: Card) -> None:
+            assert card.task == "detection"
+
+        def predict(self, image: bytes) -> Answer:
+            truth, at = truths[image], np.arange(200)
+            nothing = np.stack([at % 60, at // 60, at % 60 + 1, at // 60 + 1], axis=1)
+            boxes = np.concatenate([nothing, truth.boxes_xyxy]).astype(np.float32)
+            labels = np.concatenate([at % 2, truth.labels])
+            scores = np.r_[np.full(200, 0.9), np.full(len(truth.labels), 0.5)].astype(np.float32)
+            return Answer(Detections(boxes, scores, labels), 64, 64, "tiles", 4, 0, {})
+
+    monkeypatch.setattr(budget, "Engine", Late)
+    card = replace(squares_card(dataset), tile_size=32)
+    late = Validation(card, dataset, tmp_path, tmp_path / "float32.tflite", 0, 0.01)
+    assert 0 < late.reference < 0.1
+    assert late.seen("").outcomes["float32"].units == 12 * 4, "64 pixels are two blocks of a tile across and down"
 
 
 def test_latency_is_the_median_of_thirty_inferences_after_five(validation: Validation) -> None:

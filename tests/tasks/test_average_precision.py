@@ -177,6 +177,8 @@ def test_the_point_at_a_score_by_hand():
     assert operating_point(matches, 0.8) == pytest.approx((1, 2 / 4, 4 / 6))
     assert operating_point(matches, 0.6) == pytest.approx((3 / 4, 3 / 4, 6 / 8))
     assert operating_point(matches, 0.95) == (0, 0, 0)
+    one = evaluate_detections([truth([A])], [found([A], [0.5])], ["a"]).matches
+    assert operating_point(one, 0.5) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,8 @@ def test_a_task_chooses_its_score():
     task = get_task("detection")
     pair = [truth([A])], [found([A], [0.34567])]
     assert task.choose_min_score(*pair, ["a"], "f1", 0) == 0.17  # any up to 0.34 would do
+    assert task.choose_min_score([truth([A])], [found([A], [0.355])], ["a"], "f1", 0) == 0.18  # up to 0.35
+    assert task.choose_min_score([truth([A])], [found([A], [1.0])], ["a"], "f1", 0) == 0.5  # all of them would do
     assert task.choose_min_score([], [], ["a"], "f1", 0) is None
     assert get_task("classification").choose_min_score([], [], ["a"], "f1", 0) is None
 
