@@ -10,6 +10,8 @@ from mirada.data.alike.groups import Group
 from mirada.data.annotations import RawImage
 from mirada.data.records import Box
 from mirada.data.splits.assignment import assign, assign_images
+from mirada.data.splits.shares import by_ratio
+from mirada.data.splits.stratified import into_folds, stratify
 from mirada.errors import MiradaError
 
 
@@ -176,8 +178,12 @@ def test_keys_that_do_not_go_together_are_refused(keys: dict[str, object], messa
 
 def test_a_train_split_that_is_all_alike_to_test_is_refused() -> None:
     marks = {"a_1": "train", "a_2": "test"}
-    with pytest.raises(MiradaError, match=r"^data\.split\.group=auto leaves nothing to train with"):
+    with pytest.raises(MiradaError) as caught:
         assign(marks, dict.fromkeys(marks, ["x"]), SplitConfig(val=0.0, group="auto"), dict.fromkeys(marks, "a"))
+    assert str(caught.value) == (
+        "data.split.group=auto leaves nothing to train with, every image of train is alike to one of val or test: use "
+        "data.split.kind=ratio, which parts them anew, or unset data.split.group."
+    )
 
 
 def test_images_bring_their_marks_labels_and_groups() -> None:
@@ -195,3 +201,33 @@ def test_images_bring_their_marks_labels_and_groups() -> None:
     assert found.apart == {"a": "b", "c": "d"}
     shared = assign_images(images, SplitConfig(kind="stratified", val=0.0, test=0.5, kfold=0), [])
     assert shared.splits["b"] == shared.splits["d"] == "test" and shared.apart == {}
+
+
+def test_a_list_without_marks_is_refused_and_a_ratio_asks_for_none() -> None:
+    labels = images(20)
+    for kind in ("folder", "list"):
+        with pytest.raises(MiradaError) as caught:
+            assign(dict.fromkeys(labels), labels, SplitConfig(kind=kind))
+        assert str(caught.value) == (
+            "data.split.kind=folder or list needs images marked as train, by a folder train/ or a list "
+            "ImageSets/Main/train.txt, and there are none: use data.split.kind=ratio."
+        )
+    marked = assign(dict.fromkeys(labels, "train"), labels, SplitConfig(kind="ratio", val=0.1, test=0.2))
+    assert Counter(marked.splits.values()) == {"train": 14, "test": 4, "val": 2}
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_each_kind_shares_out_by_its_own_way_and_seed(seed: int) -> None:
+    labels, shares = images(30, rare=7), {"test": 0.2, "val": 0.1}
+    keys = {name: name if number > 8 else f"group{number % 3}" for number, name in enumerate(labels)}
+    free = dict.fromkeys(labels)
+    ratio = assign(free, labels, SplitConfig(kind="ratio", seed=seed, group="auto"), keys).splits
+    groups: dict[str, list[str]] = {}
+    for name in sorted(labels):
+        groups.setdefault(keys[name], []).extend(labels[name])
+    parted = by_ratio(groups, shares, seed)
+    assert ratio == {name: parted[keys[name]] for name in labels}
+    even = assign(free, labels, SplitConfig(kind="stratified", seed=seed, group="auto"), keys).splits
+    assert even == stratify(labels, shares, seed, keys) and even != ratio
+    found = assign(free, labels, SplitConfig(kfold=3, fold=1, test=0.0, seed=seed, group="auto"), keys)
+    assert found.folds == into_folds(labels, 3, seed, keys)
