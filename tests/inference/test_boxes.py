@@ -6,6 +6,7 @@ from mirada.inference.boxes import (
     clip_boxes,
     coverage_matrix,
     iou_matrix,
+    overlap_columns,
     pair_ious,
     suppress,
     xywh_to_xyxy,
@@ -82,8 +83,17 @@ def test_suppress_equals_the_textbook_loop(count):
 
 
 def test_pairs_overlap_as_the_matrix_says_each_with_its_fellow():
-    a = np.array([[0, 0, 10, 10], [0, 0, 10, 20], [5, 5, 5, 5], [9, 9, 2, 2], [0, 0, 1, 1], [0, 0, 10, 10]], float)
-    b = np.array([[5, 2, 15, 12], [0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 10, 10], [0, 0, 1, 0.5], [10, 0, 20, 10]], float)
-    # 40 of 160; half; two points; swapped corners; half a pixel of one; side by side
+    a = np.array([[0, 0, 10, 10], [0, 0, 10, 20], [5, 5, 5, 5], [9, 9, 2, 2], [0, 0, 0.5, 0.5], [0, 0, 10, 10]], float)
+    b = np.array(
+        [[5, 2, 15, 12], [0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 10, 10], [0, 0, 0.5, 0.25], [10, 0, 20, 10]], float
+    )
+    # 40 of 160; half; two points; swapped corners; an eighth of a quarter of a pixel; side by side
     np.testing.assert_allclose(pair_ious(a, b), [0.25, 0.5, 0, 0, 0.5, 0])
     np.testing.assert_allclose(pair_ious(b, a), [0.25, 0.5, 0, 0, 0.5, 0])
+
+
+def test_overlaps_are_computed_as_exactly_as_boxes_are_given():
+    for given, computed in ((np.int16, np.float32), (np.float32, np.float32), (np.float64, np.float64)):
+        columns = overlap_columns(np.array([[1, 2, 4, 8], [9, 9, 2, 2]], given))
+        assert columns.dtype == computed
+        np.testing.assert_allclose(columns, [[1, 9], [2, 9], [4, 2], [8, 2], [18, 0]], atol=1e-20)

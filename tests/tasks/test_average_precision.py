@@ -5,7 +5,7 @@ from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.tasks import get_task
 from mirada.tasks.average_precision import ap50_by_area, choose_score, evaluate_detections, operating_point
-from mirada.tasks.matching import image_f1
+from mirada.tasks.matching import confusion_matrix, image_f1
 from mirada.tasks.resampling import bootstrap_drop, map50_of_samples
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
@@ -54,7 +54,7 @@ def test_perfect_detections_have_map_one():
     assert (result.map50, result.map75, result.map50_95) == pytest.approx((1, 1, 1))
     assert (result.precision, result.recall, result.f1) == (1, 1, 1)
     assert result.threshold == pytest.approx(0.8)
-    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]] and result.confusion.dtype == np.int64
 
 
 def test_average_precision_by_hand():
@@ -110,6 +110,8 @@ def test_no_truth_at_all_is_zero():
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="1 images but 0 predictions"):
         evaluate_detections([truth([A])], [], ["a"])
+    with pytest.raises(ValueError, match="shorter"):
+        confusion_matrix([truth([A])], [], 1, 0.5)
 
 
 def test_the_evaluator_prints_nothing(capsys):
