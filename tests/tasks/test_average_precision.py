@@ -4,9 +4,15 @@ import pytest
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.tasks import get_task
-from mirada.tasks.average_precision import ap50_by_area, choose_score, evaluate_detections, operating_point
+from mirada.tasks.average_precision import (
+    ClassMetrics,
+    ap50_by_area,
+    choose_score,
+    evaluate_detections,
+    operating_point,
+)
 from mirada.tasks.matching import confusion_matrix, image_f1
-from mirada.tasks.resampling import bootstrap_drop, map50_of_samples
+from mirada.tasks.resampling import Blocks, bootstrap_drop, map50_of_samples
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
 
@@ -83,7 +89,7 @@ def test_the_right_box_with_the_wrong_label_is_a_confusion():
 def test_a_class_without_truth_is_left_out_of_the_mean():
     result = evaluate_detections([truth([A])], [found([A, B], [0.9, 0.8], [0, 1])], ["a", "b"])
     assert result.map50 == pytest.approx(1)
-    assert result.per_class["b"].ap50 is None
+    assert result.per_class["b"] == ClassMetrics(None, None, None, 0)
     assert "b" not in result.curves
 
 
@@ -253,3 +259,18 @@ def test_every_detection_counts_where_areas_are_judged():
     assert ap50_by_area([truth([SMALL])], [said], 1, (0, 100)) == pytest.approx(1)
     result = [evaluate_detections([truth([SMALL])], [said], ["a"], max_detections=n).recall for n in (100, 101)]
     assert result == [0, 1]
+
+
+def test_a_detection_is_resampled_with_its_object_and_a_wrong_one_with_its_own_block():
+    """An image of two blocks side by side; the object's centre lies in the first, those of both detections in the second."""
+    said = found([[2, 0, 20, 10], [15, 5, 20, 10]], [0.9, 0.8])
+    image, blocks = truth([[0, 0, 19, 10]]), Blocks(10, ((20, 10),))
+    result = evaluate_detections([image], [said], ["a"], blocks=blocks)
+    (matches,) = result.matches
+    assert (result.units, matches.truths.tolist(), matches.images.tolist()) == (2, [1, 0], [0, 1])
+    assert (matches.correct.tolist(), matches.ignored.tolist()) == ([True, False], [False, False])
+    assert matches.correct.dtype == matches.ignored.dtype == bool
+    (nothing,) = evaluate_detections([truth([])], [said], ["a"], blocks=blocks).matches
+    assert (nothing.truths.tolist(), nothing.images.tolist()) == ([0, 0], [1, 1])
+    whole = evaluate_detections([truth([]), image], [found([], []), said], ["a"])
+    assert (whole.units, whole.matches[0].images.tolist()) == (2, [1, 1])
