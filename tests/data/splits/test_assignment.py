@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirada.config import SplitConfig
@@ -131,6 +131,7 @@ def test_folds_take_a_given_val_in_and_what_is_held_apart_out() -> None:
     assert found.apart == {"3.jpg": "2.jpg"} and found.splits["2.jpg"] == "test"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([None, "train", "val", "test"]), min_size=6, max_size=40),
     st.sampled_from(["auto", "ratio", "group", "stratified"]),

@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirada.data.splits.stratified import into_folds, stratify
@@ -45,6 +45,7 @@ def test_the_only_image_of_a_class_trains_and_a_split_is_never_left_empty() -> N
     assert Counter(found.values()) == {"train": 4, "test": 1, "val": 1}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=6),
     st.floats(0, 0.45),
@@ -69,6 +70,7 @@ def test_proportions_of_classes_are_kept_within_one_image(sizes: list[int], val:
             assert abs(parts[split] - share * images_of) < slack + 1e-6
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.integers(0, 15)), min_size=12, max_size=60),
     st.integers(2, 4),
