@@ -62,3 +62,7 @@ def test_a_split_left_empty_gets_the_first_of_the_shuffle_also_of_images_that_sh
         split = by_ratio(names, {"test": 0.1}, seed)
         first = min(names, key=lambda name: order_key(seed, name))
         assert [name for name, part in split.items() if part == "test"] == [first]
+
+
+def test_no_image_is_in_no_split() -> None:
+    assert by_ratio({}, {"test": 0.2, "val": 0.1}, 0) == {}
