@@ -26,6 +26,11 @@ LOCK := $(BIN)/python -m pip install --quiet $(UV) && $(BIN)/uv pip compile -q -
 # Tests run in two processes, a file's all in one; as they stand in tests/conftest.py, the long files first.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
+# mutmut and what it needs beside the environment, in a folder of its own: the lock stays without it.
+MUTMUT := .cache/mutmut
+MUTMUT_NEEDS := mutmut==3.8.1 libcst==1.9.0 setproctitle==1.3.8
+MUTANTS ?=
+
 # Nothing phones home.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
@@ -34,7 +39,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-fast check sweep ui serve bench lock clean
+.PHONY: help env run test test-fast check mutants sweep ui serve bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +89,11 @@ check: $(MADE) ## lint, format, types, what imports what, and whether requiremen
 		{ echo "error: requirements.lock does not fit pyproject.toml: run make lock" >&2; rm -r $$copy; exit 1; }; } && rm -r $$copy
 	@echo "requirements.lock is up to date"
 
+mutants: $(MADE) ## do the tests notice 3,000 small changes of the code? an hour; MUTANTS="mirada.inference.boxes*" tries some
+	@test -d $(MUTMUT) || $(BIN)/python -m pip install --quiet --no-deps --target $(MUTMUT) $(MUTMUT_NEEDS)
+	@PYTHONPATH=$(MUTMUT) $(BIN)/python -m mutmut run --max-children 2 $(if $(MUTANTS),"$(MUTANTS)")
+	@PYTHONPATH=$(MUTMUT) $(BIN)/python -m mutmut results
+
 sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 batch_size=8,16"
 	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro preprocess
 	@$(BIN)/python src/train.py -m $(SWEEP)
@@ -104,5 +114,5 @@ lock: $(MADE) ## write requirements.lock for pyproject.toml
 	$(LOCK) -o requirements.lock
 
 clean: ## remove what runs wrote: data, models, reports, MLflow runs, DVC's cache; .venv and what waits for a server stay
-	rm -rf data/raw data/processed data/processed.* models reports outputs multirun var .cache .dvc/cache .dvc/tmp dvc_plots benchmarks/results
+	rm -rf mutants data/raw data/processed data/processed.* models reports outputs multirun var .cache .dvc/cache .dvc/tmp dvc_plots benchmarks/results
 	find mlruns -mindepth 1 ! -name .gitkeep ! -path 'mlruns/pending*' -delete

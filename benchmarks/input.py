@@ -103,19 +103,19 @@ class Held:
             yield self.batch
 
 
-def make_trainer(data_dir: Path, model: ModelConfig, batch_size: int) -> Any:
-    """The trainer of the train stage, as its defaults are; no layer of the network stands still."""
+def make_trainer(data_dir: Path, model: ModelConfig, batch_size: int, gpus: int = 1, **settings: Any) -> Any:
+    """The trainer of the train stage, as its defaults are but for `settings`; no layer of the network stands still."""
     from mirada.data.records import load_dataset
     from mirada.learning.devices import choose_devices
     from mirada.learning.training import Trainer
     from mirada.learning.training_card import make_card
 
     config = TrainConfig(
-        model=model, augment=AugmentConfig(), input=InputConfig(name="pipelined"), gpus=1, batch_size=batch_size,
-        tracking=TrackingConfig(enabled=False), data_dir=str(data_dir), output_dir=str(data_dir), epochs=100,
+        model=model, augment=AugmentConfig(), input=InputConfig(name="pipelined"), gpus=gpus, batch_size=batch_size,
+        tracking=TrackingConfig(enabled=False), data_dir=str(data_dir), output_dir=str(data_dir), epochs=100, **settings,
     )  # fmt: skip
     dataset = load_dataset(data_dir)
-    return Trainer(config, dataset, choose_devices(1), make_card(config, dataset))
+    return Trainer(config, dataset, choose_devices(gpus), make_card(config, dataset))
 
 
 def steps_of(trainer: Any) -> dict[str, Callable[[int], float]]:

@@ -53,6 +53,9 @@ def main() -> None:
     Console(width=None if sys.stdout.isatty() else 150).print(table)
     last = results[-1]["machine"]
     print(f"{last['cpu']}, {last['cores']} cores, {last['system']}, Python {last['python']}")
+    for result in results:
+        if gpus := result["machine"].get("gpus"):
+            print(f"{result['benchmark']}: {', '.join(gpus)}")
     missed = [one for one in figures if one.holds is False]
     with_goal = [one for one in figures if one.goal is not None]
     print(

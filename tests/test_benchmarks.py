@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import gpu  # noqa: E402
 from figures import Figure, Panel, ratio, report, show, take_turns  # noqa: E402
+
+from mirada.errors import MiradaError  # noqa: E402
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -136,3 +140,44 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, command: list[str], message: 
     done = run(*command, "--results", str(tmp_path / "results"), "--no-mlflow")
     assert done.returncode != 0 and not (tmp_path / "results").exists()
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def gpu_day(gpus: list[str], **given: Any) -> gpu.Day:
+    sizes = dict.fromkeys(("images", "input_size", "batch_size", "steps")) | {"gpus": [1, 2, 4], "minutes": 10, **given}
+    arguments = argparse.Namespace(**sizes)
+    notes = gpu.fill_in(arguments, gpus)
+    return gpu.Day(arguments, gpus, Path(), time.perf_counter(), notes=notes)
+
+
+def test_without_a_gpu_its_day_is_rehearsed_and_says_so() -> None:
+    day = gpu_day([], steps=7)
+    assert day.rehearses and day.notes[0].startswith("no GPU found: a rehearsal on logical devices of the CPU")
+    assert (day.arguments.images, day.arguments.batch_size, day.arguments.steps) == (16, 4, 7)
+    gpu.judge_speeds(day, {"fp32": [10.0, 20.0], "bf16": [20.0, 60.0], "2 replicas": [15.0, 38.0]})
+    assert {one.name: (one.value, one.goal) for one in day.figures} == {
+        "fp32": (15.0, None), "bf16 to fp32": (2.5, None), "2 replicas to one": (1.7, None),
+    }  # fmt: skip
+
+
+def test_a_gpus_day_trains_on_as_many_as_there_are_and_holds_them_to_the_ideal() -> None:
+    day = gpu_day(["H100", "H100"])
+    assert day.arguments.gpus == [1, 2] and day.notes == ["left out: 4 replicas, as there are 2 GPUs"]
+    assert list(gpu.ways_of(day.arguments.gpus))[-2:] == ["fp16 with XLA", "2 replicas"]
+    gpu.judge_speeds(day, {"fp32": [10.0], "2 replicas": [17.0]})
+    (one,) = [one for one in day.figures if "replicas" in one.name]
+    assert (one.value, one.goal, one.holds, one.near) == (1.7, 1.8, False, 0.85)
+    assert day.panels[-1].ways == {"1 replica": [10.0], "2 replicas": [17.0], "2 replicas, ideal": [20.0]}
+    day.differences = {"fp32 with XLA": 0.011, "bf16": 0.04, "2 replicas": 0.009}
+    gpu.judge_equality(day)
+    assert [one.holds for one in day.figures[-3:]] == [False, True, True]
+
+
+def test_what_has_not_begun_late_in_a_gpus_day_is_left_out_and_named(capsys: Any) -> None:
+    day = gpu_day(["H100"])
+    assert not day.leaves_out("bf16")
+    day.began -= 8 * 60
+    assert day.leaves_out("bf16") and day.notes[-1] == "left out for want of time: bf16"
+    with pytest.raises(
+        MiradaError, match=r"^--images=100 is fewer than 4 batches of --batch-size=32: give more images"
+    ):
+        gpu_day(["H100"], images=100)

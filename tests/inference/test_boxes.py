@@ -6,6 +6,8 @@ from mirada.inference.boxes import (
     clip_boxes,
     coverage_matrix,
     iou_matrix,
+    overlap_columns,
+    pair_ious,
     suppress,
     xywh_to_xyxy,
     xyxy_to_xywh,
@@ -34,13 +36,14 @@ def test_formats_are_each_others_inverse():
     boxes = np.array([[1, 2, 4, 8]], float)
     np.testing.assert_array_equal(xyxy_to_xywh(boxes), [[1, 2, 3, 6]])
     np.testing.assert_array_equal(xywh_to_xyxy(xyxy_to_xywh(boxes)), boxes)
-    assert xyxy_to_xywh(np.zeros((0, 4))).shape == (0, 4)
+    assert xyxy_to_xywh(np.zeros((0, 4))).shape == xywh_to_xyxy(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_areas_and_clipping():
     boxes = np.array([[-5, -5, 5, 5], [4, 4, 2, 9]], np.float32)
     np.testing.assert_array_equal(box_areas(boxes), [100, 0])
     np.testing.assert_array_equal(clip_boxes(boxes, 4, 3)[0], [0, 0, 4, 3])
+    assert clip_boxes(boxes, 4, 3).dtype == np.float32
 
 
 def test_suppress_keeps_the_best_of_each_label():
@@ -77,3 +80,20 @@ def test_suppress_equals_the_textbook_loop(count):
         if not rivals or iou_matrix(boxes[[i]], boxes[rivals]).max() <= 0.5:
             expected.append(int(i))
     assert suppress(boxes, scores, labels, 0.5, 1000).tolist() == expected
+
+
+def test_pairs_overlap_as_the_matrix_says_each_with_its_fellow():
+    a = np.array([[0, 0, 10, 10], [0, 0, 10, 20], [5, 5, 5, 5], [9, 9, 2, 2], [0, 0, 0.5, 0.5], [0, 0, 10, 10]], float)
+    b = np.array(
+        [[5, 2, 15, 12], [0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 10, 10], [0, 0, 0.5, 0.25], [10, 0, 20, 10]], float
+    )
+    # 40 of 160; half; two points; swapped corners; an eighth of a quarter of a pixel; side by side
+    np.testing.assert_allclose(pair_ious(a, b), [0.25, 0.5, 0, 0, 0.5, 0])
+    np.testing.assert_allclose(pair_ious(b, a), [0.25, 0.5, 0, 0, 0.5, 0])
+
+
+def test_overlaps_are_computed_as_exactly_as_boxes_are_given():
+    for given, computed in ((np.int16, np.float32), (np.float32, np.float32), (np.float64, np.float64)):
+        columns = overlap_columns(np.array([[1, 2, 4, 8], [9, 9, 2, 2]], given))
+        assert columns.dtype == computed
+        np.testing.assert_allclose(columns, [[1, 9], [2, 9], [4, 2], [8, 2], [18, 0]], atol=1e-20)

@@ -20,6 +20,8 @@ class Measured:
     [
         (-0.02, 0.01, "within"),
         (-0.02, 0.01 + 1e-12, "within"),  # a share of images, computed a hair off
+        (-0.02, 0.01 + 1e-9, "within"),
+        (0.01 + 1e-9, 0.03, "cannot_tell"),
         (0.0, 0.011, "cannot_tell"),
         (0.01, 0.03, "cannot_tell"),
         (0.011, 0.03, "beyond"),
@@ -35,6 +37,11 @@ def test_half_the_interval_takes_four_times_the_images():
     # above the budget it is the lower half that counts: 0.03 to 0.01
     assert more_images(0.02, -0.01, 0.03, 0.01, 50) == 400
     assert more_images(0.01, 0.0, 0.03, 0.01, 50) is None
+    assert more_images(0.0, -1.0, 1.0, 1e-9, 50) is None, "a hair from the budget is at it"
+    # the half on the other side does not count
+    assert more_images(0.0, -0.5, 0.02, 0.01, 50) == 150 and more_images(0.02, -0.01, 0.5, 0.01, 50) == 400
+    assert more_images(0.0, -0.02, 0.0101, 0.01, 10) == 1, "11 of 10.2"
+    assert more_images(0.0, -0.02, 0.005, 0.01, 10) == 1, "at least"
 
 
 def test_so_many_images_do_decide():
@@ -59,6 +66,8 @@ def test_the_smallest_or_the_fastest_of_those_within_is_best():
 def test_files_of_one_size_are_told_apart_by_their_drop():
     first = Measured("int8", "within", 0.009, 1000, 0.4)
     other = Measured("qat", "within", 0.002, 1005, 0.4)
+    assert choose([first, other], "size") is other
+    other.size_bytes = 1010
     assert choose([first, other], "size") is other
     other.size_bytes = 1020
     assert choose([first, other], "size") is first

@@ -4,9 +4,15 @@ import pytest
 from mirada.data.records import Example
 from mirada.inference.prediction import Detections
 from mirada.tasks import get_task
-from mirada.tasks.average_precision import choose_score, evaluate_detections, operating_point
-from mirada.tasks.matching import image_f1
-from mirada.tasks.resampling import bootstrap_drop, map50_of_samples
+from mirada.tasks.average_precision import (
+    ClassMetrics,
+    ap50_by_area,
+    choose_score,
+    evaluate_detections,
+    operating_point,
+)
+from mirada.tasks.matching import confusion_matrix, image_f1
+from mirada.tasks.resampling import Blocks, bootstrap_drop, map50_of_samples
 
 A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [60, 60, 90, 90]
 
@@ -54,7 +60,7 @@ def test_perfect_detections_have_map_one():
     assert (result.map50, result.map75, result.map50_95) == pytest.approx((1, 1, 1))
     assert (result.precision, result.recall, result.f1) == (1, 1, 1)
     assert result.threshold == pytest.approx(0.8)
-    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]] and result.confusion.dtype == np.int64
 
 
 def test_average_precision_by_hand():
@@ -83,7 +89,7 @@ def test_the_right_box_with_the_wrong_label_is_a_confusion():
 def test_a_class_without_truth_is_left_out_of_the_mean():
     result = evaluate_detections([truth([A])], [found([A, B], [0.9, 0.8], [0, 1])], ["a", "b"])
     assert result.map50 == pytest.approx(1)
-    assert result.per_class["b"].ap50 is None
+    assert result.per_class["b"] == ClassMetrics(None, None, None, 0)
     assert "b" not in result.curves
 
 
@@ -110,6 +116,8 @@ def test_no_truth_at_all_is_zero():
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="1 images but 0 predictions"):
         evaluate_detections([truth([A])], [], ["a"])
+    with pytest.raises(ValueError, match="shorter"):
+        confusion_matrix([truth([A])], [], 1, 0.5)
 
 
 def test_the_evaluator_prints_nothing(capsys):
@@ -160,6 +168,8 @@ def test_f1_of_one_image():
     assert image_f1(image, found([A, C], [0.9, 0.8]), 0.5) == pytest.approx(0.5)
     assert image_f1(image, found([A, C], [0.9, 0.3]), 0.5) == pytest.approx(2 / 3)
     assert image_f1(truth([]), found([A], [0.1]), 0.5) == 1
+    assert image_f1(image, found([A, B], [0.9, 0.8]), 0.8) == pytest.approx(1), "a score at the threshold counts"
+    assert image_f1(image, found([C], [0.9]), 0.5) == 0
 
 
 def scored():
@@ -175,6 +185,8 @@ def test_the_point_at_a_score_by_hand():
     assert operating_point(matches, 0.8) == pytest.approx((1, 2 / 4, 4 / 6))
     assert operating_point(matches, 0.6) == pytest.approx((3 / 4, 3 / 4, 6 / 8))
     assert operating_point(matches, 0.95) == (0, 0, 0)
+    one = evaluate_detections([truth([A])], [found([A], [0.5])], ["a"]).matches
+    assert operating_point(one, 0.5) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -202,5 +214,63 @@ def test_a_task_chooses_its_score():
     task = get_task("detection")
     pair = [truth([A])], [found([A], [0.34567])]
     assert task.choose_min_score(*pair, ["a"], "f1", 0) == 0.17  # any up to 0.34 would do
+    assert task.choose_min_score([truth([A])], [found([A], [0.355])], ["a"], "f1", 0) == 0.18  # up to 0.35
+    assert task.choose_min_score([truth([A])], [found([A], [1.0])], ["a"], "f1", 0) == 0.5  # all of them would do
     assert task.choose_min_score([], [], ["a"], "f1", 0) is None
     assert get_task("classification").choose_min_score([], [], ["a"], "f1", 0) is None
+
+
+SMALL, MEDIUM, LARGE = [0, 0, 10, 10], [200, 0, 250, 50], [0, 200, 100, 300]
+
+
+def test_average_precision_and_recall_by_size_by_hand():
+    """Small: found; medium: missed, and beside it a detection of nothing; large: at IoU 0.82, so at 7 of 10 thresholds."""
+    said = found([SMALL, [200, 100, 250, 150], [0, 200, 82, 300]], [0.9, 0.8, 0.7])
+    result = evaluate_detections([truth([SMALL, MEDIUM, LARGE])], [said], ["a"], by_size=True)
+    assert result.by_size == pytest.approx({"ap_small": 1, "ap_medium": 0, "ap_large": 0.7, "ar": (10 + 7) / 30})
+    assert list(result.figures) == ["map50", "map50_95", "precision", "recall", "f1", *result.by_size]
+    assert (result.precision, result.recall) == pytest.approx((2 / 3, 2 / 3)), "sizes don't count an object twice"
+    assert evaluate_detections([truth([SMALL])], [said], ["a"]).by_size == {}
+    only = evaluate_detections([truth([SMALL])], [said], ["a", "b"], by_size=True)
+    assert only.by_size == pytest.approx({"ap_small": 1, "ar": 1}), "no figure of what is not there"
+    large = evaluate_detections([truth([LARGE])], [said], ["a"], by_size=True)
+    assert large.by_size == pytest.approx({"ap_large": 0.7, "ar": 0.7})
+    assert evaluate_detections([truth([])], [said], ["a"], by_size=True).by_size == {}
+
+
+def test_average_precision_of_objects_within_bounds_of_area():
+    image = truth([SMALL, LARGE])
+    assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (0, 100)) == pytest.approx(1), "bounds are inclusive"
+    assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (100, 100)) == pytest.approx(1)
+    # A detection of nothing of that size, and one of another size, both with a higher score.
+    assert ap50_by_area([image], [found([SMALL, [50, 50, 60, 60]], [0.5, 0.9])], 1, (0, 100)) == pytest.approx(0.5)
+    assert ap50_by_area([image], [found([SMALL, MEDIUM], [0.5, 0.9])], 1, (0, 100)) == pytest.approx(1)
+    assert ap50_by_area([image], [found([SMALL], [0.5])], 1, (101, 9999)) == 0, "none has such an area"
+    # the mean over the classes that have such an object, at IoU 0.5 alone
+    both = truth([SMALL, [20, 0, 30, 10]], [0, 1])
+    assert ap50_by_area([both], [found([[0, 0, 10, 5.2]], [0.5])], 3, (0, 100)) == pytest.approx(0.5)
+    assert ap50_by_area([], [], 1, (0, 100)) == 0
+
+
+def test_every_detection_counts_where_areas_are_judged():
+    """The object is found by the 101st, after a hundred of another size."""
+    others = [[300 + 40 * (n % 10), 40 * (n // 10), 330 + 40 * (n % 10), 30 + 40 * (n // 10)] for n in range(100)]
+    said = found([*others, SMALL], [0.9] * 100 + [0.5])
+    assert ap50_by_area([truth([SMALL])], [said], 1, (0, 100)) == pytest.approx(1)
+    result = [evaluate_detections([truth([SMALL])], [said], ["a"], max_detections=n).recall for n in (100, 101)]
+    assert result == [0, 1]
+
+
+def test_a_detection_is_resampled_with_its_object_and_a_wrong_one_with_its_own_block():
+    """An image of two blocks side by side; the object's centre lies in the first, those of both detections in the second."""
+    said = found([[2, 0, 20, 10], [15, 5, 20, 10]], [0.9, 0.8])
+    image, blocks = truth([[0, 0, 19, 10]]), Blocks(10, ((20, 10),))
+    result = evaluate_detections([image], [said], ["a"], blocks=blocks)
+    (matches,) = result.matches
+    assert (result.units, matches.truths.tolist(), matches.images.tolist()) == (2, [1, 0], [0, 1])
+    assert (matches.correct.tolist(), matches.ignored.tolist()) == ([True, False], [False, False])
+    assert matches.correct.dtype == matches.ignored.dtype == bool
+    (nothing,) = evaluate_detections([truth([])], [said], ["a"], blocks=blocks).matches
+    assert (nothing.truths.tolist(), nothing.images.tolist()) == ([0, 0], [1, 1])
+    whole = evaluate_detections([truth([]), image], [found([], []), said], ["a"])
+    assert (whole.units, whole.matches[0].images.tolist()) == (2, [1, 1])

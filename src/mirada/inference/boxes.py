@@ -53,7 +53,6 @@ def pair_ious(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     """(N,) intersection over union of each of N boxes with its fellow of the other N."""
     sides = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:]) - np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
     shared = np.prod(np.maximum(sides, 0), axis=1)
-    shared = np.where(box_areas(a_xyxy) > 0, shared, 0)  # swapped corners hold nothing
     union = box_areas(a_xyxy) + box_areas(b_xyxy) - shared
     return shared / np.where(union > 0, union, 1)
 

@@ -54,3 +54,12 @@ def test_boxes_are_clipped_and_little_visible_ones_ignored() -> None:
     assert ignore.tolist() == [False, True, True]
     nothing = boxes_in(Region(0, 0, 9, 9), [], 0.4)
     assert nothing[0].shape == (0, 4) and nothing[2].shape == (0,)
+
+
+def test_a_strip_of_half_a_tile_is_kept_and_train_may_be_a_pixel_or_nothing() -> None:
+    half = SplitConfig(kind="area", val=0.1, test=0.2)
+    assert by_area(1000, 9, half, 200)["val"] == Region(700, 0, 800, 9)
+    assert by_area(100, 9, SplitConfig(kind="area", val=0.0, test=0.4), 100) == {"train": Region(0, 0, 100, 9)}
+    assert by_area(10, 9, half, 2)["val"] == Region(7, 0, 8, 9)
+    assert by_area(4, 9, SplitConfig(kind="area", val=0.5, test=0.25), 2)["train"] == Region(0, 0, 1, 9)
+    assert by_area(4, 9, SplitConfig(kind="area", val=0.5, test=0.5), 2).keys() == {"val", "test"}

@@ -1,11 +1,17 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirada.config import SplitConfig
-from mirada.data.splits.assignment import assign
+from mirada.data.alike.groups import Group
+from mirada.data.annotations import RawImage
+from mirada.data.records import Box
+from mirada.data.splits.assignment import assign, assign_images
+from mirada.data.splits.shares import by_ratio
+from mirada.data.splits.stratified import into_folds, stratify
 from mirada.errors import MiradaError
 
 
@@ -59,10 +65,12 @@ def test_a_pattern_may_name_the_part_that_tells_the_group() -> None:
 
 
 def test_a_pattern_that_is_found_nowhere_is_refused() -> None:
-    with pytest.raises(
-        MiradaError, match=r"^data\.split\.group=patient is found in no image's name, such as 'a/1\.jpg'"
-    ):
-        assign({"a/1.jpg": None}, {"a/1.jpg": ["x"]}, SplitConfig(group="patient"))
+    with pytest.raises(MiradaError) as caught:
+        assign({"patient/1.jpg": None}, {"patient/1.jpg": ["x"]}, SplitConfig(group="patient"))
+    assert str(caught.value) == (
+        "data.split.group=patient is found in no image's name, such as 'patient/1.jpg': correct it, or say auto to keep "
+        "alike images together."
+    )
 
 
 def test_stratified_and_group_leave_a_given_test_set_as_it_is() -> None:
@@ -123,6 +131,7 @@ def test_folds_take_a_given_val_in_and_what_is_held_apart_out() -> None:
     assert found.apart == {"3.jpg": "2.jpg"} and found.splits["2.jpg"] == "test"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([None, "train", "val", "test"]), min_size=6, max_size=40),
     st.sampled_from(["auto", "ratio", "group", "stratified"]),
@@ -172,5 +181,56 @@ def test_keys_that_do_not_go_together_are_refused(keys: dict[str, object], messa
 
 def test_a_train_split_that_is_all_alike_to_test_is_refused() -> None:
     marks = {"a_1": "train", "a_2": "test"}
-    with pytest.raises(MiradaError, match=r"^data\.split\.group=auto leaves nothing to train with"):
+    with pytest.raises(MiradaError) as caught:
         assign(marks, dict.fromkeys(marks, ["x"]), SplitConfig(val=0.0, group="auto"), dict.fromkeys(marks, "a"))
+    assert str(caught.value) == (
+        "data.split.group=auto leaves nothing to train with, every image of train is alike to one of val or test: use "
+        "data.split.kind=ratio, which parts them anew, or unset data.split.group."
+    )
+
+
+def test_images_bring_their_marks_labels_and_groups() -> None:
+    """Of alike images the first names their group, but what the annotations say comes before it."""
+
+    def image(source: str, split: str, group: str = "") -> RawImage:
+        boxes = (Box(0, 0, 5, 5, "x"),)
+        return RawImage(Path(source), source, split, 10, 10, False, boxes, (), group=group)
+
+    images = [image("a", "train"), image("b", "test"), image("c", "train", "patient"), image("d", "test", "patient")]
+    images += [image("e", "train", "other"), image("f", "train")]
+    alike = [Group(("a", "b"), ()), Group(("e", "f"), ())]
+    found = assign_images(images, SplitConfig(val=0.0, group="auto"), alike)
+    assert found.splits == {"a": "train", "b": "test", "c": "train", "d": "test", "e": "train", "f": "train"}
+    assert found.apart == {"a": "b", "c": "d"}
+    shared = assign_images(images, SplitConfig(kind="stratified", val=0.0, test=0.5, kfold=0), [])
+    assert shared.splits["b"] == shared.splits["d"] == "test" and shared.apart == {}
+
+
+def test_a_list_without_marks_is_refused_and_a_ratio_asks_for_none() -> None:
+    labels = images(20)
+    for kind in ("folder", "list"):
+        with pytest.raises(MiradaError) as caught:
+            assign(dict.fromkeys(labels), labels, SplitConfig(kind=kind))
+        assert str(caught.value) == (
+            "data.split.kind=folder or list needs images marked as train, by a folder train/ or a list "
+            "ImageSets/Main/train.txt, and there are none: use data.split.kind=ratio."
+        )
+    marked = assign(dict.fromkeys(labels, "train"), labels, SplitConfig(kind="ratio", val=0.1, test=0.2))
+    assert Counter(marked.splits.values()) == {"train": 14, "test": 4, "val": 2}
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_each_kind_shares_out_by_its_own_way_and_seed(seed: int) -> None:
+    labels, shares = images(30, rare=7), {"test": 0.2, "val": 0.1}
+    keys = {name: name if number > 8 else f"group{number % 3}" for number, name in enumerate(labels)}
+    free = dict.fromkeys(labels)
+    ratio = assign(free, labels, SplitConfig(kind="ratio", seed=seed, group="auto"), keys).splits
+    groups: dict[str, list[str]] = {}
+    for name in sorted(labels):
+        groups.setdefault(keys[name], []).extend(labels[name])
+    parted = by_ratio(groups, shares, seed)
+    assert ratio == {name: parted[keys[name]] for name in labels}
+    even = assign(free, labels, SplitConfig(kind="stratified", seed=seed, group="auto"), keys).splits
+    assert even == stratify(labels, shares, seed, keys) and even != ratio
+    found = assign(free, labels, SplitConfig(kfold=3, fold=1, test=0.0, seed=seed, group="auto"), keys)
+    assert found.folds == into_folds(labels, 3, seed, keys)

@@ -1,7 +1,9 @@
 import pytest
 
 from mirada.config import SplitConfig
-from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks
+from mirada.data.annotations import Rejected
+from mirada.data.splits.assignment import Assignment
+from mirada.data.splits.checks import check_classes, check_judged, check_sizes, leaks, list_left_out
 from mirada.errors import MiradaError
 
 
@@ -41,3 +43,47 @@ def test_a_split_to_judge_by_must_show_something() -> None:
     )
     with pytest.raises(MiradaError, match="^The 2 images of test show no object of the classes"):
         check_judged(["a"], stored(a=0))
+
+
+def test_what_takes_no_part_is_told_with_the_reason_and_what_to_do() -> None:
+    splits = {"a": "train", "b": None, "c": "val", "d": "train", "e": "test"}
+    found = list_left_out(Assignment(splits, apart={"d": "e"}), {"c": "e"})
+    assert found == [
+        Rejected(
+            "b",
+            "in_no_split",
+            "other images lie below train/, val/ or test/: move it there, or use data.split.kind=ratio",
+        ),
+        Rejected("c", "copy_in_val", "its bytes are those of e in test: remove one of them"),
+        Rejected("d", "alike_in_train", "it is alike to e in test: remove one of them, or unset data.split.group"),
+    ]
+
+
+def test_the_sentences_of_classes_and_sizes_say_what_to_do() -> None:
+    with pytest.raises(MiradaError) as caught:
+        check_classes(["newt"], {"train": {}, "val": {"newt": 1}, "test": {"newt": 2, "cat": 1}})
+    assert str(caught.value) == (
+        "Class 'newt' is in val and test but not in train: add training images of it, change data.split, or rename it with "
+        "data.rename."
+    )
+    with pytest.raises(MiradaError) as caught:
+        check_classes(["newt"], {"train": {}, "test": {}})
+    assert str(caught.value) == (
+        "Class 'newt' is empty, nothing that counts carries this label: add images of it, take it out of data.classes, or "
+        "rename it with data.rename."
+    )
+    with pytest.raises(MiradaError) as caught:
+        check_sizes({}, SplitConfig())
+    assert str(caught.value) == "No image is left for train: lower data.split.val and data.split.test or add images."
+    with pytest.raises(MiradaError) as caught:
+        check_sizes({"train": 3, "val": 1}, SplitConfig(val=0.1, test=0.2))
+    assert str(caught.value) == "data.split.test=0.2 gives no image to test: raise it, add images, or set it to 0."
+    check_sizes({"train": 3, "val": 1, "test": 1}, SplitConfig(val=0.1, test=0.2))
+
+
+def test_up_to_three_classes_that_a_split_does_not_show_are_named() -> None:
+    nothing: dict[str, object] = {"images": 0, "per_class": {}}
+    stored = {"val": {"images": 2, "per_class": {"d": 1}}, "test": nothing}
+    assert check_judged(["a", "b", "c", "d"], stored) == [
+        "val shows nothing of a, b, c: its figures don't tell how these are found"
+    ]

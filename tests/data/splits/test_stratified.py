@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirada.data.splits.stratified import into_folds, stratify
@@ -45,6 +45,7 @@ def test_the_only_image_of_a_class_trains_and_a_split_is_never_left_empty() -> N
     assert Counter(found.values()) == {"train": 4, "test": 1, "val": 1}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=6),
     st.floats(0, 0.45),
@@ -69,6 +70,7 @@ def test_proportions_of_classes_are_kept_within_one_image(sizes: list[int], val:
             assert abs(parts[split] - share * images_of) < slack + 1e-6
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.integers(0, 15)), min_size=12, max_size=60),
     st.integers(2, 4),
@@ -106,3 +108,19 @@ def test_more_folds_than_images_of_a_class_are_refused() -> None:
     keys = {f"cat{number}": str(number % 3) for number in range(25)}
     with pytest.raises(MiradaError, match="is more than the 3 groups of images"):
         into_folds(one_label({"cat": 25}), 5, 0, keys)
+
+
+def test_the_seed_decides_among_equals() -> None:
+    images = one_label({"cat": 40})
+    assert stratify(images, SHARES, 0) != stratify(images, SHARES, 1)
+    assert into_folds(images, 5, 0) != into_folds(images, 5, 1)
+
+
+def test_train_has_something_of_a_label_before_any_other_split() -> None:
+    assert stratify(one_label({"cat": 1}), {"test": 0.45, "val": 0.45}, 0) == {"cat0": "train"}
+
+
+def test_as_many_folds_as_images_are_enough_and_the_first_of_equal_classes_is_named() -> None:
+    assert sorted(into_folds(one_label({"cat": 3}), 3, 0).values()) == [0, 1, 2]
+    with pytest.raises(MiradaError, match="is more than the 3 images of class 'newt'"):
+        into_folds(one_label({"owl": 3, "newt": 3}), 5, 0)
