@@ -17,7 +17,7 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "data/formats/test_gathered.py": "the formats that gather many images in one file",
     "data/formats/test_junk.py": "every format that is JSON, with junk in it",
     "data/formats/test_rotated.py": "every format that has rotated boxes",
-    "service/test_docs.py": "the examples in README.md and docs/service.md",
+    "service/test_docs.py": "the examples in README.md and docs/how-to/service.md",
     "service/test_faults.py": "parts of the service killed while it works",
     "service/test_schema.py": "the OpenAPI document against every route",
     "service/web/test_access.py": "the whole page: colours, widths, keyboard, languages",

@@ -17,7 +17,7 @@ from tests.squares import draw_example
 
 BLOCKS = [
     (page, language, text)
-    for page in ("README.md", "docs/service.md")
+    for page in ("README.md", "docs/how-to/service.md")
     for language, text in re.findall(r"^```(sh|python)\n(.*?)^```$", (PROJECT / page).read_text(), re.M | re.S)
     if "http://127.0.0.1:8000" in text
 ]
@@ -50,5 +50,5 @@ def test_examples_run(page: str, language: str, text: str, live_service: LiveSer
 
 
 def test_there_are_examples() -> None:
-    pages = ("README.md", "docs/service.md")
+    pages = ("README.md", "docs/how-to/service.md")
     assert {block[:2] for block in BLOCKS} == {(page, language) for page in pages for language in ("sh", "python")}
