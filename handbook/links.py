@@ -21,6 +21,7 @@ KEYS = Path("docs/reference/keys")  # made while the site is built
 OUTSIDE = re.compile(r"[a-z]+:|//")
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^()\s>]*)>?(?:\s+\"[^\"]*\")?\)")
 NAMED = re.compile(r"\bdocs/[\w./-]+\.md\b")
+EXAMPLES = "tests/handbook/test_links.py"  # names pages that are not there on purpose
 CODE = ("src", "conf", "tests", "benchmarks", "handbook", ".ci")
 FILES = ("Makefile", "dvc.yaml", "params.yaml", "pyproject.toml")
 
@@ -68,9 +69,9 @@ def broken(pages: dict[str, str], project: Path) -> Iterator[str]:
 def _refusal(page: str, link: str, anchors: dict[str, set[str]], project: Path) -> str:
     path, _, anchor = link.partition("#")
     target = _below(Path(page).parent / path) if path else page
+    if page.startswith("docs/") and not target.startswith("docs/"):
+        return "leads out of the site: name a page of docs/."
     if target not in anchors:
-        if page.startswith("docs/") and not target.startswith("docs/"):
-            return "leads out of the site: name a page of docs/."
         return "" if (project / target).exists() and not anchor else f"is no page{_meant(page, path, anchors)}."
     if anchor and anchor not in anchors[target]:
         close = difflib.get_close_matches(anchor, anchors[target], n=1)
@@ -113,6 +114,8 @@ def lost(project: Path, pages: dict[str, str]) -> Iterator[str]:
     texts = {path.relative_to(project).as_posix(): path for path in [*files, *(project / name for name in FILES)]}
     read = {name: path.read_text(encoding="utf-8", errors="ignore") for name, path in texts.items() if path.is_file()}
     for name, text in {**read, **pages}.items():
+        if name == EXAMPLES:
+            continue
         for word in sorted(set(NAMED.findall(text)) - set(pages)):
             yield f"{name}: {word} is no page{_meant('', word, {page: set() for page in pages})}."
 

@@ -100,7 +100,7 @@ def _row(key: Key, chosen: dict[str, str]) -> str:
         default = chosen.get(key.name, "none")
         return f"| {anchor} | a choice | `{default}` | {WHAT[key.name]} [Choices and keys](group_{key.name}.md) |\n"
     if key.name in config.SCHEMAS:
-        return f"| {anchor} | a section | | keys of [{key.name}.py]({key.name}.md), as `{key.name}.<key>` |\n"
+        return f"| {anchor} | a section | – | keys of [{key.name}.py]({key.name}.md), as `{key.name}.<key>` |\n"
     kind = f"{key.kind}: {key.allowed}" if key.allowed else key.kind
     default = {"???": "must be given", "": '`""`'}.get(key.default, f"`{key.default}`")
     return f"| {anchor} | {_cell(kind)} | {_cell(default)} | {_cell(_escape(key.comment))} |\n"

@@ -6,6 +6,7 @@ TESTS = Path(__file__).resolve().parent
 SOURCE = TESTS.parent / "src" / "mirada"
 OF_NO_MODULE = {  # what only several modules together do, or nothing below src/mirada
     "test_benchmarks.py": "the scripts of benchmarks/",
+    "test_documents.py": "the commands of README.md and docs/",
     "test_dvc_experiments.py": "DVC's own experiments on the whole project",
     "test_imports.py": "what an import loads, for every module",
     "test_layout.py": "the sizes of files and folders",
@@ -17,7 +18,10 @@ OF_NO_MODULE = {  # what only several modules together do, or nothing below src/
     "data/formats/test_gathered.py": "the formats that gather many images in one file",
     "data/formats/test_junk.py": "every format that is JSON, with junk in it",
     "data/formats/test_rotated.py": "every format that has rotated boxes",
-    "service/test_docs.py": "the examples in README.md and docs/how-to/service.md",
+    "handbook/test_build.py": "handbook/build.py: the whole site, in a browser",
+    "handbook/test_links.py": "handbook/links.py",
+    "handbook/test_pages.py": "handbook/pages.py, and handbook/settings.py below it",
+    "service/test_docs.py": "the examples in README.md, docs/how-to/service.md and docs/tutorials/server.md",
     "service/test_faults.py": "parts of the service killed while it works",
     "service/test_schema.py": "the OpenAPI document against every route",
     "service/web/test_access.py": "the whole page: colours, widths, keyboard, languages",
