@@ -27,6 +27,7 @@ CONF = PROJECT / "conf"
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 NOT_RUN = {
     "pip install": "asks a package index",
+    "python -m venv": "makes an environment",
     "mlflow server": "stays; tests/tracking starts one",
     "dvc": "wants a repository of its own: tests/test_dvc_experiments.py runs its experiments",
     "python run.py": "lies in a bundle: tests/stages/test_export.py runs it there",
