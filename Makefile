@@ -39,7 +39,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-fast check mutants sweep ui serve bench lock clean
+.PHONY: help env run test test-fast check mutants docs sweep ui serve bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,11 +77,12 @@ test: $(MADE) ## run the tests and print what they cover, on two cores some ten 
 test-fast: $(MADE) ## run the tests that neither train nor drive a browser, in one or two minutes
 	@$(BIN)/python -m pytest $(TWO) -m "not slow and not browser"
 
-check: $(MADE) ## lint, format, types, what imports what, and whether requirements.lock is up to date
+check: $(MADE) ## lint, format, types, what imports what, links, and whether requirements.lock is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m handbook.links
 	@! grep -nE '://|^ *-(i|f|-index-url|-extra-index-url|-find-links) ' requirements.lock || \
 		{ echo "error: requirements.lock holds an address: write it again with make lock" >&2; exit 1; }
 	@copy=$$(mktemp -d) && cp requirements.lock $$copy && $(LOCK) -o $$copy/requirements.lock && \
@@ -93,6 +94,8 @@ mutants: $(MADE) ## do the tests notice 3,000 small changes of the code? an hour
 	@test -d $(MUTMUT) || $(BIN)/python -m pip install --quiet --no-deps --target $(MUTMUT) $(MUTMUT_NEEDS)
 	@PYTHONPATH=$(MUTMUT) $(BIN)/python -m mutmut run --max-children 2 $(if $(MUTANTS),"$(MUTANTS)")
 	@PYTHONPATH=$(MUTMUT) $(BIN)/python -m mutmut results
+docs: $(MADE) ## build the documentation, in seconds: outputs/docs/site/index.html
+	@$(BIN)/python -m handbook.build
 
 sweep: $(MADE) ## train every combination, e.g. make sweep SWEEP="epochs=5,10 batch_size=8,16"
 	@$(MAY_WRITE); $(IN_ENV) $(GIT_OR_NOT); dvc repro preprocess

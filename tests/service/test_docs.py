@@ -15,9 +15,10 @@ from mirada.data.images import decode, encode
 from tests.service.conftest import PROJECT, LiveService
 from tests.squares import draw_example
 
+PAGES = ("README.md", "docs/how-to/service.md", "docs/tutorials/server.md")
 BLOCKS = [
     (page, language, text)
-    for page in ("README.md", "docs/service.md")
+    for page in PAGES
     for language, text in re.findall(r"^```(sh|python)\n(.*?)^```$", (PROJECT / page).read_text(), re.M | re.S)
     if "http://127.0.0.1:8000" in text
 ]
@@ -50,5 +51,5 @@ def test_examples_run(page: str, language: str, text: str, live_service: LiveSer
 
 
 def test_there_are_examples() -> None:
-    pages = ("README.md", "docs/service.md")
-    assert {block[:2] for block in BLOCKS} == {(page, language) for page in pages for language in ("sh", "python")}
+    both = {(page, language) for page in PAGES[1:] for language in ("sh", "python")}
+    assert {block[:2] for block in BLOCKS} == both | {("README.md", "sh")}

@@ -152,11 +152,11 @@ class ExperimentConfig:
     folds: int = 0  # so many jobs, each with another fold as val; experiment.py makes a sweep of it before this is read
     seeds: int = 0  # so many jobs, each with another seed of the training; likewise
     objectives: list[str] = field(default_factory=list)  # of a search, '<variant>/<figure>'; empty: the main metric
-    fetch: dict[str, Any] = field(default_factory=dict)
-    preprocess: dict[str, Any] = field(default_factory=dict)
-    train: dict[str, Any] = field(default_factory=dict)
-    quantize: dict[str, Any] = field(default_factory=dict)
-    evaluate: dict[str, Any] = field(default_factory=dict)
+    fetch: dict[str, Any] = field(default_factory=dict)  # keys of fetch, as fetch.<key>
+    preprocess: dict[str, Any] = field(default_factory=dict)  # keys of preprocess, as preprocess.<key>
+    train: dict[str, Any] = field(default_factory=dict)  # keys of train, as train.<key>
+    quantize: dict[str, Any] = field(default_factory=dict)  # keys of quantize, as quantize.<key>
+    evaluate: dict[str, Any] = field(default_factory=dict)  # keys of evaluate, as evaluate.<key>
 
     def __post_init__(self) -> None:
         """Refuse what is left of the shorthands for a sweep."""

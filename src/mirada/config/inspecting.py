@@ -25,8 +25,8 @@ class InspectConfig:
     enabled: bool = True  # false: nothing is looked at
     fail_on: str = "never"  # never | error | warning (or an error): end with status 1 where there is one
     input_size: int = 320  # as preprocess is to have them: boxes are measured in the network's pixels
-    fit: str = "letterbox"
-    channels: int = 3
+    fit: str = "letterbox"  # letterbox keeps the aspect and pads, stretch does not
+    channels: int = 3  # 3: RGB, 1: grey
     model_dir: str | None = None  # what quantize wrote: likely label errors are looked for with this model
     variant: str | None = None
     suspects: int = 200  # likely label errors to list, the worst first

@@ -70,7 +70,7 @@ class ClusteringConfig:
 class FineTuneConfig:
     """How pruned and clustered are trained further; all else is as `QatConfig` says."""
 
-    epochs: int = 3
+    epochs: int = 3  # of training with zeros or few values in place
     learning_rate: float | None = None  # at its peak; null: of the float training's a 3rd (pruned), a 30th (clustered)
 
     def __post_init__(self) -> None:
@@ -85,8 +85,8 @@ class QuantizeConfig:
     """Settings of the stage `quantize`."""
 
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    model_dir: str = MISSING
-    data_dir: str = MISSING
+    model_dir: str = MISSING  # what train wrote
+    data_dir: str = MISSING  # what preprocess wrote
     output_dir: str = MISSING
     variants: list[str] = field(default_factory=lambda: list(VARIANTS))
     calibration_images: int = 128
@@ -104,7 +104,7 @@ class QuantizeConfig:
     )
     device: DeviceConfig | None = None  # a board that best has to fit, too; null: none
     evidence_images: int = 16  # images that layers.csv is measured on; 0: there is none
-    seed: int = 0
+    seed: int = 0  # of the choice of images, and of what is trained further
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -149,9 +149,9 @@ class CheckTfliteConfig:
     data_dir: str | None = None  # pictures, or a folder that preprocess wrote; with twin
     images: int = 16
     mean: float | None = None  # the input is (pixel - mean) / std; null: as the metadata or the input's grid say
-    std: float | None = None
+    std: float | None = None  # see mean
     fail_on: str = "error"  # or warning, note, never
-    output_dir: str = MISSING
+    output_dir: str = MISSING  # tables and plots
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and halves of what belongs together."""
@@ -192,19 +192,19 @@ class EvaluateConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     model_dir: str = MISSING  # holds model.json
     variants_dir: str = MISSING  # holds variants.json and the .tflite files
-    data_dir: str = MISSING
+    data_dir: str = MISSING  # what preprocess wrote
     output_dir: str = MISSING
-    split: str = "test"
+    split: str = "test"  # whose photographs are measured
     score_floor: float = 0.001
-    nms_iou: float = 0.5
+    nms_iou: float = 0.5  # of two boxes that overlap more, the lower score goes
     max_detections: int | None = None  # a photograph; null: 100 where it is looked at as a whole, all that tiles find
     view: str = "auto"  # auto (as the training did) | whole | tiles
     tile: int | None = None  # side of a tile in pixels of the photograph; null: the card's
     overlap: float | None = None  # share of a tile's side by which neighbours overlap; null: a half
     scales: list[float] = field(default_factory=lambda: [1.0])  # sizes at which a photograph is looked at
     bootstrap_samples: int = 1000
-    latency_runs: int = 100
-    latency_warmup: int = 10
+    latency_runs: int = 100  # inferences behind p50 and p95, in turns with the other variants
+    latency_warmup: int = 10  # inferences before those that count
     pictures: int = 4  # how many of the best, the median and the worst images are drawn
     corruptions: int = 40  # inputs of the network that are shown corrupted, too; 0: none
     runtimes: int = 10  # inputs of the network that other kernels are shown, too; 0: none
@@ -215,7 +215,7 @@ class EvaluateConfig:
         default_factory=dict
     )  # max_<figure> or min_<figure> -> number; a breach exits with 1
     register: str | None = None  # name in the MLflow Model Registry of a judged variant within its limits; null: none
-    seed: int = 0
+    seed: int = 0  # of resamplings and of what is drawn
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -239,7 +239,7 @@ class EvaluateConfig:
 class CompareConfig:
     """Settings of `compare`."""
 
-    experiment: str = "mirada"
+    experiment: str = "mirada"  # the MLflow experiment that is searched
     uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
     runs: list[str] = field(default_factory=list)  # ids or their beginnings; empty: every run
     parent: str | None = None  # id of a sweep's run: all its jobs
@@ -248,7 +248,7 @@ class CompareConfig:
     metric: str | None = None  # null: the task's main metric
     repeats: list[str] = field(default_factory=lambda: ["seed", "fold"])  # runs that differ in these alone get a mean
     record: bool = True  # with parent: keep page, plots and table in the sweep's run too
-    output_dir: str = MISSING
+    output_dir: str = MISSING  # index.html, the table and the plots
 
     def __post_init__(self) -> None:
         """Refuse selections that exclude each other, and repeats of what is none."""

@@ -23,7 +23,7 @@ class PredictConfig:
     model_dir: str = MISSING  # holds model.json
     variants_dir: str = MISSING  # holds variants.json and the .tflite files
     variant: str | None = None  # null: best, else int8, else the first
-    output_dir: str = MISSING
+    output_dir: str = MISSING  # what was found, with its pictures
     view: str = "auto"  # as the training did; or whole, or tiles
     tile: int | None = None  # side in pixels of the photograph; null: the card's
     overlap: float | None = None  # share of a tile's side; null: a half

@@ -15,9 +15,9 @@ SCOPES = ("predict", "jobs", "admin")  # what an API key may be for
 class LimitsConfig:
     """What an upload may be; more is refused before it is decoded."""
 
-    image_bytes: int = 20_000_000
-    image_pixels: int = 50_000_000
-    job_images: int = 1000
+    image_bytes: int = 20_000_000  # of an image as it comes
+    image_pixels: int = 50_000_000  # of an image, decoded
+    job_images: int = 1000  # of a job
     job_bytes: int = 256_000_000  # of one request, and of what an archive holds
     zip_ratio: float = 100.0  # unpacked to packed bytes of an entry
     body_s: float = 60.0  # so long a client may take to send the headers of a request, and its body
@@ -52,11 +52,11 @@ class QueueConfig:
 
     url: str | None = None  # redis://, rediss:// or redis+socket:// of your own; null: a private Redis below var_dir
     workers: int = 2  # processes; 0: only those that `worker.py` adds
-    images_per_task: int = 8
+    images_per_task: int = 8  # that a worker takes at a time
     max_images: int = 5000  # that wait for a worker; a job that would exceed it is answered 429
     max_bytes: int = 1_000_000_000  # of images in the store, of jobs that are not expired
     keep_s: float = 86_400.0  # so long a job and its results stay after its end
-    retry_after_s: int = 5
+    retry_after_s: int = 5  # what a 429 tells a client to wait
     lost_after_s: float = 10.0  # a task whose worker was killed is handed out again after that
     min_free_bytes: int = 500_000_000  # of the private Redis' disk; below it no job is accepted
 
@@ -100,7 +100,7 @@ class ServeConfig:
     threads: int = 0  # inferences at a time in the API; 0: one a processor
     watch_s: float = 2.0  # so often the folders are looked at for a newer model; 0: never
     stop_s: float = 30.0  # so long what runs may take to finish when the service ends
-    var_dir: str = "var"
+    var_dir: str = "var"  # what the queue keeps on the disk
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
 

@@ -12,10 +12,10 @@ from mirada.config.commands import command
 class TrackingConfig:
     """Where runs are recorded."""
 
-    enabled: bool = True
-    experiment: str = "mirada"
+    enabled: bool = True  # false: nothing is recorded
+    experiment: str = "mirada"  # the MLflow experiment that runs go to
     uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
-    run_name: str | None = None
+    run_name: str | None = None  # null: one is made
     pending_dir: str | None = None  # what a store that is away can't take waits here; null: mlruns/pending
 
 
@@ -25,7 +25,7 @@ class UiConfig:
     """Settings of `ui`."""
 
     uri: str | None = None  # null: MLFLOW_TRACKING_URI, else sqlite in mlruns/
-    experiment: str = "mirada"
+    experiment: str = "mirada"  # that is opened
     port: int = 5000  # 0: a free one
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ HEAD_STRIDES = (8, 16)  # of a detector with one level
 class ModelConfig:
     """The network."""
 
-    name: str = MISSING
+    name: str = MISSING  # of the choice, as the card tells it
     backbone: str = "efficientnet_lite0"  # of `BACKBONES`; study1, study3: published networks, with heads of their own
     weights: str | None = "imagenet"  # null: random
     width: int = (
@@ -82,24 +82,24 @@ class ModelConfig:
 class AugmentConfig:
     """Random changes to training images; the boxes follow."""
 
-    name: str = "unnamed"
-    flip_horizontal: bool = True
-    flip_vertical: bool = False
-    rotate_90: bool = False
+    name: str = "unnamed"  # of the choice
+    flip_horizontal: bool = True  # half of the images, left to right
+    flip_vertical: bool = False  # half of the images, upside down
+    rotate_90: bool = False  # by quarter turns
     rotate_degrees: float = 0.0  # at most so far to either side
     scale_min: float = 0.6  # side of the random crop (below 1) or canvas (above 1), relative to the image
-    scale_max: float = 1.3
-    brightness: float = 0.15
-    contrast: float = 0.25
-    saturation: float = 0.25
-    hue: float = 0.03
+    scale_max: float = 1.3  # side of the largest canvas
+    brightness: float = 0.15  # at most so much to either side, of the full range
+    contrast: float = 0.25  # times 1 - this to 1 + this
+    saturation: float = 0.25  # times 1 - this to 1 + this
+    hue: float = 0.03  # at most so much of the circle of colours to either side
     keep_sizes: bool = False  # an image is zoomed only so far that its objects stay as large as the training's are
     mosaic: float = 0.0  # share of the images that are made of parts of four; all mixing moves pixels and scales none
     mixup: float = 0.0  # share of the images that another one is laid over
     copy_paste: float = 0.0  # share of the images that an object of a class rarer than the mean is pasted into
     plain_epochs: int = 0  # last epochs without mosaic, mixup and copy_paste
     rand_operations: int = 0  # of RandAugment, one after the other, for classification; 0: none
-    rand_strength: float = 0.3
+    rand_strength: float = 0.3  # of RandAugment's operations
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -123,7 +123,7 @@ MOST_SHARDS_AT_ONCE = 16  # records are taken from so many shards in turn, whate
 class InputConfig:
     """How training images come from the shards to the model."""
 
-    name: str = "unnamed"
+    name: str = "unnamed"  # of the choice
     interleave: int = 4  # shards read at once; 1: one record after the other
     parallel: bool = True  # decode and augment on several threads (as many as `workers`)
     cache: bool = True  # keep decoded images in memory where they fit
@@ -143,9 +143,9 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     input: InputConfig = field(default_factory=InputConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    data_dir: str = MISSING
+    data_dir: str = MISSING  # what preprocess wrote
     output_dir: str = MISSING
-    epochs: int = 20
+    epochs: int = 20  # passes over the training images
     batch_size: int = 8
     learning_rate: int | float | str | None = None  # null: what suits the task; auto: by a range test
     schedule: str = "cosine"  # cosine | constant
@@ -154,7 +154,7 @@ class TrainConfig:
     thaw_blocks: int = 0  # pretrained blocks let go an epoch, the last ones first; 0: all at once
     guard_epochs: int = 2  # epochs below the frozen network's figure before training goes back to it; 0: never
     guard_returns: int = 2  # times that it goes back and goes on more gently; then the backbone stays frozen
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-4  # of AdamW, of kernels
     warmup_epochs: float = 1.0
     freeze_epochs: int = 0
     ema_decay: float = 0.98
@@ -178,7 +178,7 @@ class TrainConfig:
     patience: int = 0  # epochs without a better validation metric before training stops; 0: never
     val_every: int = 1
     compare_epochs: int = 0  # epochs trained with the naive input first, to compare times with
-    seed: int = 0
+    seed: int = 0  # of the weights, the order of images and their augmentation
     deterministic: bool = False
     gpus: int = 1
     sync_batch_norm: bool | None = None  # batch statistics over all replicas; null: where there are several workers

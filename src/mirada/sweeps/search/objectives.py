@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mirada.config import TASKS
 from mirada.errors import MiradaError
 from mirada.evaluation.figures import COST_KEYS, DROP, is_better_lower
 from mirada.inference.variants import REFERENCE
@@ -26,16 +27,17 @@ def check_objectives(objectives: Sequence[str], variants: Sequence[str], task: s
     Args:
         objectives: '<variant>/<figure>' each.
         variants: that will be made, 'best' included where there will be one.
-        task: as in `data.task`.
+        task: as in `data.task`; of 'auto' the figures of every task are known.
 
     Raises:
         MiradaError: the sentence names the objective.
     """
-    known = (
-        *(column.key for column in (*get_task(task).main_columns, *get_task(task).more_columns)),
-        *COST_KEYS,
-        *DROP,
+    figures = (
+        column.key
+        for found in _tasks(task)
+        for column in (*get_task(found).main_columns, *get_task(found).more_columns)
     )
+    known = (*dict.fromkeys(figures), *COST_KEYS, *DROP)
     for objective in objectives:
         variant, slash, figure = objective.partition("/")
         if not slash:
@@ -50,9 +52,14 @@ def check_objectives(objectives: Sequence[str], variants: Sequence[str], task: s
         if figure not in known:
             close = difflib.get_close_matches(figure, known, n=1)
             advice = f"did you mean {variant}/{close[0]}?" if close else f"choose one of {', '.join(known)}."
-            raise MiradaError(f"objectives: {objective} names no figure of {task}: {advice}")
+            raise MiradaError(f"objectives: {objective} names no figure of {' or '.join(_tasks(task))}: {advice}")
     if doubled := [objective for i, objective in enumerate(objectives) if objective in objectives[:i]]:
         raise MiradaError(f"objectives holds {doubled[0]} twice: leave one out.")
+
+
+def _tasks(task: str) -> tuple[str, ...]:
+    """The tasks that `data.task` may come to; what a task measures first tells it from those after it."""
+    return tuple(TASKS) if task == "auto" else (task,)
 
 
 def check_split(split: str) -> None:
@@ -128,7 +135,8 @@ def value_of(
     if not objectives:
         from mirada.evaluation.pareto import variant_to_show
 
-        metric = get_task(stages["preprocess"].data.task).main_metric
+        metrics = [get_task(task).main_metric for task in _tasks(stages["preprocess"].data.task)]
+        metric = next((name for name in metrics if name in figures.get(REFERENCE, {})), metrics[0])
         variant = stages["evaluate"].judged or variant_to_show(figures, metric) or REFERENCE
         objectives = [f"{variant}/{metric}"]
     pairs = [objective.partition("/") for objective in objectives]
