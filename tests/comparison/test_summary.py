@@ -5,12 +5,14 @@ import pytest
 
 from mirada.comparison.groups import group_runs
 from mirada.comparison.page import render_comparison
+from mirada.comparison.repeats import Spread
 from mirada.comparison.summary import (
     Summary,
     pooled_csv,
     pooled_table,
     repeats_csv,
     repeats_table,
+    spread_text,
     summarise,
     summary_figures,
 )
@@ -43,6 +45,14 @@ def test_the_table_of_means_reads_as_written(summary: Summary) -> None:
     # 0.7 and 0.8: 0.75 ± 0.0707; 21 and 22 ms; 1.5 and 3 minutes
     assert table.rows[0] == ["2 folds", "float32", "0.750 ± 0.071", "–", "12.00", "21.5 ± 0.7", "2.2 ± 1.1"]
     assert table.rows[1][2:5] == ["0.740 ± 0.071", "+0.010", "3.00"]
+
+
+def test_a_mean_and_its_deviation_are_in_one_unit() -> None:
+    def megabytes(value: float) -> str:
+        return f"{value:.2f}"
+
+    assert spread_text(Spread(3_730_000, 20_000, 3), megabytes, unit=1e6) == "3.73 ± 0.02"
+    assert spread_text(Spread(3_730_000, 33, 3), megabytes, unit=1e6) == "3.73"
 
 
 def test_the_table_of_all_folds_reads_as_written(summary: Summary) -> None:

@@ -89,16 +89,21 @@ def _where(summary: Summary, repeats: Repeats, seed: str) -> str:
 # -- for people --------------------------------------------------------------------------------------------------------
 
 
-def spread_text(spread: Spread | None, text: Callable[[float], str]) -> str:
+def spread_text(spread: Spread | None, text: Callable[[float], str], unit: float = 1.0) -> str:
     """Mean ± standard deviation with the mean's decimals, the second only where it shows.
+
+    Args:
+        spread: of the figures; None: a dash.
+        text: writes the mean, given in units.
+        unit: what both are divided by, 1e6 for bytes as MB.
 
     >>> spread_text(Spread(0.5, 0.0123, 3), lambda value: f"{value:.3f}"), spread_text(Spread(2.0, 0.01, 3), ms_text)
     ('0.500 ± 0.012', '2.0')
     """
     if spread is None:
         return "–"
-    mean = text(spread.mean)
-    scatter = "" if math.isnan(spread.sd) else f"{spread.sd:.{len(mean.partition('.')[2])}f}"
+    mean = text(spread.mean / unit)
+    scatter = "" if math.isnan(spread.sd) else f"{spread.sd / unit:.{len(mean.partition('.')[2])}f}"
     return f"{mean} ± {scatter}" if scatter.strip("0.") else mean
 
 
@@ -126,7 +131,7 @@ def repeats_table(summary: Summary) -> Table:
                     variant,
                     spread_text(repeats.spread(variant, group.metric), lambda value: f"{value:.3f}"),
                     drop,
-                    spread_text(repeats.spread(variant, "size_bytes"), lambda value: f"{value / 1e6:.2f}"),
+                    spread_text(repeats.spread(variant, "size_bytes"), lambda megabytes: f"{megabytes:.2f}", unit=1e6),
                     spread_text(repeats.spread(variant, "latency_ms_p50"), ms_text),
                     spread_text(repeats.spread(variant, MINUTES), lambda value: f"{value:.1f}"),
                 ]
