@@ -36,7 +36,8 @@ def run(folder: Path, script: str, *arguments: str) -> "subprocess.CompletedProc
         ("train epochs=0", "epochs must be at least 1, got 0; set epochs to 1 or more."),
         (
             "train model=huge",
-            "model=huge: there is no such option, choose one of lite0, lite1, lite2, mobilenet_v2, study1, study3, tiny.",
+            "model=huge: there is no such option, choose one of lite0, lite1, lite2, mcu, mobilenet_v2, study1, study3, "
+            "tiny.",
         ),
         (
             "train epochs=[1,",

@@ -65,7 +65,9 @@ def kind_of(key: str, script: str) -> str | None:
     kind = _kind_below(known, key)
     if kind is None and script == "experiment":
         stage, _, rest = key.partition(".")
-        stages = [stage] if f"{stage}_schema.yaml" in schemas else ["preprocess", "train", "quantize", "evaluate"]
+        stages = (
+            [stage] if rest and f"{stage}_schema.yaml" in schemas else ["preprocess", "train", "quantize", "evaluate"]
+        )
         for name in stages:
             kind = kind or _kind_below(schemas.get(f"{name}_schema.yaml"), rest if name == stage else key)
     return kind

@@ -49,5 +49,5 @@ def test_the_recommendation_keeps_within_the_budget() -> None:
 
 
 def test_of_times_that_are_level_the_smaller_file_is_taken() -> None:
-    figures = {"float32": row(0.6, 0, 12, 10), "int8": row(0.6, 0, 3, 10.4)}
+    figures = {"float32": row(0.6, 0, 12, 10), "int8": row(0.595, 0.005, 3, 10.4)}
     assert "For this processor: int8, the fastest and smallest" in recommend(figures, "map50", 0.01)

@@ -85,8 +85,10 @@ def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
 def test_a_cache_that_can_not_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MIRADA_CACHE", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr(pretrained, "_download", lambda: legacy_file([("a", [1, 2])], {"w": ("a", 2, 0, (2,), (1,))}))
-    assert pretrained.load_efficientnet_lite0()["w"].tolist() == [1, 2]
+    monkeypatch.setattr(
+        pretrained, "_download", lambda weights: legacy_file([("a", [1, 2])], {"w": ("a", 2, 0, (2,), (1,))})
+    )
+    assert pretrained.load_arrays("efficientnet_lite0")["w"].tolist() == [1, 2]
 
 
 def test_folding_equals_convolution_then_normalisation():

@@ -82,6 +82,7 @@ def test_plots_confusion_and_pictures_are_the_tasks_own(done):
         "tradeoff.csv",
         "tradeoff.png",
         "sizes.png",
+        "memory.png",
         "confusion.csv",
         "reliability.png",
         "robustness.png",
