@@ -35,8 +35,12 @@ def test_the_site_opens_as_files_and_asks_nobody(tmp_path: Path) -> None:
 
 def search(page: Page, word: str) -> str:
     """Where the first thing leads that is found, once the index was read."""
-    page.keyboard.press("Control+k")
     box = page.get_by_label("Search").and_(page.locator("input[type=text]"))
+    for _ in range(60):  # the key is heard once the page's script has run, which nothing on it tells
+        if box.is_visible():
+            break
+        page.keyboard.press("Control+k")
+        page.wait_for_timeout(500)
     box.fill(word)
     found = page.locator("a", has=page.locator("mark, b, em, u, span")).filter(has_text=word).first
     found.wait_for(state="visible", timeout=10_000)
