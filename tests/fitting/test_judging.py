@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from mirada.boards.judging import hold
 from mirada.boards.limits import Limits
 from mirada.config import DeviceConfig, ModelConfig
 from mirada.fitting import judging
-from mirada.fitting.judging import Bench, Taken, hold
+from mirada.fitting.judging import Bench, Taken
 from mirada.fitting.space import Candidate
 
 GREY = Candidate("tiny", (("input_size", 96), ("channels", 1), ("width", 16)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mirada.boards.carried import Carried, measure, why_not
+from mirada.boards.carried import FIGURES, Carried, measure, why_not
 from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, Verdict, judge
 from mirada.boards.limits import Limits, limits_of
 from mirada.boards.table import read_boards, smallest_board
@@ -15,8 +15,6 @@ from mirada.config import BoardLimitsConfig, DeviceConfig
 from mirada.errors import MiradaError
 from mirada.tables import Table
 
-FIGURES = ("arena_bytes", "flash_bytes", "milliseconds")
-"""What is told of a model on a board, by the names of the limits."""
 Record = Mapping[str, Any]
 """As `BoardJudge.record` gives it."""
 _SHORT = {FITS: "yes", TOO_MUCH: "no", CANNOT_TELL: "cannot tell"}

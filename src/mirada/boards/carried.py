@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from mirada.boards import tflm, vela
 from mirada.boards.memory import Memory, plan_memory
@@ -15,6 +16,39 @@ from mirada.config import DeviceConfig
 from mirada.errors import MiradaError
 from mirada.inference.file_tables import read_tables
 from mirada.inference.tflite_file import list_operators
+
+FIGURES = ("arena_bytes", "flash_bytes", "milliseconds")
+"""What is told of a model on a board, by the names of the limits."""
+
+
+class Takes(Protocol):
+    """What a model takes of a board, whoever remembers it: `FIGURES`, None where not known, and why not."""
+
+    @property
+    def arena_bytes(self) -> int | None:
+        """Memory to work in."""
+
+    @property
+    def flash_bytes(self) -> int:
+        """Of the model."""
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Of an inference."""
+
+    @property
+    def lacking(self) -> list[str]:
+        """Operators that the board does not have."""
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Figure -> why it is not known."""
+
+
+def known_figures(taken: Takes) -> dict[str, float]:
+    """What is known, by name."""
+    found = {name: getattr(taken, name) for name in FIGURES}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -45,8 +79,7 @@ class Carried:
 
     def figures(self) -> dict[str, float]:
         """What is known, by name."""
-        found = {"arena_bytes": self.arena_bytes, "flash_bytes": self.flash_bytes, "milliseconds": self.milliseconds}
-        return {name: float(value) for name, value in found.items() if value is not None}
+        return known_figures(self)
 
 
 def why_not(board: DeviceConfig) -> str:

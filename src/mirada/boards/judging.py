@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mirada.boards.carried import Carried
+from mirada.boards.carried import FIGURES, Carried, Takes
 from mirada.boards.changes import Changed, nearest_changes
 from mirada.boards.limits import Limits
 from mirada.boards.memory import plan_memory
 from mirada.boards.network import Network
 
 FITS, TOO_MUCH, CANNOT_TELL = "fits", "too_much", "cannot_tell"
-_WORDS = {"arena_bytes": "bytes of arena", "flash_bytes": "bytes of flash", "milliseconds": "ms"}
+WORDS = {"arena_bytes": "bytes of arena", "flash_bytes": "bytes of flash", "milliseconds": "ms"}
+"""Figure -> its unit, for people."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Judged:
         """For people, without a full stop."""
         if self.limit == "operators":
             return f"it lacks {self.reason}" if self.reason else "it has all operators"
-        word = _WORDS[self.limit]
+        word = WORDS[self.limit]
         if self.value is None:
             return f"{self.limit} is not known: {self.reason.rstrip('.')}"
         text = f"{_number(self.value)} of {_number(self.bound)} {word}"
@@ -110,31 +111,35 @@ class Verdict:
 
 
 def judge(carried: Carried, limits: Limits) -> Verdict:
-    """Hold what a model takes against limits.
+    """Hold what a model takes against limits, and look for what would mend it.
 
     Args:
         carried: of `measure`.
         limits: of `limits_of`.
     """
-    values = {
-        "arena_bytes": carried.arena_bytes,
-        "flash_bytes": carried.flash_bytes,
-        "milliseconds": carried.milliseconds,
-    }
-    bounds = {name: getattr(limits, name) for name in values}
-    judged = [_judge(name, values[name], bound, carried) for name, bound in bounds.items() if bound is not None]
-    lacking = Judged(
-        "operators", len(carried.lacking), 0, TOO_MUCH if carried.lacking else FITS, ", ".join(carried.lacking)
-    )
-    judged.append(lacking)
-    broken = any(entry.answer == TOO_MUCH for entry in judged)
-    mends = broken and not carried.lacking
-    found = nearest_changes(carried.network, lambda network: _keeps(network, carried, bounds)) if mends else []
-    return Verdict(tuple(judged), tuple(_change(one, carried, bounds) for one in found))
+    verdict = hold(carried, limits)
+    if verdict.answer != TOO_MUCH or carried.lacking:
+        return verdict
+    bounds = _bounds(limits)
+    found = nearest_changes(carried.network, lambda network: _keeps(network, carried, bounds))
+    return Verdict(verdict.judged, tuple(_change(one, carried, bounds) for one in found))
 
 
-def _judge(name: str, value: float | None, bound: float, carried: Carried) -> Judged:
-    reason = carried.unknown.get(name, "")
+def hold(taken: Takes, limits: Limits) -> Verdict:
+    """Hold what a model takes against limits, without looking for changes."""
+    known = _bounds(limits).items()
+    judged = [_judge(name, getattr(taken, name), bound, taken) for name, bound in known if bound is not None]
+    lacks = TOO_MUCH if taken.lacking else FITS
+    judged.append(Judged("operators", len(taken.lacking), 0, lacks, ", ".join(taken.lacking)))
+    return Verdict(tuple(judged), ())
+
+
+def _bounds(limits: Limits) -> dict[str, float | None]:
+    return {name: getattr(limits, name) for name in FIGURES}
+
+
+def _judge(name: str, value: float | None, bound: float, taken: Takes) -> Judged:
+    reason = taken.unknown.get(name, "")
     if value is not None and value > bound:
         return Judged(name, value, bound, TOO_MUCH)
     return Judged(name, value, bound, CANNOT_TELL if reason else FITS, reason)
@@ -167,7 +172,7 @@ def _keeps(network: Network, carried: Carried, bounds: Mapping[str, float | None
 
 def _change(one: Changed, carried: Carried, bounds: Mapping[str, float | None]) -> Change:
     figures = estimate(one.network, carried)
-    shown = [f"{_number(figures[name])} {_WORDS[name]}" for name, bound in bounds.items() if bound and name in figures]
+    shown = [f"{_number(figures[name])} {WORDS[name]}" for name, bound in bounds.items() if bound and name in figures]
     text = f"{one.sentence}, about {' and '.join(shown)}"
     return Change(one.what, one.before, one.after, text, one.kept, figures)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mirada.boards.asking import FIGURES
+from mirada.boards.carried import FIGURES
 from mirada.tables import ms_text
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mirada.boards import tflm
-from mirada.boards.asking import FIGURES, board_table
+from mirada.boards.asking import board_table
+from mirada.boards.carried import FIGURES
 from mirada.boards.memory import Memory, plan_memory
 from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.network import read_graph

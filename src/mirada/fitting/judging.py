@@ -11,9 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mirada.boards.carried import measure
-from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, Judged, Verdict
-from mirada.boards.limits import Limits
+from mirada.boards.carried import known_figures, measure
 from mirada.config import DeviceConfig, ModelConfig
 from mirada.files import write_whole
 from mirada.fitting.space import Candidate
@@ -45,24 +43,7 @@ class Taken:
 
     def figures(self) -> dict[str, float]:
         """What is known, by name."""
-        found = {"arena_bytes": self.arena_bytes, "flash_bytes": self.flash_bytes, "milliseconds": self.milliseconds}
-        return {name: float(value) for name, value in found.items() if value is not None}
-
-
-def hold(taken: Taken, limits: Limits) -> Verdict:
-    """Hold what a candidate takes against limits, without looking for changes."""
-    judged = []
-    for name in ("arena_bytes", "flash_bytes", "milliseconds"):
-        value, bound, reason = getattr(taken, name), getattr(limits, name), taken.unknown.get(name, "")
-        if bound is None:
-            continue
-        if value is not None and value > bound:
-            judged.append(Judged(name, value, bound, TOO_MUCH))
-        else:
-            judged.append(Judged(name, value, bound, CANNOT_TELL if reason else FITS, reason))
-    lacks = TOO_MUCH if taken.lacking else FITS
-    judged.append(Judged("operators", len(taken.lacking), 0, lacks, ", ".join(taken.lacking)))
-    return Verdict(tuple(judged), ())
+        return known_figures(self)
 
 
 class Bench:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH
+from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, hold
 from mirada.boards.limits import Limits
 from mirada.errors import MiradaError
 from mirada.fitting.book import FAILED, SPARED, Book, Entry
-from mirada.fitting.judging import Taken, hold
+from mirada.fitting.judging import Taken
 from mirada.fitting.space import Candidate, Space
 
 if TYPE_CHECKING:

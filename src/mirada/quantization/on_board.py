@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mirada.boards.asking import FIGURES, Record
+from mirada.boards.asking import Record
+from mirada.boards.carried import FIGURES
 from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH
 
 MISSES: dict[str, tuple[str, ...]] = {"warn": (), "fail": (TOO_MUCH,), "strict": (TOO_MUCH, CANNOT_TELL)}

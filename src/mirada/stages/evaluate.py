@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mirada import tracking
-from mirada.boards.asking import FIGURES
+from mirada.boards.carried import FIGURES
 from mirada.config import EvaluateConfig
 from mirada.config.idle import Facts, tell_idle
 from mirada.config.influence import shaping_settings

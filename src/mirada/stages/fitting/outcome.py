@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mirada.boards.carried import Carried, measure
-from mirada.boards.judging import Verdict
+from mirada.boards.judging import WORDS, Verdict
 from mirada.boards.limits import Limits
 from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.table import read_boards, smallest_board
@@ -112,9 +112,8 @@ def say_next(entry: Entry | None, limits: Limits) -> str:
 
 def _needs(entry: Entry) -> str:
     assert entry.taken is not None
-    words = {"arena_bytes": "bytes of arena", "flash_bytes": "bytes of flash", "milliseconds": "ms"}
     parts = [
-        f"{ms_text(value) if name == 'milliseconds' else f'{value:,.0f}'} {words[name]}"
+        f"{ms_text(value) if name == 'milliseconds' else f'{value:,.0f}'} {WORDS[name]}"
         for name, value in entry.taken.figures().items()
     ]
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
