@@ -63,10 +63,10 @@ def count_parts(values: Sequence[float]) -> Histogram:
         np.quantile(values, np.arange(1, parts) / parts, method="inverted_cdf") if parts > 1 else np.zeros(0)
     )
     edges = sorted({float(edge) for edge in inner} - {max(values)})
-    counts = [0] * (len(edges) + 1)
+    counted = Histogram(edges, [0] * (len(edges) + 1))
     for value in values:
-        counts[bisect_left(edges, value)] += 1
-    return Histogram(edges, counts)
+        counted.counts[counted.part(value)] += 1
+    return counted
 
 
 def stability_index(then: Sequence[int], now: Sequence[int]) -> float:

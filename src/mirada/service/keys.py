@@ -183,9 +183,7 @@ class Access:
             raise Refusal(401, "Send the header Authorization: Bearer <key>, with a key or the token of the service.")
         scope = scope_of(path)
         if scope is not None and scope not in key.scopes:
-            refusal = Refusal(403, f"The key may not do that: it needs the scope {scope}.")
-            refusal.sender = key.name
-            raise refusal
+            raise Refusal(403, f"The key may not do that: it needs the scope {scope}.", sender=key.name)
         self._count(key)
         return key.name
 
@@ -200,9 +198,8 @@ class Access:
         self._rooms[key.name] = (left - 1 if enough else left, now)
         if not enough:
             wait = max(1, math.ceil((1 - left) * 60 / key.per_minute))
-            refusal = Refusal(429, f"This key may send {key.per_minute:g} requests a minute: wait {wait} s.", wait)
-            refusal.sender = key.name
-            raise refusal
+            sentence = f"This key may send {key.per_minute:g} requests a minute: wait {wait} s."
+            raise Refusal(429, sentence, wait, sender=key.name)
 
     def _look(self) -> None:
         """Read the file where it has changed; what can't be read leaves the keys as they were."""

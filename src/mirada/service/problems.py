@@ -21,12 +21,14 @@ class Refusal(Exception):
         status: of HTTP.
         detail: a sentence: what was wrong, and what to do.
         retry_after_s: when to come back; None where that won't help.
+        sender: name of the API key, where it is known.
     """
 
-    def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, retry_after_s: int | None = None, *, sender: str | None = None
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail = status, detail
-        self.sender: str | None = None  # name of the API key, where it is known
+        self.status, self.detail, self.sender = status, detail, sender
         self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
 
 

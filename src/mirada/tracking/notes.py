@@ -60,6 +60,11 @@ def digest(text: str) -> str:
     return f"{zlib.crc32(text.encode()):08x}"
 
 
+def note_tags(text: str) -> dict[str, str]:
+    """The tags of a description of ours."""
+    return {NOTE: text, OWN: digest(text)}
+
+
 def may_replace(tags: Mapping[str, str]) -> bool:
     """Whether there is no description yet, or none but ours."""
     old = tags.get(NOTE, "")

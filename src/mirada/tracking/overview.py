@@ -65,14 +65,10 @@ def write_views(client: MlflowClient, experiment: str, tags: Mapping[str, str], 
     runs = [run for run in _read(client, experiment) if "seed" in run.params]
     everything = compose(KEY, "Mirada: accuracy, size, time", runs, 'params.seed != ""')
     client.set_experiment_tag(experiment, view.TAG + KEY, view.tag_value(everything))
-    links = [
-        (words, view.address("", experiment, KEY, charts=words == "charts").lstrip("/"))
-        for words in ("table", "charts")
-    ]
-    text = notes.experiment_note(runs, links)
     if notes.may_replace(tags):
-        client.set_experiment_tag(experiment, notes.NOTE, text)
-        client.set_experiment_tag(experiment, notes.OWN, notes.digest(text))
+        text = notes.experiment_note(runs, _links(experiment, KEY, "table", "charts"))
+        for tag, value in notes.note_tags(text).items():
+            client.set_experiment_tag(experiment, tag, value)
     return _write_sweep(client, experiment, tags, sweep) if sweep else KEY
 
 
@@ -82,16 +78,20 @@ def _write_sweep(client: MlflowClient, experiment: str, tags: Mapping[str, str],
     key, name = f"{KEY}-sweep-{sweep[:8]}", str(parent.info.run_name or sweep)
     chosen = compose(key, name[:60], jobs, f"tags.`{PARENT_TAG}` = '{sweep}'")
     client.set_experiment_tag(experiment, view.TAG + key, view.tag_value(chosen))
-    links = [("jobs as a table", view.address("", experiment, key).lstrip("/"))]
-    links.append(("as charts", view.address("", experiment, key, charts=True).lstrip("/")))
     if notes.may_replace(parent.data.tags):
-        text = notes.experiment_note(jobs, links)
-        for tag, value in ((notes.NOTE, text), (notes.OWN, notes.digest(text))):
+        text = notes.experiment_note(jobs, _links(experiment, key, "jobs as a table", "as charts"))
+        for tag, value in notes.note_tags(text).items():
             client.set_tag(sweep, tag, value)
     old = [tag for tag in tags if tag.startswith(f"{view.TAG}{KEY}-sweep-") and tag != view.TAG + key]
     for tag in sorted(old, key=lambda tag: view.written_ms(tags[tag]))[: max(0, len(old) - _SWEEPS_KEPT + 1)]:
         client.delete_experiment_tag(experiment, tag)
     return key
+
+
+def _links(experiment: str, key: str, table: str, charts: str) -> list[tuple[str, str]]:
+    """Words, and where on the same server a view opens, as a table and as charts."""
+    words = ((table, False), (charts, True))
+    return [(word, view.address("", experiment, key, charts=shown).lstrip("/")) for word, shown in words]
 
 
 def describe_run(run_id: str, page: str) -> None:
@@ -109,7 +109,7 @@ def describe_run(run_id: str, page: str) -> None:
         run = client.get_run(run_id)
         if notes.may_replace(run.data.tags):
             text = notes.run_note(_noted(run), page)
-            for tag, value in ((notes.NOTE, text), (notes.OWN, notes.digest(text))):
+            for tag, value in notes.note_tags(text).items():
                 client.set_tag(run_id, tag, value)
     except (MlflowException, OSError) as error:
         print(f"MLflow did not take the run's description: {str(error).splitlines()[0]}", flush=True)
