@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mirada.inference.tflite_file import TYPES, list_operators
+from mirada.inference.tflite_file import ITEM_BYTES, TYPES, list_operators
 
-_BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "FLOAT16": 2, "FLOAT64": 8}
 DENSE = ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")  # a weight for each pair of an input's and an output's channel
 DEPTHWISE = "DEPTHWISE_CONV_2D"
 
@@ -136,7 +135,7 @@ def _is_stored(model: Any, tensor: Any) -> bool:
 
 def _tensor(tensor: Any) -> Tensor:
     name = (tensor.name or b"").decode("utf-8", "replace")
-    return Tensor(name, tuple(map(int, _sides(tensor))), _BYTES.get(TYPES[tensor.type], 1))
+    return Tensor(name, tuple(map(int, _sides(tensor))), ITEM_BYTES.get(TYPES[tensor.type], 1))
 
 
 def _sides(tensor: Any) -> Any:
@@ -144,4 +143,4 @@ def _sides(tensor: Any) -> Any:
 
 
 def _size(tensor: Any) -> int:
-    return _BYTES.get(TYPES[tensor.type], 1) * int(np.prod(_sides(tensor)))
+    return ITEM_BYTES.get(TYPES[tensor.type], 1) * int(np.prod(_sides(tensor)))

@@ -14,6 +14,10 @@ OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() i
 """Code of an operator -> its name in the schema."""
 TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 """Code of a tensor's type -> its name in the schema, 'INT8' and the like."""
+ITEM_BYTES = {
+    "FLOAT64": 8, "FLOAT32": 4, "FLOAT16": 2, "INT64": 8, "INT32": 4, "INT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1,
+}  # fmt: skip
+"""Name of a type -> bytes of a value, of types that are stored in whole bytes."""
 
 
 class _SharingBuilder(flatbuffers.Builder):

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mirada.inference.tflite_file import OPERATORS, TYPES, code_of, read_tables, to_bytes
+from mirada.inference.tflite_file import ITEM_BYTES, OPERATORS, TYPES, code_of, read_tables, to_bytes
 from mirada.quiet import quiet_libraries
 
-_BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT32": 4, "UINT8": 1, "INT64": 8, "INT16": 2, "INT8": 1, "BOOL": 1, "INT4": 0.5}
+_BYTES = {**ITEM_BYTES, "INT4": 0.5}
 _SIDE, _CHANNELS, _KERNEL = 80, 32, 3  # of the reference convolution
 
 

@@ -13,6 +13,7 @@ from mirada.inference.variants import choose_variant
 from mirada.quantization.budget import Ladder
 from mirada.quantization.verdict import WITHIN
 from mirada.tables import ms_text
+from mirada.terminal import show_table
 
 
 def print_variants(variants: list[dict[str, Any]]) -> None:
@@ -48,10 +49,6 @@ def print_ladder(ladder: Ladder) -> None:
 def print_board(board: BoardJudge, variants: list[dict[str, Any]]) -> None:
     """A row a variant: what it takes of the device; then a sentence on the one that is meant for it."""
     records = {entry["name"]: entry["board"] for entry in variants}
-    told = board_table(records)
-    table = Table(*told.head, title=f"on {board.board.title}", box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for row in told.rows:
-        table.add_row(*row)
-    Console().print(table)
+    show_table(board_table(records), f"on {board.board.title}")
     chosen = choose_variant(list(records))
     print(f"device: {chosen}: {records[chosen]['sentence']}", flush=True)

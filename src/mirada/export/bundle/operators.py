@@ -10,11 +10,10 @@ import numpy as np
 from mirada.boards.operators import lacking_operators
 from mirada.config import DeviceConfig
 from mirada.errors import MiradaError
-from mirada.inference.tflite_file import TYPES, list_operators
+from mirada.inference.tflite_file import ITEM_BYTES, TYPES, list_operators
 
 # Output and first input of these lie side by side in memory while they work.
 _SIDE_BY_SIDE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D")
-_BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "FLOAT16": 2}
 
 
 def least_memory(model: Any) -> tuple[int, str]:
@@ -28,7 +27,7 @@ def least_memory(model: Any) -> tuple[int, str]:
 
 
 def _size(tensor: Any) -> int:
-    return int(np.prod(tensor.shape)) * _BYTES.get(TYPES[tensor.type], 1)
+    return int(np.prod(tensor.shape)) * ITEM_BYTES.get(TYPES[tensor.type], 1)
 
 
 def check_device(model: Any, size_bytes: int, device: DeviceConfig, path: Path) -> None:

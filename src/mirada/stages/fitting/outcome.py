@@ -8,10 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table as RichTable
-
 from mirada.boards.carried import Carried, measure
 from mirada.boards.judging import WORDS, Verdict
 from mirada.boards.limits import Limits
@@ -23,6 +19,7 @@ from mirada.fitting.book import Entry
 from mirada.fitting.judging import Bench
 from mirada.fitting.report import cost_axis, csv_of, plot_candidates, table_of
 from mirada.tables import Table, ms_text
+from mirada.terminal import show_table
 
 _TFLM = "esp32s3"  # any board of TensorFlow Lite Micro: its arena is the same on all
 ROWS = "boards.json"  # of a sweep over boards, in its folder
@@ -40,14 +37,6 @@ class Row:
     flash: str
     ms: str
     next_better: str
-
-
-def show_table(table: Table, title: str) -> None:
-    """Print a table."""
-    shown = RichTable(*table.head, title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for row in table.rows:
-        shown.add_row(*row)
-    Console().print(shown)
 
 
 def write_candidates(
