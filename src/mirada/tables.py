@@ -38,6 +38,17 @@ class Table:
     head: list[str]
     rows: list[list[str]]
 
+    def show(self, title: str) -> None:
+        """Print it under its title."""
+        from rich.box import SIMPLE  # whoever only writes tables needs no terminal
+        from rich.console import Console
+        from rich.table import Table as Grid
+
+        shown = Grid(*self.head, title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
+        for row in self.rows:
+            shown.add_row(*row)
+        Console().print(shown)
+
 
 def number_text(value: float) -> str:
     """A figure for a sentence: four digits that say something, or a whole number."""

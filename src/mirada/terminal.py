@@ -1,11 +1,10 @@
-"""What a terminal shows: how far a piece of work is (nothing elsewhere: a log has its lines), and tables."""
+"""How far a piece of work is, on a terminal; nothing elsewhere: a log has its lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,10 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table as Grid
 from rich.text import Text
-
-from mirada.tables import Table
 
 Advance = Callable[[int, int], None]
 
@@ -73,11 +69,3 @@ def share_progress(title: str) -> Iterator[Advance]:
     with _bars("{task.description}", TaskProgressColumn(), stays=False) as progress:
         bar = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
-
-
-def show_table(table: Table, title: str) -> None:
-    """Print a table under its title."""
-    shown = Grid(*table.head, title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for row in table.rows:
-        shown.add_row(*row)
-    Console().print(shown)

@@ -13,7 +13,6 @@ from mirada.inference.variants import choose_variant
 from mirada.quantization.budget import Ladder
 from mirada.quantization.verdict import WITHIN
 from mirada.tables import ms_text
-from mirada.terminal import show_table
 
 
 def print_variants(variants: list[dict[str, Any]]) -> None:
@@ -49,6 +48,6 @@ def print_ladder(ladder: Ladder) -> None:
 def print_board(board: BoardJudge, variants: list[dict[str, Any]]) -> None:
     """A row a variant: what it takes of the device; then a sentence on the one that is meant for it."""
     records = {entry["name"]: entry["board"] for entry in variants}
-    show_table(board_table(records), f"on {board.board.title}")
+    board_table(records).show(f"on {board.board.title}")
     chosen = choose_variant(list(records))
     print(f"device: {chosen}: {records[chosen]['sentence']}", flush=True)

@@ -19,7 +19,6 @@ from mirada.fitting.book import Entry
 from mirada.fitting.judging import Bench
 from mirada.fitting.report import cost_axis, csv_of, plot_candidates, table_of
 from mirada.tables import Table, ms_text
-from mirada.terminal import show_table
 
 _TFLM = "esp32s3"  # any board of TensorFlow Lite Micro: its arena is the same on all
 ROWS = "boards.json"  # of a sweep over boards, in its folder
@@ -47,7 +46,7 @@ def write_candidates(
     axis = cost_axis(limits, board.vela is not None)
     write_whole(folder / "fit.csv", csv_of(entries, chosen))
     write_whole(folder / "pareto.png", plot_candidates(entries, limits, chosen, metric, axis=axis))
-    show_table(table_of(entries, chosen, metric), f"candidates for {board.title}")
+    table_of(entries, chosen, metric).show(f"candidates for {board.title}")
     return [folder / "fit.csv", folder / "pareto.png"]
 
 
@@ -167,5 +166,5 @@ def add_row(folder: Path, row: Row, metric: str) -> None:
     write_whole(path, json.dumps(rows, indent=2) + "\n")
     if len(rows) > 1:
         head = ["board", "chosen", f"{metric}, test", "drop", "arena bytes", "flash bytes", "ms"]
-        show_table(Table(head, [list(one.values())[: len(head)] for one in rows]), "boards")
+        Table(head, [list(one.values())[: len(head)] for one in rows]).show("boards")
         print(*(f"{one['board']}: {one['next_better']}" for one in rows), sep="\n", flush=True)
