@@ -9,12 +9,19 @@ its own conftest: `learning/` (data and settings to train on), `service/` (the a
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.squares import write_squares, write_variants
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests run on the CPU, whatever there is: `-m gpu` asks for those that want the real thing."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

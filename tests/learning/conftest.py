@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 import mirada.learning  # noqa: F401 - sets Keras 2 up before a test module imports TensorFlow
+import tensorflow as tf  # isort: skip
 from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
 from mirada.data.images import encode
 from mirada.data.records import Dataset, Example, load_dataset
@@ -18,7 +19,8 @@ from mirada.learning.devices import choose_devices
 from mirada.stages import train
 from tests.datasets import SIDE, store_examples
 
-choose_devices(2)  # logical devices are made once in a process, before anything runs on one
+if not tf.config.list_physical_devices("GPU"):  # tests marked gpu choose for themselves: there may be only one
+    choose_devices(2)  # logical devices are made once in a process, before anything runs on one
 COLOURS = ((220, 30, 30), (30, 30, 220))
 
 
