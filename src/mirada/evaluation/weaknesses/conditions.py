@@ -178,5 +178,6 @@ def plot_conditions(groups: Sequence[Group], by: str, *, dark: bool = False) -> 
         axes.errorbar(places, recalls, reach, fmt="os^D"[number % 4], color=line_colour(number), label=name, capsize=3)
     axes.set_xticks(np.arange(len(chosen)), [f"{group.name}\n{group.objects}" for group in chosen])
     axes.set(xlabel=f"{HEADS[by]}; below, the number of objects", ylabel="share found", ylim=(0, 1.03))
+    axes.set_xlim(-0.5, max(len(chosen), 1) - 0.5)  # two groups don't stand at the far ends
     axes.legend(frameon=False, labelcolor=ink_colour(dark))
     return to_png(figure)
