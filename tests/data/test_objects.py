@@ -9,6 +9,7 @@ from mirada.data.objects import (
     ADVICE,
     check_labels,
     choose_classes,
+    count_hidden,
     crops,
     merge_copies,
     merge_spellings,
@@ -34,6 +35,13 @@ SMALL, LARGE = Box(0, 0, 10, 10, "x"), Box(50, 10, 90, 60, "y")
 def test_detection_takes_every_image() -> None:
     image = raw(SMALL, LARGE)
     assert single_out(image, DataConfig()) is image
+
+
+def test_a_flag_that_no_object_has_is_not_kept() -> None:
+    hidden = [Box(0, 0, 9, 9, "x", truncated=one, occluded=False) for one in (True, False, None, True)]
+    assert count_hidden([raw(*hidden[:2]), raw(*hidden[2:])], DataConfig()) == {"truncated": 2}
+    assert count_hidden([raw(hidden[1])], DataConfig()) == {}
+    assert count_hidden([raw(*hidden)], localization()) == {}, "nothing is told of them there"
 
 
 @pytest.mark.parametrize("several", ["reject", "largest", "crop"])

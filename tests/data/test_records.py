@@ -40,6 +40,14 @@ def test_an_example_comes_back_as_it_was(number: int) -> None:
     assert back.boxes_xyxy.shape == (number, 4)
 
 
+def test_what_is_said_of_hidden_objects_comes_back_and_silence_takes_no_byte() -> None:
+    there = example(3)
+    assert b"truncated" not in records.serialize(there) and records.parse_example(records.serialize(there)).hidden == {}
+    there.hidden = {"truncated": np.array([-1, 0, 1], np.int8)}
+    back = records.parse_example(records.serialize(there)).hidden
+    assert {name: said.tolist() for name, said in back.items()} == {"truncated": [-1, 0, 1]}
+
+
 def test_framing_is_tfrecords() -> None:
     """crc32c of eight zero bytes is 0x8c28b28a, of nothing 0; masked as the format's page says."""
 

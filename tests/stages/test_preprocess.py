@@ -72,6 +72,7 @@ def test_a_whole_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     timing = json.loads((tmp_path / "out.timing.json").read_text())
     assert timing["images"] == 15 and timing["workers"] == 1
     assert min(timing["images_per_s"], timing["peak_memory_mb"], timing["cpu_percent"]) > 0
+    assert "hidden" not in dataset.about and not any(example.hidden for example in everything)
     line = capsys.readouterr().out
     assert line.startswith("shapes: images train 9, val 3, test 3; ") and "0 files rejected" in line
 
@@ -161,6 +162,21 @@ def test_difficult_boxes_are_ignored_and_other_classes_left_out(tmp_path: Path) 
     assert dataset.about["repaired"]["label_not_wanted"] == 6
     assert (dataset.splits["test"]["boxes"], dataset.splits["test"]["ignored"]) == (1, 1)
     assert next(dataset.examples("test")).ignore.tolist() == [False, True]
+
+
+def test_what_hides_objects_is_kept_where_it_is_said_of_any(tmp_path: Path) -> None:
+    for index in range(6):
+        image = Image.new("RGB", (64, 64), (index, 0, 0))
+        save(tmp_path / "raw" / f"{index}.png", image, [Box(1, 1, 9, 9, "a"), Box(20, 20, 74, 40, "a")])
+        xml = tmp_path / "raw" / f"{index}.xml"
+        first, second = "<truncated>0</truncated><occluded>0</occluded>", "<truncated>1</truncated>"
+        parts = xml.read_text().split("<difficult>")
+        xml.write_text(f"{parts[0]}{first}<difficult>{parts[1]}{second}<difficult>{parts[2]}")
+    preprocess.run(config(tmp_path))
+    dataset = records.load_dataset(tmp_path / "out")
+    assert dataset.about["hidden"] == {"truncated": 6}, "nobody says that an object is occluded"
+    for found in (*dataset.examples("train"), *dataset.examples("test"), *dataset.whole_photographs("test")):
+        assert {name: said.tolist() for name, said in found.hidden.items()} == {"truncated": [0, 1]}
 
 
 @pytest.mark.parametrize(

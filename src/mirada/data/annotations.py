@@ -198,7 +198,7 @@ def settle(labelling: Labelling, header: tuple[tuple[int, int], int, list[str]] 
             # Half a side, added to the middle, may end a billionth of a pixel outside: no box that needs mending.
             x1, x2 = round(box.x1 * width, 4), round(box.x2 * width, 4)
             y1, y2 = round(box.y1 * height, 4), round(box.y2 * height, 4)
-            box = Box(x1, y1, x2, y2, box.label, box.difficult)
+            box = Box(x1, y1, x2, y2, box.label, box.difficult, box.truncated, box.occluded)
         inside, reasons = repair_box(box, width, height)
         dropped += reasons
         if inside is not None:
@@ -331,4 +331,4 @@ def repair_box(box: Box, width: int, height: int) -> tuple[Box | None, list[str]
         return None, ["box_outside"]
     if inside != (x1, y1, x2, y2):
         reasons.append("box_clipped")
-    return Box(*inside, box.label, box.difficult), reasons
+    return Box(*inside, box.label, box.difficult, box.truncated, box.occluded), reasons

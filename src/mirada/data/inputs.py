@@ -35,14 +35,17 @@ from mirada.data.pixels.opening import UNREADABLE
 from mirada.data.records import Example, frame, serialize
 from mirada.data.splits.areas import by_area
 from mirada.data.splits.shares import order_key
-from mirada.data.tiles import Region, boxes_in, grid
+from mirada.data.tiles import Region, boxes_in, grid, hidden_in
 from mirada.errors import MiradaError
 from mirada.files import read_part
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How an image becomes a record; see `DataConfig`, `PreprocessConfig` and `TileConfig`."""
+    """How an image becomes a record; see `DataConfig`, `PreprocessConfig` and `TileConfig`.
+
+    `hidden` are the names that its `Example.hidden` has.
+    """
 
     task: str
     classes: tuple[str, ...]
@@ -55,12 +58,16 @@ class Settings:
     tile_size: int
     min_visible: float
     depth_range: tuple[float, float] | None = None
+    hidden: tuple[str, ...] = ()
 
 
 def settings_of(
-    config: PreprocessConfig, classes: Sequence[str], depth_range: tuple[float, float] | None = None
+    config: PreprocessConfig,
+    classes: Sequence[str],
+    depth_range: tuple[float, float] | None = None,
+    hidden: Iterable[str] = (),
 ) -> Settings:
-    """How the stage's settings make records, and the range that a deep image's values are scaled by."""
+    """How the stage's settings make records, the range that a deep image's values are scaled by, and flags to keep."""
     return Settings(
         task=config.data.task,
         classes=tuple(classes),
@@ -73,6 +80,7 @@ def settings_of(
         tile_size=config.data.tile.size,
         min_visible=config.data.tile.min_visible,
         depth_range=depth_range,
+        hidden=tuple(hidden),
     )
 
 
@@ -190,6 +198,7 @@ def make_record(unit: Unit, settings: Settings) -> Record | Rejected:
         ignore=ignore,
         source=unit.image.source,
         placement=placement,
+        hidden=hidden_in(unit.region, unit.image.boxes, settings.hidden),
     )
     counting = Counter(label for label, ignored in zip(labels, ignore, strict=True) if not ignored)
     return Record(unit.image_id, unit.split, frame(serialize(example)), dict(counting), int(ignore.sum()))

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mirada.config import TASKS, DataConfig
 from mirada.data.annotations import RawImage, Rejected
-from mirada.data.records import Box
+from mirada.data.records import HIDDEN, Box
 from mirada.data.tiles import Region
 from mirada.errors import MiradaError
 
@@ -64,6 +64,19 @@ def choose_classes(
     left_out = sum(len(image.boxes) for image in images) - sum(len(image.boxes) for image in kept)
     renamed = sum(counts[old] for old in merged)
     return kept, classes, +Counter({"label_not_wanted": left_out, "label_merged": renamed})
+
+
+def count_hidden(images: Iterable[RawImage], data: DataConfig) -> dict[str, int]:
+    """Name of `HIDDEN` -> how many objects have that flag, of those flags that one has at least.
+
+    A flag that no object has tells nothing: most tools write a no where nobody looked. Only a task that is shown all objects
+    is told of them.
+    """
+    if TASKS[data.task] != "objects":
+        return {}
+    boxes = [box for image in images for box in image.boxes]
+    counts = {name: sum(getattr(box, name) is True for box in boxes) for name in HIDDEN}
+    return {name: count for name, count in counts.items() if count}
 
 
 def merge_spellings(counts: Mapping[str, int], wanted: Sequence[str]) -> dict[str, str]:

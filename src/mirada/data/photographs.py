@@ -16,7 +16,7 @@ from mirada.data.inputs import Record, Settings, Unit, plan, reject_undecoded
 from mirada.data.pixels.opening import open_picture
 from mirada.data.records import Example, frame, serialize
 from mirada.data.splits.areas import by_area
-from mirada.data.tiles import Region, boxes_in
+from mirada.data.tiles import Region, boxes_in, hidden_in
 from mirada.errors import MiradaError
 
 JUDGED = ("val", "test")
@@ -62,6 +62,7 @@ def make_photograph(unit: Unit, settings: Settings) -> Record | Rejected:
         ignore=ignore,
         source=image.source,
         placement=(1.0, 1.0, 0.0, 0.0, float(region.x1), float(region.y1)),
+        hidden=hidden_in(region, image.boxes, settings.hidden),
     )
     return Record(unit.image_id, unit.split, frame(serialize(example)), {}, 0)
 

@@ -7,12 +7,15 @@ each object away from a cell's border, is judged exactly once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mirada.data.records import Box
+
+_Corners = tuple[float, float, float, float]
+_SAID = {None: -1, False: 0, True: 1}  # as `Example.hidden` has a flag of a box
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,22 @@ def _cells(start: int, end: int, size: int) -> list[tuple[int, int]]:
     return list(zip(borders[:-1], borders[1:], strict=True))
 
 
+def _clipped(region: Region, box: Box) -> _Corners | None:
+    """The part of a box that a region shows; None where it shows nothing of it."""
+    x1, y1 = max(box.x1, region.x1), max(box.y1, region.y1)
+    x2, y2 = min(box.x2, region.x2), min(box.y2, region.y2)
+    return None if x1 >= x2 or y1 >= y2 else (x1, y1, x2, y2)
+
+
+def hidden_in(region: Region, boxes: Sequence[Box], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """`Example.hidden` of the boxes that a region shows, in the order of `boxes_in`.
+
+    It is what the annotation says of the whole object; that the region cuts one off does not count.
+    """
+    shown = [box for box in boxes if _clipped(region, box)]
+    return {name: np.array([_SAID[getattr(box, name)] for box in shown], np.int8) for name in names}
+
+
 def boxes_in(region: Region, boxes: Sequence[Box], min_visible: float) -> tuple[np.ndarray, list[str], np.ndarray]:
     """The boxes of an image that a region shows, clipped to it.
 
@@ -76,16 +95,16 @@ def boxes_in(region: Region, boxes: Sequence[Box], min_visible: float) -> tuple[
         (N, 4) float32 corners in pixels of the whole image, N labels, and (N,) bool: boxes to ignore, which are the
         difficult ones and those too little visible.
     """
-    kept: list[tuple[float, float, float, float]] = []
+    kept: list[_Corners] = []
     labels: list[str] = []
     ignore: list[bool] = []
     for box in boxes:
-        x1, y1 = max(box.x1, region.x1), max(box.y1, region.y1)
-        x2, y2 = min(box.x2, region.x2), min(box.y2, region.y2)
-        if x1 >= x2 or y1 >= y2:
+        inside = _clipped(region, box)
+        if inside is None:
             continue
+        x1, y1, x2, y2 = inside
         visible = (x2 - x1) * (y2 - y1) / ((box.x2 - box.x1) * (box.y2 - box.y1))
-        kept.append((x1, y1, x2, y2))
+        kept.append(inside)
         labels.append(box.label)
         ignore.append(box.difficult or visible < min_visible)
     return np.array(kept, np.float32).reshape(-1, 4), labels, np.array(ignore, bool)

@@ -21,6 +21,7 @@ from mirada.evaluation.records.published import compare_published, published_tab
 from mirada.evaluation.records.quantization import QuantizationRecord
 from mirada.evaluation.records.training import TrainingRecord
 from mirada.evaluation.runtimes import Runtimes
+from mirada.evaluation.weaknesses.conditions import say_occlusion
 from mirada.evaluation.weaknesses.gathering import Weaknesses
 from mirada.inference.variants import REFERENCE
 from mirada.pages import data_url, render
@@ -131,6 +132,7 @@ def _weaknesses(report: Report) -> dict[str, Any]:
     found = report.weaknesses
     return {
         "weak": found.tables(),
+        "occlusion_sentence": say_occlusion(found.groups),
         "min_score": found.min_score,
         "robustness_sentence": found.robustness.sentence(report.task.metric_name) if found.robustness else "",
         "saliency": _group("", found.saliency),

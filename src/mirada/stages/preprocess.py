@@ -34,7 +34,7 @@ from mirada.data.inputs import (
     settings_of,
     settle_depth,
 )
-from mirada.data.objects import choose_classes, single_out_all
+from mirada.data.objects import choose_classes, count_hidden, single_out_all
 from mirada.data.photographs import JUDGED, make_photograph, plan_photographs
 from mirada.data.shards import Spool, write_shards
 from mirada.data.sources import list_folder
@@ -188,7 +188,8 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
     check_classes(classes, per_class)
     depth_range, note = settle_depth(images, units, config.data, work.map)
     work.notes += note
-    settings = settings_of(config, classes, depth_range)
+    hidden = count_hidden(images, config.data)
+    settings = settings_of(config, classes, depth_range, hidden)
     with Spool(folder / "spool") as spool:
         stored = _make_records(work, units, settings, spool)
         check_sizes({split: len(places) for split, places in spool.places.items()}, config.data.split)
@@ -212,7 +213,10 @@ def _build(work: _Work, raw_dir: Path, folder: Path) -> records.Dataset:
         fit=config.fit,
         splits=stored,
         digest=records.digest_of(shard["sha256"] for split in records.SPLITS for shard in stored[split]["shards"]),
-        about=describe_origin(config, raw_dir, repaired, work.rejected, depth_range) | {"objects": books} | described,
+        about=describe_origin(config, raw_dir, repaired, work.rejected, depth_range)
+        | ({"hidden": hidden} if hidden else {})
+        | {"objects": books}
+        | described,
         enhance=config.enhance,
         photographs=photographs,
     )

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+_LARGEST = 1e10  # square pixels, COCO's bound of all areas
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, _LARGEST)}
 """COCO's bounds of an object's area, in square pixels of what is judged."""
 SCORES = tuple(hundredth / 100 for hundredth in range(1, 100))  # those that a threshold is chosen of
 
@@ -153,6 +154,27 @@ def ap50_by_area(
     return float(known.mean()) if known.size else 0.0
 
 
+def ap50_of_objects(
+    truths: Sequence[Example], predictions: Sequence[Detections], classes: int, chosen: Sequence[np.ndarray]
+) -> float:
+    """Mean average precision at IoU 0.5 of chosen objects; the others are ignored, and so are detections of them.
+
+    Detections of nothing count, as no one knows of which objects they would be: among few objects they weigh more.
+
+    Args:
+        truths, predictions, classes: of `ap50_by_area`.
+        chosen: for each image (N,) bool over its objects.
+
+    Returns:
+        0..1 over the classes that have such an object; 0 where none has.
+    """
+    most = max(100, *(len(found) for found in predictions)) if predictions else 100
+    evaluation = _run_coco(truths, predictions, classes, most, {}, chosen)
+    precision = evaluation.eval["precision"][0, :, :, 0, 0]
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else 0.0
+
+
 def _by_size(evaluation: COCOeval) -> dict[str, float]:
     """Of the classes that the truth has; a size that no object has is left out."""
     precision, recall = evaluation.eval["precision"][:, :, :, :, 0], evaluation.eval["recall"][:, :, :, 0]
@@ -176,16 +198,23 @@ def _run_coco(
     classes: int,
     max_detections: int,
     sizes: Mapping[str, tuple[float, float]],
+    chosen: Sequence[np.ndarray] | None = None,
 ) -> COCOeval:
-    """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides."""
+    """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides.
+
+    Objects that are not `chosen` get an area beyond all bounds, which is how COCO leaves out those of other sizes.
+    """
     from pycocotools.cocoeval import COCOeval
 
     truth_rows: list[dict] = []
     found_rows: list[dict] = []
     for image, (truth, found) in enumerate(zip(truths, predictions, strict=True)):
         truth_rows += _annotations(image, truth.boxes_xyxy, truth.labels, len(truth_rows))
-        for row, ignore in zip(truth_rows[len(truth_rows) - len(truth.labels) :], truth.ignore, strict=True):
+        counts = np.ones(len(truth.labels), bool) if chosen is None else chosen[image]
+        own = truth_rows[len(truth_rows) - len(truth.labels) :]
+        for row, ignore, counted in zip(own, truth.ignore, counts, strict=True):
             row["iscrowd"] = int(ignore)
+            row["area"] = row["area"] if counted else 2 * _LARGEST
         found_rows += _annotations(image, found.boxes_xyxy, found.labels, len(found_rows))
         for row, score in zip(found_rows[len(found_rows) - len(found) :], found.scores, strict=True):
             row["score"] = float(score)
@@ -194,7 +223,7 @@ def _run_coco(
             _coco(truth_rows, len(truths), classes), _coco(found_rows, len(truths), classes), iouType="bbox"
         )
         evaluation.params.maxDets = [max_detections]
-        evaluation.params.areaRng = [[0, 1e10], *map(list, sizes.values())]
+        evaluation.params.areaRng = [[0, _LARGEST], *map(list, sizes.values())]
         evaluation.params.areaRngLbl = ["all", *sizes]
         evaluation.evaluate()
         evaluation.accumulate()

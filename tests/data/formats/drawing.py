@@ -55,6 +55,10 @@ class Reading:
             for box in self.images[source].boxes
         ]
 
+    def hidden(self, source: str) -> list[tuple[bool | None, bool | None]]:
+        """Of each object whether it is truncated, and occluded."""
+        return [(box.truncated, box.occluded) for box in self.images[source].boxes]
+
     def repairs(self, source: str) -> list[str]:
         """In alphabetical order."""
         return sorted(self.images[source].repairs)

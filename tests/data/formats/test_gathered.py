@@ -48,6 +48,51 @@ def test_cvat_images(tmp_path: Path) -> None:
     assert found.reasons == [("annotations.xml: image 2", "labels_without_image", 1)]
 
 
+_CVAT = """<annotations><image id="0" name="a.jpg"><box label="cat" occluded="1" xtl="10" ytl="20" xbr="30" ybr="40"/>
+  <box label="cat" occluded="0" xtl="1" ytl="2" xbr="3" ybr="4"><attribute name="truncated">true</attribute></box>
+  <box label="cat" xtl="5" ytl="6" xbr="7" ybr="8"/></image></annotations>"""
+_SAID: list[dict[str, Any]] = [{"occluded": True}, {"occluded": 0, "truncated": 1}, {"truncated": -1}]
+_BOXES = [[10, 20, 30, 40], [1, 2, 3, 4], [5, 6, 7, 8]]
+_LABELME = {
+    "imagePath": "a.jpg",
+    "shapes": [
+        {"label": "cat", "shape_type": "rectangle", "points": [box[:2], box[2:]], "flags": said}
+        for box, said in zip(_BOXES, _SAID, strict=True)
+    ],
+}
+_COCO_OBJECTS = [{"image_id": 1, "category_id": 1, "bbox": [at, 2, 3, 4]} for at in range(3)]
+_COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg"}],
+    "categories": [{"id": 1, "name": "cat"}],
+    "annotations": [
+        _COCO_OBJECTS[0] | {"attributes": _SAID[0]},
+        _COCO_OBJECTS[1] | _SAID[1] | {"attributes": None},
+        _COCO_OBJECTS[2] | {"attributes": _SAID[2]},
+    ],
+}
+_LINE = {
+    "file": "a.jpg",
+    "objects": [{"label": "cat", "box": box} | said for box, said in zip(_BOXES, _SAID, strict=True)],
+}
+_CSV = """ImageID,LabelName,XMin,YMin,XMax,YMax,IsOccluded,IsTruncated\na,cat,10,20,30,40,1,\na,cat,1,2,3,4,0,1
+a,cat,5,6,7,8,,-1"""
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("cvat", "a.xml", _CVAT),
+        ("labelme", "a.json", _LABELME),
+        ("coco", "a.json", _COCO),
+        ("jsonl", "a.jsonl", json.dumps(_LINE)),
+        ("csv", "a.csv", _CSV),
+    ],
+)
+def test_truncated_and_occluded_objects(tmp_path: Path, name: str, file: str, content: Any) -> None:
+    write(draw(tmp_path, "a.jpg"), file, content)
+    assert Reading(tmp_path, name).hidden("a.jpg") == [(None, True), (True, False), (None, None)]
+
+
 def test_cvat_tracks_with_outside_frames(tmp_path: Path) -> None:
     box = '<box frame="{0}" outside="{1}" xtl="10" ytl="20" xbr="30" ybr="40"/>'
     track = f'<track id="0" label="cat">{box.format(0, 0)}{box.format(2, 1)}{box.format(7, 0)}</track>'

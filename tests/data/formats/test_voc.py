@@ -31,6 +31,13 @@ def test_turned_boxes_of_rolabelimg(tmp_path: Path) -> None:
     assert found.repairs("a.jpg") == ["box_unreadable", "rotated_box_enclosed", "rotated_box_enclosed"]
 
 
+def test_truncated_and_occluded_objects(tmp_path: Path) -> None:
+    flags = "<truncated>1</truncated><occluded> false</occluded>", "<truncated>Unspecified</truncated>", ""
+    objects = [CAT.replace("<bnd", f"{said}<bnd").replace(">10<", f">{at}<") for at, said in enumerate(flags)]
+    write(draw(tmp_path, "a.jpg"), "a.xml", xml(*objects))
+    assert Reading(tmp_path, "voc").hidden("a.jpg") == [(True, False), (None, None), (None, None)]
+
+
 def test_several_boxes_of_one_object(tmp_path: Path) -> None:
     second = "<bndbox><xmin>50</xmin><ymin>50</ymin><xmax>60</xmax><ymax>60</ymax></bndbox></object>"
     write(draw(tmp_path, "a.jpg"), "a.xml", xml(CAT.replace("</object>", second)))

@@ -3,7 +3,7 @@ import numpy as np
 from mirada.config import SplitConfig
 from mirada.data.records import Box
 from mirada.data.splits.areas import by_area
-from mirada.data.tiles import Region, boxes_in, grid
+from mirada.data.tiles import Region, boxes_in, grid, hidden_in
 
 
 def test_area_puts_no_pixel_on_two_sides() -> None:
@@ -44,14 +44,16 @@ def test_judged_tiles_cover_each_pixel_once() -> None:
 def test_boxes_are_clipped_and_little_visible_ones_ignored() -> None:
     boxes = [
         Box(90, 0, 110, 10, "half"),
-        Box(95, 0, 125, 10, "sixth"),
-        Box(0, 0, 5, 5, "hard", difficult=True),
-        Box(100, 0, 120, 10, "out"),
+        Box(95, 0, 125, 10, "sixth", occluded=False),
+        Box(0, 0, 5, 5, "hard", difficult=True, truncated=True, occluded=True),
+        Box(100, 0, 120, 10, "out", occluded=True),
     ]
     found, labels, ignore = boxes_in(Region(0, 0, 100, 100), boxes, 0.4)
     assert labels == ["half", "sixth", "hard"]
     assert found.tolist() == [[90, 0, 100, 10], [95, 0, 100, 10], [0, 0, 5, 5]]
     assert ignore.tolist() == [False, True, True]
+    hidden = hidden_in(Region(0, 0, 100, 100), boxes, ["occluded"])  # "half" is cut off here, not in the photograph
+    assert {name: said.tolist() for name, said in hidden.items()} == {"occluded": [-1, 0, 1]}
     nothing = boxes_in(Region(0, 0, 9, 9), [], 0.4)
     assert nothing[0].shape == (0, 4) and nothing[2].shape == (0,)
 

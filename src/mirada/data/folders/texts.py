@@ -7,9 +7,11 @@ import csv
 import io
 import json
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mirada.data.records import HIDDEN
 from mirada.errors import MiradaError
 
 MAX_TEXT_BYTES = 1 << 30  # a JSON takes ten times its size in memory
@@ -135,6 +137,17 @@ def _fit(sample: list[str], mark: str) -> int:
 def clean_label(text: str) -> str:
     """A label on one line, without outer space, in composed Unicode."""
     return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def read_flag(said: object) -> bool | None:
+    """A yes or a no, as text, number or truth value; None for anything else, such as Open Images' -1 for unknown."""
+    text = str(said).strip().lower()
+    return True if text in ("1", "true", "yes") else False if text in ("0", "false", "no") else None
+
+
+def read_hidden(said: Mapping[str, Any]) -> tuple[bool | None, ...]:
+    """The flags `HIDDEN` of an object, in the order in which a `Box` takes them."""
+    return tuple(read_flag(said.get(name)) for name in HIDDEN)
 
 
 def is_true(text: str | None) -> bool:

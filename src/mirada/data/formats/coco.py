@@ -16,7 +16,7 @@ from typing import Any
 
 from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import Corners, decode_runs, enclose, enclose_runs
-from mirada.data.folders.texts import clean_label
+from mirada.data.folders.texts import clean_label, read_hidden
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, exact
 from mirada.data.records import Box
@@ -135,7 +135,9 @@ def _labelling(
         crowd = bool(annotation.get("iscrowd") or annotation.get("ignore"))
         if crowd and all_crowd:
             repairs.append("crowd_flag_ignored")
-        add_box(boxes, repairs, Box(*corners, label, crowd and not all_crowd))
+        more = annotation.get("attributes")  # CVAT and Datumaro keep there what COCO has no place for
+        hidden = read_hidden({**annotation, **more} if isinstance(more, dict) else annotation)
+        add_box(boxes, repairs, Box(*corners, label, crowd and not all_crowd, *hidden))
     return Labelling("", "", None, tuple(boxes), _size(entry), repairs=tuple(repairs))
 
 

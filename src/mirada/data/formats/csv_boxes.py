@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import Corners
 from mirada.data.folders.layout import split_word
-from mirada.data.folders.texts import clean_label, is_true, read_text, split_rows
+from mirada.data.folders.texts import clean_label, is_true, read_hidden, read_text, split_rows
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, corners_of, number_text
 from mirada.data.records import Box
@@ -36,6 +36,8 @@ _COLUMNS = {
     "height": "height image_height img_height imageheight",
     "split": "split subset set usage",
     "difficult": "difficult is_difficult iscrowd is_crowd isgroupof",
+    "truncated": "truncated is_truncated istruncated",
+    "occluded": "occluded is_occluded isoccluded",
 }
 _KNOWN = {word: column for column, words in _COLUMNS.items() for word in words.split()}
 
@@ -97,7 +99,8 @@ def _gather(
             if not label or corners is None:
                 repairs.append("box_unreadable" if label else "name_missing")
                 continue
-            add_box(boxes, repairs, Box(*corners, rename.get(label, label), is_true(cells.get("difficult"))))
+            difficult = is_true(cells.get("difficult"))
+            add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult, *read_hidden(cells)))
         said = split_word(mine[0].get("split", ""), gathering.names) if "split" in columns else None
         labelling = Labelling("", "", None, tuple(boxes), _size(mine[0]), relative=relative, repairs=tuple(repairs))
         gathering.add(source, reference, labelling, split=said or split)

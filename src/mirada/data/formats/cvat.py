@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement
 from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_ellipse, enclose_rotated, enclose_runs
 from mirada.data.folders.markup import BrokenXml, element_text, parse_xml
-from mirada.data.folders.texts import clean_label, is_true
+from mirada.data.folders.texts import clean_label, is_true, read_hidden
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, corners_of, number_text
 from mirada.data.records import Box
@@ -163,8 +163,9 @@ def _add_shape(
         repairs.append("box_unreadable" if label else "name_missing")
         return
     repairs += [code] if code else []
-    flags = [attribute.text for attribute in shape.findall("attribute") if attribute.get("name") == _DIFFICULT]
-    add_box(boxes, repairs, Box(*corners, rename.get(label, label), any(map(is_true, flags))))
+    said: dict[str, str | None] = {str(entry.get("name")): entry.text for entry in shape.findall("attribute")}
+    hidden = read_hidden(said | {"occluded": shape.get("occluded")})
+    add_box(boxes, repairs, Box(*corners, rename.get(label, label), is_true(said.get(_DIFFICULT)), *hidden))
 
 
 def _corners(shape: Element, rotated: str) -> Iterator[tuple[Corners | None, str]]:

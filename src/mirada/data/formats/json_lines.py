@@ -9,7 +9,7 @@ from typing import Any
 
 from mirada.data.annotations import Labelling, reject
 from mirada.data.folders.layout import split_word
-from mirada.data.folders.texts import clean_label, read_text
+from mirada.data.folders.texts import clean_label, read_hidden, read_text
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, Written, corners_of, exact
 from mirada.data.records import Box
@@ -58,7 +58,8 @@ def _add(
     if not label or not all(map(math.isfinite, (x1, y1, x2, y2))):
         repairs.append("box_unreadable" if label else "name_missing")
         return
-    add_box(boxes, repairs, Box(x1, y1, x2, y2, rename.get(label, label), entry.get("difficult") is True))
+    difficult = entry.get("difficult") is True
+    add_box(boxes, repairs, Box(x1, y1, x2, y2, rename.get(label, label), difficult, *read_hidden(entry)))
 
 
 def write_json_lines(labels: LabelSet) -> Iterator[tuple[str, str]]:

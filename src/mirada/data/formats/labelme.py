@@ -14,7 +14,7 @@ from typing import Any
 from mirada.data.annotations import Labelling
 from mirada.data.folders.geometry import ROTATED, Corners, enclose, enclose_quad
 from mirada.data.folders.masks import enclose_picture
-from mirada.data.folders.texts import clean_label
+from mirada.data.folders.texts import clean_label, read_hidden
 from mirada.data.formats.gathering import Gathering, add_box
 from mirada.data.formats.writing import LabelSet, Writer, Written, beside, exact, number_text
 from mirada.data.records import Box
@@ -63,9 +63,9 @@ def _add(
         repairs.append("name_missing" if corners else code or "box_unreadable")
         return
     repairs += [code] if code else []
-    flags = shape.get("flags")
-    difficult = isinstance(flags, dict) and bool(flags.get(_DIFFICULT))
-    add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
+    more = shape.get("flags")
+    flags = more if isinstance(more, dict) else {}
+    add_box(boxes, repairs, Box(*corners, rename.get(label, label), bool(flags.get(_DIFFICULT)), *read_hidden(flags)))
 
 
 def _corners(kind: str, shape: Mapping[str, Any], rotated: str) -> tuple[Corners | None, str]:

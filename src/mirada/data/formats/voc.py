@@ -21,10 +21,10 @@ from mirada.data.folders.layout import Parts, folder_splits, visible_files
 from mirada.data.folders.lists import follow_lists
 from mirada.data.folders.markup import BrokenXml, count_tags, element_text, parse_xml
 from mirada.data.folders.pairing import pair_files
-from mirada.data.folders.texts import clean_label, is_true
+from mirada.data.folders.texts import clean_label, is_true, read_hidden
 from mirada.data.formats.labels import list_strangers
 from mirada.data.formats.writing import LabelSet, Writer, Written, beside, corners_of, number_text
-from mirada.data.records import Box
+from mirada.data.records import HIDDEN, Box
 
 _MAX_XML_BYTES = 64 * 1024 * 1024
 
@@ -151,6 +151,7 @@ def _boxes(root: Element, rename: Mapping[str, str], rotated: str) -> tuple[list
     for element in root.findall("object"):
         label = sys.intern(clean_label(element.findtext("name") or ""))  # one object for all its boxes
         difficult = is_true(element.findtext("difficult"))
+        hidden = read_hidden({name: element.findtext(name) for name in HIDDEN})
         shapes = list(_shapes(element, rotated)) or [(None, "box_unreadable")]
         codes += ["object_of_several_boxes"] * (len(shapes) - 1)
         for corners, code in shapes:
@@ -159,7 +160,7 @@ def _boxes(root: Element, rename: Mapping[str, str], rotated: str) -> tuple[list
                 continue
             codes += [code] if code else []
             if corners:
-                boxes.append(Box(*corners, rename.get(label, label), difficult))
+                boxes.append(Box(*corners, rename.get(label, label), difficult, *hidden))
     return boxes, codes
 
 

@@ -1,1 +1,1 @@
-"""Where a model fails: by class, size and crowding, under corruption, in its own certainty, and what it looks at."""
+"""Where a model fails: by class, size, crowding and occlusion, under corruption, how sure it is, and what it looks at."""

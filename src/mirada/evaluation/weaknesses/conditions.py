@@ -1,4 +1,4 @@
-"""How many objects are found, by their size, by how much others overlap them, and of those that were set aside."""
+"""How many objects are found: by size, by what hides them or overlaps them, and of those that were set aside."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from mirada.data.records import Example
+from mirada.data.records import HIDDEN, Example
 from mirada.inference.boxes import box_areas, iou_matrix
 from mirada.inference.prediction import Detections
 from mirada.inference.variants import REFERENCE
 from mirada.plots import ink_colour, line_colour, new_figure, to_png
 from mirada.tables import Table
 from mirada.tasks.accuracy import wilson_interval
-from mirada.tasks.average_precision import DetectionMetrics, ap50_by_area
+from mirada.tasks.average_precision import DetectionMetrics, ap50_by_area, ap50_of_objects
 from mirada.tasks.matching import match_image
 
 SIDES = (0, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, math.inf)
 """Bounds of an object's side, square root of the area, in pixels of the photograph; the upper one is exclusive."""
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 1.0)
 """Bounds of the largest IoU with another object of the photograph, the upper one inclusive; 0 is a group of its own."""
-HEADS = {"side": "side in pixels", "overlap": "IoU with its nearest neighbour", "flag": "in the data"}
+ENOUGH = 10
+"""So many objects must be annotated as truncated, or as occluded, for a group of their own."""
+HEADS = {
+    "side": "side in pixels",
+    "overlap": "IoU with its nearest neighbour",
+    "occlusion": "as annotated",
+    "flag": "in the data",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,11 @@ class Group:
     """Objects that have something in common.
 
     Attributes:
-        by: 'side', 'overlap' or 'flag'.
-        name: of the group, such as '16–24'.
+        by: 'side', 'overlap', 'occlusion' or 'flag'.
+        name: of the group, such as '16–24' or 'truncated'.
         objects: how many.
         found: variant -> how many it found at its own threshold, right label and IoU of 0.5 at least.
-        ap50: variant -> average precision at IoU 0.5 of objects of that size; empty but for sides.
+        ap50: variant -> average precision at IoU 0.5 of these objects; empty but for sides and occlusion.
     """
 
     by: str
@@ -78,6 +85,10 @@ def group_objects(
         chosen = ~aside & (overlaps > low) & (overlaps <= high)
         if chosen.any():
             groups.append(_group("overlap", "none" if low < 0 else f"{low:g}–{high:g}", chosen, found, {}))
+    for kind, chosen in _by_occlusion(truths, aside).items():
+        parts = np.split(chosen, np.cumsum([len(truth.labels) for truth in truths])[:-1])
+        ap50 = {name: ap50_of_objects(truths, row, classes, parts) for name, row in predictions.items()}
+        groups.append(_group("occlusion", kind, chosen, found, ap50))
     if aside.any():
         groups.append(_group("flag", "set aside: difficult, a crowd or cut off", aside, found, {}))
     return groups
@@ -85,6 +96,21 @@ def group_objects(
 
 def _group(by: str, name: str, chosen: np.ndarray, found: Mapping[str, np.ndarray], ap50: dict[str, float]) -> Group:
     return Group(by, name, int(chosen.sum()), {variant: int(row[chosen].sum()) for variant, row in found.items()}, ap50)
+
+
+def _by_occlusion(truths: Sequence[Example], aside: np.ndarray) -> dict[str, np.ndarray]:
+    """Group -> (N,) bool over all objects, in order: those that are plain to see, truncated, occluded.
+
+    An object that is both is in two groups; one of which nothing is said is in none. Empty where too few are annotated.
+    """
+    said = {
+        name: np.concatenate([truth.hidden.get(name, np.full(len(truth.labels), -1)) for truth in truths])
+        for name in HIDDEN
+    }
+    groups = {name: (row == 1) & ~aside for name, row in said.items()}
+    groups = {name: chosen for name, chosen in groups.items() if chosen.sum() >= ENOUGH}
+    plain = np.max(list(said.values()), axis=0) == 0
+    return {"plain": plain & ~aside} | groups if groups and (plain & ~aside).any() else groups
 
 
 def _largest_overlap(truth: Example) -> np.ndarray:
@@ -126,6 +152,19 @@ def conditions_table(groups: Sequence[Group], by: str) -> Table | None:
     return Table([HEADS[by], "objects", *heads], rows)
 
 
+def say_occlusion(groups: Sequence[Group]) -> str:
+    """How to read the groups by occlusion, or what stands for them."""
+    if any(group.by == "occlusion" for group in groups):
+        return (
+            "Truncated and occluded are the objects that the data annotate so, plain those that are annotated as neither; "
+            "detections of nothing count in the AP50 of each, so that it compares the variants, not the groups."
+        )
+    return (
+        f"The data annotate fewer than {ENOUGH} objects here as truncated or as occluded, so that the overlap with the "
+        "nearest neighbour stands for what hides an object."
+    )
+
+
 def plot_conditions(groups: Sequence[Group], by: str, *, dark: bool = False) -> bytes:
     """Recall of each group as a PNG, a mark a variant, with the 95 % interval as its bar."""
     figure, axes = new_figure(dark, 6.4, 3.6)
@@ -139,5 +178,6 @@ def plot_conditions(groups: Sequence[Group], by: str, *, dark: bool = False) -> 
         axes.errorbar(places, recalls, reach, fmt="os^D"[number % 4], color=line_colour(number), label=name, capsize=3)
     axes.set_xticks(np.arange(len(chosen)), [f"{group.name}\n{group.objects}" for group in chosen])
     axes.set(xlabel=f"{HEADS[by]}; below, the number of objects", ylabel="share found", ylim=(0, 1.03))
+    axes.set_xlim(-0.5, max(len(chosen), 1) - 0.5)  # two groups don't stand at the far ends
     axes.legend(frameon=False, labelcolor=ink_colour(dark))
     return to_png(figure)

@@ -42,7 +42,7 @@ from mirada.tasks.pictures import scaled_canvas
 
 _PANEL = 320  # side of a drawn image in pixels
 _POINT = ("precision", "recall", "f1")
-_OF_DETECTION = ("side", "overlap", "flag")
+_OF_DETECTION = ("side", "overlap", "occlusion", "flag")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Weaknesses:
 
     Attributes:
         classes: variant -> label -> its figures, of every variant.
-        groups: objects by size, crowding and flag; empty but for detection.
+        groups: objects by size, crowding, occlusion and flag; empty but for detection.
         reliability: variant -> how far its certainty is to be trusted.
         min_score: detection: the card's, which was chosen on validation images.
         operating: variant -> precision, recall and F1 on this split from that score on; empty but for detection.
@@ -91,7 +91,7 @@ class Weaknesses:
         return rows
 
     def tables(self) -> dict[str, Table | None]:
-        """'side', 'overlap', 'flag', 'operating', 'reliability' and 'robustness', as far as there is something to tell."""
+        """What is told by group, 'operating', 'reliability' and 'robustness', as far as there is something to tell."""
         points = [[name, *(f"{value:.3f}" for value in point)] for name, point in self.operating.items()]
         return {by: conditions_table(self.groups, by) for by in _OF_DETECTION} | {
             "operating": Table(["variant", "precision", "recall", "F1"], points) if points else None,
@@ -100,9 +100,9 @@ class Weaknesses:
         }
 
     def plots(self, metric_name: str, *, dark: bool = False) -> dict[str, bytes]:
-        """'side', 'overlap', 'reliability' and 'robustness' as PNGs, as far as there is something to show."""
+        """'side', 'overlap', 'occlusion', 'reliability' and 'robustness' as PNGs, as far as there is something to show."""
         plots = {}
-        for by in ("side", "overlap"):
+        for by in ("side", "overlap", "occlusion"):
             if any(group.by == by for group in self.groups):
                 plots[by] = plot_conditions(self.groups, by, dark=dark)
         if self.reliability:

@@ -112,12 +112,13 @@ def test_every_object_that_is_lost_is_told(tmp_path: Path) -> None:
         (0.9, 0.9, 1.5, 1),
     ]
     texts = [b"cat", b"cat", b"cat", b"cat", b"", b"cat", b"cat", b"cat"]  # one more than boxes
-    flags = {"difficult": [0, 0, 0, 0, 0, 1]}
+    flags = {"difficult": [0, 0, 0, 0, 0, 1], "truncated": [1, 0, 0, 0, 0, 0, 1], "occluded": [0]}
     put(tmp_path, "x.record", detection("a.jpg", picture(1), boxes, class__text=texts, **flags))
     found = Reading(tmp_path, "tfrecord")
     (source,) = found.images
     assert found.boxes(source) == [CAT_BOX, (50, 40, 100, 80, "cat"), (90, 72, 100, 80, "cat")]
     assert [box.difficult for box in found.images[source].boxes] == [False, True, False]
+    assert found.hidden(source) == [(True, False), (False, None), (True, None)]
     assert found.repairs(source) == ["box_clipped", *["box_unreadable"] * 3, "name_missing", "object_repeated"]
 
 

@@ -16,11 +16,11 @@ from typing import Any
 from mirada.data.annotations import Labelling, RawImage, Rejected, read_header, reject, settle
 from mirada.data.folders.geometry import Corners
 from mirada.data.folders.layout import Parts, folder_splits, is_image, split_word, visible_files
-from mirada.data.folders.texts import clean_label, decode, read_text
+from mirada.data.folders.texts import clean_label, decode, read_hidden, read_text
 from mirada.data.formats.gathering import add_box
 from mirada.data.formats.labels import list_strangers
 from mirada.data.formats.tfrecord.framing import find_records, read_record
-from mirada.data.records import Box, parse_features, sha256_of
+from mirada.data.records import HIDDEN, Box, parse_features, sha256_of
 
 _NAME = re.compile(
     r"(?P<stem>.*?)(?:\.(?:tfrecords?|tfrec|records?))?(?:-(?P<at>\d{5})-of-(?P<of>\d{5}))?(?:\.gz)?", re.I
@@ -255,7 +255,8 @@ def _read_objects(
             )
             continue
         difficult = any(features.get(key, [])[at : at + 1] == [1] for key in _FLAGS)
-        add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult))
+        hidden = {name: next(iter(features.get(f"image/object/{name}", [])[at : at + 1]), None) for name in HIDDEN}
+        add_box(boxes, repairs, Box(*corners, rename.get(label, label), difficult, *read_hidden(hidden)))
 
 
 def _corners(cells: Sequence[list[Any]]) -> Corners | None:
