@@ -8,8 +8,11 @@ from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
 from mirada.inference.card import Card
 from mirada.learning.backbones import STRIDES
+from mirada.learning.layers import makes_output
+from mirada.learning.tasks.box_bins import with_bins
+from mirada.learning.tasks.cells import cell_centres
 from mirada.learning.tasks.class_loss import ClassEntropy
-from mirada.learning.tasks.detection import DetectionLoss, build_outputs, cell_centres, make_loss, make_teaching
+from mirada.learning.tasks.detection import DetectionLoss, build_outputs, make_loss, make_teaching
 
 
 def targets(boxes, labels, ignore=None):
@@ -63,6 +66,42 @@ def test_a_grid_head_gives_one_map_a_part_that_sees_the_coarse_features_too(stri
         f"distances_{stride}": (None, cells, cells, 4),
     }
     assert "backbone_5_conv" in [layer.name for layer in model.layers]
+
+
+def test_a_detector_has_neither_bins_nor_class_scores_unless_told() -> None:
+    config = ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1)
+    model = keras.Model(image := keras.Input((64, 64, 1)), build_outputs(config, image, 2))
+    maps = {f"{part}_{stride}" for part in ("objectness", "classes", "distances") for stride in STRIDES}
+    last = [layer for layer in model.layers if makes_output(layer, model.output_names)]
+    assert {layer.name for layer in last} == maps and {type(layer) for layer in last} == {keras.layers.Conv2D}
+    assert with_bins(model) is model
+
+
+def test_bins_add_a_quarter_of_their_cross_entropy_to_the_loss_of_boxes() -> None:
+    goal, loss = targets([[21, 21, 27, 27]], [0]), DetectionLoss(64, 1, levels=[16])  # for the cell at (24, 24) alone
+    maps = {name: values for name, values in outputs(64, 1).items() if name.endswith("_16")}
+    numbers = float(loss(maps, goal)["boxes"])
+    maps["distances_16_bins"] = np.zeros((1, 4, 4 * 4, 8), np.float32)
+    assert float(loss(maps, goal)["boxes"]) == pytest.approx(numbers + np.log(8) / 4, rel=1e-5)
+    # 3 pixels to each side are 3/16 strides; eight bins from -2 to 32 / 16 + 1.5
+    place = (np.log(np.expm1(3 / 16)) + 2) / (5.5 / 7)
+    assert 0 < place < 1
+    maps["distances_16_bins"].reshape(4, 4, 4, 8)[1, 1] = [50, *[-50] * 7]
+    assert float(loss(maps, goal)["boxes"]) == pytest.approx(numbers + 100 * place / 4, rel=1e-4)
+
+
+def test_class_wise_each_score_is_held_against_its_class_and_objectness_costs_nothing() -> None:
+    loss = DetectionLoss(64, 2, levels=[16], by_class=True)
+    maps = {name: values for name, values in outputs(64, 2, distance=float(np.log(np.expm1(3 / 16)))).items()
+            if name.endswith("_16")}  # fmt: skip
+    maps["classes_16"][:] = (0, 64 * np.log(3))  # sigmoids 1/2 and 3/4, as the map has 64 times the logits
+    parts = loss(maps, targets([[21, 21, 27, 27]], [1]))  # the cell at (24, 24) has exactly that box
+    first = 16 * 0.25 * np.log(2)
+    second = 15 * 0.75**2 * np.log(4) + 0.25**2 * np.log(4 / 3)
+    assert float(parts["classes"]) == pytest.approx(2 * (first + second), rel=1e-4)
+    assert float(parts["objectness"]) == 0 and float(parts["positives"]) == 1
+    ignored = loss(maps, targets([[-1, -1, 65, 65]], [1], [True]))
+    assert float(ignored["classes"]) == 0
 
 
 def test_an_ignored_region_costs_nothing_however_sure_the_network_is():
