@@ -1,3 +1,5 @@
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +8,24 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
-from mirada.inference.card import Card
+from mirada.inference.card import Card, load_card
+from mirada.inference.engine import Engine
+from mirada.inference.litert import float_operators
 from mirada.learning.backbones import STRIDES
 from mirada.learning.layers import makes_output
+from mirada.learning.models import build_model, load_model
+from mirada.learning.quantization.compression import compressed_layers
+from mirada.learning.quantization.conversion import convert
+from mirada.learning.quantization.qat import build_qat, calibrate, to_convertible
+from mirada.learning.step import adapt
+from mirada.learning.tasks import detection
 from mirada.learning.tasks.box_bins import with_bins
 from mirada.learning.tasks.cells import cell_centres
 from mirada.learning.tasks.class_loss import ClassEntropy
 from mirada.learning.tasks.detection import DetectionLoss, build_outputs, make_loss, make_teaching
+from mirada.stages import train
+
+BINS = ModelConfig("tiny", "tiny", None, width=8, head_depth=1, head_stride=8, dfl_bins=8, scores="class_wise")
 
 
 def targets(boxes, labels, ignore=None):
@@ -222,3 +235,46 @@ def test_a_teacher_of_another_size_teaches_by_its_detections() -> None:
         assert (taught["taught_classes"][near] == logits).all()
     sure = taught["taught_scores"] > 0
     assert not sure[strides > 8].any() and not sure[np.abs(points - (10, 34)).max(1) < 8].any()
+
+
+@pytest.mark.slow
+def test_bins_and_class_scores_train_become_int8_and_are_decoded(train_config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(detection, "DISTRIBUTION_WEIGHT", 1000.0)
+    train.run(replace(train_config, model=BINS, epochs=1, assigner="task_aligned", batch_size=6))  # two steps
+    model, card = load_model(tmp_path / "train" / "model.keras"), load_card(tmp_path / "train")
+    with (tmp_path / "train" / "history.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["boxes"]) > 100 and float(row["classes"]) > 0 and float(row["objectness"]) == 0
+    assert np.abs(model.get_layer("distances_8_bins").get_weights()[1]).max() > 1e-4
+    bins = np.linspace(-2, 64 / 2 / 8 + 1.5, 8)
+    np.testing.assert_allclose(model.get_layer("distances_8_mean").get_weights()[0].reshape(-1), bins, rtol=1e-5)
+    wanted = {part: [f"{part}_8"] for part in ("objectness", "classes", "distances")}
+    assert card.outputs == wanted and set(model.output) == {name for names in wanted.values() for name in names}
+
+    kernel, bias = model.get_layer("classes_8_logits").get_weights()
+    model.get_layer("classes_8_logits").set_weights([kernel, bias + (0, 6)])  # surer than two steps can make it
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    inputs = (pixels / 127.5 - 1).astype(np.float32)[None]
+    expected = {name: value.numpy() for name, value in model(inputs).items()}
+    rounded = build_qat(model, card)
+    calibrate(rounded, model, [inputs])
+    networks = {"float32": model, "int8": model, "qat": to_convertible(rounded)}
+    for variant, network in networks.items():
+        path = tmp_path / f"{variant}.tflite"
+        path.write_bytes(convert(network, variant, lambda: [pixels]))
+        engine = Engine(path, card)
+        outputs, found = engine.model.predict(pixels), engine.predict(pixels).prediction
+        near = 1e-4 if variant == "float32" else 0.05
+        np.testing.assert_allclose(outputs["distances_8"], expected["distances_8"], atol=near)
+        best = expected["classes_8"].max() / 64
+        assert best > 1 and found.scores[0] == pytest.approx(1 / (1 + np.exp(-best)), abs=near)
+        assert len(found) > 1 and set(found.labels) == {1}
+        assert variant == "float32" or float_operators(path) == []
+
+
+def test_what_makes_a_map_stays_as_it_is_when_others_get_fewer_bits_or_are_pruned() -> None:
+    model = build_model(BINS, "detection", 64, 3, 2)
+    assert not any(makes_output(model.get_layer(name), model.output_names) for name in compressed_layers(model))
+    kinds = {layer.name: layer.dtype_policy.name for layer in adapt(model, "bf16", False, False).layers}
+    assert {kinds.pop(layer.name) for layer in model.layers if makes_output(layer, model.output_names)} == {"float32"}
+    assert kinds["box_8_0_conv"] == "mixed_bfloat16"
