@@ -39,6 +39,12 @@ def test_a_network_that_can_not_be_is_refused(settings, said):
         ModelConfig(name="mcu", backbone="mcu", weights=None, **settings)
 
 
+def test_class_scores_have_no_objectness_for_a_teacher():
+    network = ModelConfig(name="mcu", backbone="mcu", weights=None, scores="class_wise")
+    with pytest.raises(MiradaError, match="teacher speaks of objectness, which model.scores=class_wise does not learn"):
+        TrainConfig(data_dir="", output_dir="", model=network, teacher="runs/large")
+
+
 def test_an_unknown_way_with_batch_norms_is_refused():
     with pytest.raises(MiradaError, match="batch_norm must be one of folded, frozen, trained, got 'live'"):
         ModelConfig(name="lite0", batch_norm="live")

@@ -227,7 +227,7 @@ class TrainConfig:
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
         require(
             self.teacher is None or self.model.scores == "objectness",
-            f"teacher speaks of objectness, which model.scores={self.model.scores} has not: set teacher=null or "
+            f"teacher speaks of objectness, which model.scores={self.model.scores} does not learn: set teacher=null or "
             "model.scores=objectness.",
         )
         between("teacher_weight", self.teacher_weight, 0.0, 1.0)
