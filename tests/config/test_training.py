@@ -28,6 +28,8 @@ def test_a_rate_may_be_looked_for():
     ("settings", "said"),
     [
         ({"head_stride": 4}, "model.head_stride must be 8, 16 or null, got 4."),
+        ({"dfl_bins": 3}, r"model.dfl_bins must be 0 \(no bins\) or 4 to 32, got 3."),
+        ({"scores": "classwise"}, "model.scores must be one of objectness, class_wise, got 'classwise'."),
         ({"stem_stride": 3}, "model.stem_stride must be 2 or 4, got 3."),
         ({"multiplier": 0}, "model.multiplier must be between 0.1 and 4.0, got 0."),
     ],
@@ -35,6 +37,12 @@ def test_a_rate_may_be_looked_for():
 def test_a_network_that_can_not_be_is_refused(settings, said):
     with pytest.raises(MiradaError, match=said):
         ModelConfig(name="mcu", backbone="mcu", weights=None, **settings)
+
+
+def test_class_scores_have_no_objectness_for_a_teacher():
+    network = ModelConfig(name="mcu", backbone="mcu", weights=None, scores="class_wise")
+    with pytest.raises(MiradaError, match="teacher speaks of objectness, which model.scores=class_wise does not learn"):
+        TrainConfig(data_dir="", output_dir="", model=network, teacher="runs/large")
 
 
 def test_an_unknown_way_with_batch_norms_is_refused():

@@ -81,6 +81,16 @@ def test_a_weight_that_is_lost_beside_a_larger_one_of_its_channel_counts_for_wha
     assert row.hurt < 0.02 and row.why == "harmless", "0.3 of 100 is no loss"
 
 
+def test_a_factor_of_all_values_loses_nothing():
+    image = keras.Input((32, 32, 1), name="image")
+    most = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(2, 1, name="shine")(image))
+    bright = keras.layers.Rescaling(64.0, name="bright")(most)  # a constant without an axis
+    observed = Observed(keras.Model(image, {"classes": bright}), make_card(), WHITE)
+    row = next(row for row in judge(observed, "", (0.0, 1.0)) if row.op == "MUL")
+    assert row.weights == "per tensor" and row.weight_scale_max == pytest.approx(64 / 255, rel=0.01)
+    assert row.weight_sqnr_db is None or row.weight_sqnr_db > 60
+
+
 def test_table_sentences_and_plot_are_written_worst_first(tmp_path: Path):
     observed, tensor = observe([1.0, 0.001])
     rows = judge(observed, tensor, (0.0, 1.0))

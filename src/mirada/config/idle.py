@@ -71,7 +71,11 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
     elif facts.task == "detection":
         yield "model.dropout", "a detector has no such layer"
     if facts.task != "detection":
-        yield "model.head_stride", "it is for detection"
+        yield "model.head_stride model.dfl_bins model.scores", "it is for detection"
+    elif facts.classes == 1:
+        yield "model.scores", "there is one class"
+    elif config.model.scores == "class_wise":
+        yield "class_weight label_smoothing", "they are for model.scores=objectness"
     if config.model.backbone != "mcu":
         of_mcu = "model.stem_stride model.stem_width model.multiplier model.blocks model.expansion"
         yield of_mcu, "it is for the network mcu"

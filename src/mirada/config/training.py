@@ -38,6 +38,8 @@ class ModelConfig:
     )
     head_depth: int = 2  # separable convolutions before each head's output
     head_stride: int | None = None  # detection: one grid of cells so many pixels apart; null: a pyramid of 8, 16 and 32
+    dfl_bins: int = 0  # detection: bins that a box's side is told in, by distribution focal loss; 0: one number a side
+    scores: str = "objectness"  # detection: objectness, times the class's share; class_wise: a sigmoid a class instead
     stem_stride: int = 2  # mcu: of the first convolution
     stem_width: int = 16  # mcu: channels of the first convolution, and of the blocks at stride 4
     multiplier: float = 1.0  # mcu: of the channels of the blocks at strides 8, 16 and 32
@@ -70,6 +72,11 @@ class ModelConfig:
             self.head_stride in (None, *HEAD_STRIDES),
             f"model.head_stride must be 8, 16 or null, got {self.head_stride}.",
         )
+        require(
+            self.dfl_bins == 0 or 4 <= self.dfl_bins <= 32,
+            f"model.dfl_bins must be 0 (no bins) or 4 to 32, got {self.dfl_bins}.",
+        )
+        one_of("model.scores", self.scores, ("objectness", "class_wise"))
         require(self.stem_stride in (2, 4), f"model.stem_stride must be 2 or 4, got {self.stem_stride}.")
         between("model.stem_width", self.stem_width, 4, 64)
         between("model.multiplier", self.multiplier, 0.1, 4.0)
@@ -218,6 +225,11 @@ class TrainConfig:
         one_of("assigner", self.assigner, ("centre", "task_aligned"))
         one_of("box_loss", self.box_loss, ("giou", "ciou"))
         between("label_smoothing", self.label_smoothing, 0.0, 0.5)
+        require(
+            self.teacher is None or self.model.scores == "objectness",
+            f"teacher speaks of objectness, which model.scores={self.model.scores} does not learn: set teacher=null or "
+            "model.scores=objectness.",
+        )
         between("teacher_weight", self.teacher_weight, 0.0, 1.0)
         between("teacher_temperature", self.teacher_temperature, 1.0, 100.0)
         one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))

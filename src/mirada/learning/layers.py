@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import tf_keras as keras
 
 
@@ -28,6 +30,16 @@ def map_output(
     """1×1 convolution without activation, small weights and a chosen bias: an output map."""
     normal = keras.initializers.RandomNormal(stddev=0.01)
     return keras.layers.Conv2D(channels, 1, kernel_initializer=normal, bias_initializer=bias, name=name)(x)
+
+
+def makes_output(layer: keras.layers.Layer, outputs: Collection[str]) -> bool:
+    """Whether a layer gives an output or lies between a head's features and one: its name then begins with the output's.
+
+    Args:
+        layer: of a network.
+        outputs: the names of the layers that give its outputs.
+    """
+    return any(layer.name == name or layer.name.startswith(f"{name}_") for name in outputs)
 
 
 def class_head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:

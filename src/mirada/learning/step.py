@@ -16,8 +16,10 @@ import tf_keras as keras
 
 from mirada.config import TrainConfig
 from mirada.learning.backbones import moving_statistics
+from mirada.learning.layers import makes_output
 from mirada.learning.models import backbone_depths, backbone_variables
 from mirada.learning.tasks import Loss
+from mirada.learning.tasks.box_bins import with_bins
 
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 _FIRST_SCALE = (
@@ -47,7 +49,8 @@ class _Repeat(keras.layers.Layer):
 def adapt(model: keras.Model, precision: str, synchronize: bool, xla: bool) -> keras.Model:
     """The same network with the same weights for a training in another precision, of several replicas, or with XLA.
 
-    Weights stay float32, and so do output layers: a bfloat16 has 8 significant bits, too few for a box's corner.
+    Weights stay float32, and so do the layers that make outputs: a bfloat16 has 8 significant bits, too few for a box's
+    corner.
 
     Args:
         model: a float32 network.
@@ -58,7 +61,7 @@ def adapt(model: keras.Model, precision: str, synchronize: bool, xla: bool) -> k
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         settings = layer.get_config()
-        if precision != "fp32" and layer.name not in model.output_names:
+        if precision != "fp32" and not makes_output(layer, model.output_names):
             settings["dtype"] = POLICIES[precision]
         if synchronize and isinstance(layer, keras.layers.BatchNormalization):
             settings |= {"synchronized": True, "dtype": "float32"}
@@ -97,6 +100,7 @@ class TrainStep:
         ask: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.config, self.strategy, self.model, self.average = config, strategy, model, average
+        self._forward = with_bins(model)
         self.loss, self.parts, self.learning_rate = loss, parts, learning_rate
         self.ask = ask or (lambda batch: batch)
         self.optimizers = [self._optimizer(), self._optimizer()]  # of the pretrained layers, of the new ones
@@ -177,7 +181,7 @@ class TrainStep:
     def _replica_step(self, batch: Batch, frozen: bool) -> tf.Tensor:
         context, batch = tf.distribute.get_replica_context(), self.ask(batch)
         with tf.GradientTape() as tape:
-            parts = self.loss(self.model(batch["image"], training=True), batch)
+            parts = self.loss(self._forward(batch["image"], training=True), batch)
             positives = tf.maximum(context.all_reduce(_SUM, parts.pop("positives")), 1.0)
             parts = {name: value / positives for name, value in parts.items()}
             loss = tf.add_n(list(parts.values()))
@@ -228,7 +232,7 @@ class TrainStep:
     ) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """Gradients of the summed loss times `scale`, and (positives, sums of the loss's parts), of one replica's batch."""
         with tf.GradientTape() as tape:
-            parts = self.loss(self.model(batch["image"], training=True), batch)
+            parts = self.loss(self._forward(batch["image"], training=True), batch)
             positives = parts.pop("positives")
             loss = tf.add_n(list(parts.values())) * scale
         gradients = tape.gradient(loss, [variables for _, variables in self._groups(frozen)])

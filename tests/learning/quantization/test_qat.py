@@ -107,6 +107,8 @@ def test_schemes_say_what_is_folded_fused_and_free_standing():
     x = LAYERS.MaxPooling2D(name="pool")(x)
     x = LAYERS.BatchNormalization(name="free")(x)
     x = LAYERS.LeakyReLU(0.5, name="leaky")(x)
+    x = LAYERS.Softmax(name="shares")(x)
+    x = LAYERS.Softmax(axis=1, name="across")(x)
     assert {scheme.name: (scheme.role, scheme.text) for scheme in preflight(keras.Model(image, x))} == {
         "rescale": ("affine", "1x1 depthwise convolution, int8 weights; range of its output"),
         "conv": ("weights", "int8 weights, a scale a channel; range after bn"),
@@ -115,6 +117,8 @@ def test_schemes_say_what_is_folded_fused_and_free_standing():
         "pool": ("through", "range of its input"),
         "free": ("affine", "1x1 depthwise convolution, int8 weights; range of its output"),
         "leaky": ("range", "range of its output"),
+        "shares": ("shares", "range 0 to 255/256"),
+        "across": (None, "not over the last axis; use axis=-1"),
     }
 
 

@@ -1,3 +1,5 @@
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +8,24 @@ import tf_keras as keras
 
 from mirada.config import ModelConfig, TrainConfig
 from mirada.data.records import Dataset
-from mirada.inference.card import Card
+from mirada.inference.card import Card, load_card
+from mirada.inference.engine import Engine
+from mirada.inference.litert import float_operators
 from mirada.learning.backbones import STRIDES
+from mirada.learning.layers import makes_output
+from mirada.learning.models import build_model, load_model
+from mirada.learning.quantization.compression import compressed_layers
+from mirada.learning.quantization.conversion import convert
+from mirada.learning.quantization.qat import build_qat, calibrate, to_convertible
+from mirada.learning.step import adapt
+from mirada.learning.tasks import detection
+from mirada.learning.tasks.box_bins import with_bins
+from mirada.learning.tasks.cells import cell_centres
 from mirada.learning.tasks.class_loss import ClassEntropy
-from mirada.learning.tasks.detection import DetectionLoss, build_outputs, cell_centres, make_loss, make_teaching
+from mirada.learning.tasks.detection import DetectionLoss, build_outputs, make_loss, make_teaching
+from mirada.stages import train
+
+BINS = ModelConfig("tiny", "tiny", None, width=8, head_depth=1, head_stride=8, dfl_bins=8, scores="class_wise")
 
 
 def targets(boxes, labels, ignore=None):
@@ -63,6 +79,42 @@ def test_a_grid_head_gives_one_map_a_part_that_sees_the_coarse_features_too(stri
         f"distances_{stride}": (None, cells, cells, 4),
     }
     assert "backbone_5_conv" in [layer.name for layer in model.layers]
+
+
+def test_a_detector_has_neither_bins_nor_class_scores_unless_told() -> None:
+    config = ModelConfig(name="tiny", backbone="tiny", weights=None, width=8, head_depth=1)
+    model = keras.Model(image := keras.Input((64, 64, 1)), build_outputs(config, image, 2))
+    maps = {f"{part}_{stride}" for part in ("objectness", "classes", "distances") for stride in STRIDES}
+    last = [layer for layer in model.layers if makes_output(layer, model.output_names)]
+    assert {layer.name for layer in last} == maps and {type(layer) for layer in last} == {keras.layers.Conv2D}
+    assert with_bins(model) is model
+
+
+def test_bins_add_a_quarter_of_their_cross_entropy_to_the_loss_of_boxes() -> None:
+    goal, loss = targets([[21, 21, 27, 27]], [0]), DetectionLoss(64, 1, levels=[16])  # for the cell at (24, 24) alone
+    maps = {name: values for name, values in outputs(64, 1).items() if name.endswith("_16")}
+    numbers = float(loss(maps, goal)["boxes"])
+    maps["distances_16_bins"] = np.zeros((1, 4, 4 * 4, 8), np.float32)
+    assert float(loss(maps, goal)["boxes"]) == pytest.approx(numbers + np.log(8) / 4, rel=1e-5)
+    # 3 pixels to each side are 3/16 strides; eight bins from -2 to 32 / 16 + 1.5
+    place = (np.log(np.expm1(3 / 16)) + 2) / (5.5 / 7)
+    assert 0 < place < 1
+    maps["distances_16_bins"].reshape(4, 4, 4, 8)[1, 1] = [50, *[-50] * 7]
+    assert float(loss(maps, goal)["boxes"]) == pytest.approx(numbers + 100 * place / 4, rel=1e-4)
+
+
+def test_class_wise_each_score_is_held_against_its_class_and_objectness_costs_nothing() -> None:
+    loss = DetectionLoss(64, 2, levels=[16], by_class=True)
+    maps = {name: values for name, values in outputs(64, 2, distance=float(np.log(np.expm1(3 / 16)))).items()
+            if name.endswith("_16")}  # fmt: skip
+    maps["classes_16"][:] = (0, 64 * np.log(3))  # sigmoids 1/2 and 3/4, as the map has 64 times the logits
+    parts = loss(maps, targets([[21, 21, 27, 27]], [1]))  # the cell at (24, 24) has exactly that box
+    first = 16 * 0.25 * np.log(2)
+    second = 15 * 0.75**2 * np.log(4) + 0.25**2 * np.log(4 / 3)
+    assert float(parts["classes"]) == pytest.approx(2 * (first + second), rel=1e-4)
+    assert float(parts["objectness"]) == 0 and float(parts["positives"]) == 1
+    ignored = loss(maps, targets([[-1, -1, 65, 65]], [1], [True]))
+    assert float(ignored["classes"]) == 0
 
 
 def test_an_ignored_region_costs_nothing_however_sure_the_network_is():
@@ -183,3 +235,46 @@ def test_a_teacher_of_another_size_teaches_by_its_detections() -> None:
         assert (taught["taught_classes"][near] == logits).all()
     sure = taught["taught_scores"] > 0
     assert not sure[strides > 8].any() and not sure[np.abs(points - (10, 34)).max(1) < 8].any()
+
+
+@pytest.mark.slow
+def test_bins_and_class_scores_train_become_int8_and_are_decoded(train_config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(detection, "DISTRIBUTION_WEIGHT", 1000.0)
+    train.run(replace(train_config, model=BINS, epochs=1, assigner="task_aligned", batch_size=6))  # two steps
+    model, card = load_model(tmp_path / "train" / "model.keras"), load_card(tmp_path / "train")
+    with (tmp_path / "train" / "history.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["boxes"]) > 100 and float(row["classes"]) > 0 and float(row["objectness"]) == 0
+    assert np.abs(model.get_layer("distances_8_bins").get_weights()[1]).max() > 1e-4
+    bins = np.linspace(-2, 64 / 2 / 8 + 1.5, 8)
+    np.testing.assert_allclose(model.get_layer("distances_8_mean").get_weights()[0].reshape(-1), bins, rtol=1e-5)
+    wanted = {part: [f"{part}_8"] for part in ("objectness", "classes", "distances")}
+    assert card.outputs == wanted and set(model.output) == {name for names in wanted.values() for name in names}
+
+    kernel, bias = model.get_layer("classes_8_logits").get_weights()
+    model.get_layer("classes_8_logits").set_weights([kernel, bias + (0, 6)])  # surer than two steps can make it
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    inputs = (pixels / 127.5 - 1).astype(np.float32)[None]
+    expected = {name: value.numpy() for name, value in model(inputs).items()}
+    rounded = build_qat(model, card)
+    calibrate(rounded, model, [inputs])
+    networks = {"float32": model, "int8": model, "qat": to_convertible(rounded)}
+    for variant, network in networks.items():
+        path = tmp_path / f"{variant}.tflite"
+        path.write_bytes(convert(network, variant, lambda: [pixels]))
+        engine = Engine(path, card)
+        outputs, found = engine.model.predict(pixels), engine.predict(pixels).prediction
+        near = 1e-4 if variant == "float32" else 0.05
+        np.testing.assert_allclose(outputs["distances_8"], expected["distances_8"], atol=near)
+        best = expected["classes_8"].max() / 64
+        assert best > 1 and found.scores[0] == pytest.approx(1 / (1 + np.exp(-best)), abs=near)
+        assert len(found) > 1 and set(found.labels) == {1}
+        assert variant == "float32" or float_operators(path) == []
+
+
+def test_what_makes_a_map_stays_as_it_is_when_others_get_fewer_bits_or_are_pruned() -> None:
+    model = build_model(BINS, "detection", 64, 3, 2)
+    assert not any(makes_output(model.get_layer(name), model.output_names) for name in compressed_layers(model))
+    kinds = {layer.name: layer.dtype_policy.name for layer in adapt(model, "bf16", False, False).layers}
+    assert {kinds.pop(layer.name) for layer in model.layers if makes_output(layer, model.output_names)} == {"float32"}
+    assert kinds["box_8_0_conv"] == "mixed_bfloat16"

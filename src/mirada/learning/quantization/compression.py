@@ -18,6 +18,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.config import QuantizeConfig
+from mirada.learning.layers import makes_output
 from mirada.learning.quantization.qat import Compress
 from mirada.learning.quantization.rounding import LEVELS, SMALLEST, ChannelQuantizer, round_weights
 from mirada.learning.quantization.schemes import WEIGHTED, Graph
@@ -54,7 +55,9 @@ def compressed_layers(model: keras.Model) -> list[str]:
     graph = Graph(model)
     weighted = [layer for layer in graph.layers if type(layer) in WEIGHTED]
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
-    return [layer.name for layer in weighted[1:] if type(layer) in kinds and id(layer.output) not in graph.outputs]
+    return [
+        layer.name for layer in weighted[1:] if type(layer) in kinds and not makes_output(layer, model.output_names)
+    ]
 
 
 def kept_weights(kernel: np.ndarray, sparsity: float) -> np.ndarray:

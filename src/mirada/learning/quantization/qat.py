@@ -17,7 +17,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from mirada.inference.card import Card
+from mirada.learning.layers import makes_output
 from mirada.learning.quantization.rounding import (
+    SHARE_RANGE,
     SMALLEST,
     ChannelQuantizer,
     KernelConfig,
@@ -28,6 +30,7 @@ from mirada.learning.quantization.rounding import (
 from mirada.learning.quantization.schemes import (
     AFFINE,
     FOLDED,
+    SHARES,
     THROUGH,
     WEIGHTED,
     WEIGHTS,
@@ -151,7 +154,8 @@ class _Quantized:
         return RoundedLayer(layer, KernelConfig(self.compress(layer)), name=layer.name)(x)
 
     def range(self, x: keras.KerasTensor, name: str, kind: str) -> keras.KerasTensor:
-        return Range(kind, name=f"{name}{_SUFFIX}")(x)
+        ends = SHARE_RANGE if kind == "fixed" else (-6.0, 6.0)
+        return Range(kind, *ends, name=f"{name}{_SUFFIX}")(x)
 
 
 class _Observed:
@@ -167,7 +171,8 @@ class _Observed:
         return layer(x)
 
     def range(self, x: keras.KerasTensor, name: str, kind: str) -> keras.KerasTensor:
-        self.tensors[f"{name}{_SUFFIX}"] = x
+        if kind != "fixed":
+            self.tensors[f"{name}{_SUFFIX}"] = x
         return x
 
 
@@ -188,11 +193,16 @@ def _rebuild(model: keras.Model, places: _Quantized | _Observed) -> keras.Model:
         else:
             x = type(layer).from_config(layer.get_config())(inputs)
         if role != THROUGH and not shares_range(layer, graph):
-            kind = "growing" if id(layer.output) in graph.outputs else "moving"
-            x = places.range(x, layer.name, kind)
+            x = places.range(x, layer.name, _kind_of_range(role, layer, model))
         tensors[id(layer.output)] = x
     outputs = tf.nest.map_structure(lambda tensor: tensors[id(tensor)], model.output)
     return keras.Model(image, outputs, name=model.name)
+
+
+def _kind_of_range(role: str | None, layer: keras.layers.Layer, model: keras.Model) -> str:
+    if role == SHARES:
+        return "fixed"
+    return "growing" if makes_output(layer, model.output_names) else "moving"
 
 
 def _place_weighted(

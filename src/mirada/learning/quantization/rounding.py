@@ -20,6 +20,7 @@ with warnings.catch_warnings():
 
 LEVELS = 127  # int8 weights lie in -127..127
 RANGE_DECAY = 0.99  # of the ranges, a training step
+SHARE_RANGE = (0.0, 255 / 256)  # that int8 gives a softmax, whatever the data
 SMALLEST = 1e-8  # half-width of a range, so that its scale is never 0
 
 

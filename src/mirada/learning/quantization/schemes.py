@@ -34,6 +34,7 @@ _PAIRWISE = (keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply)
 _FUSED = ("linear", "relu", "relu6")  # activations that are part of the layer before in int8
 
 WEIGHTS, FOLDED, AFFINE, THROUGH, RANGE = "weights", "folded", "affine", "through", "range"
+SHARES = "shares"  # of a softmax, whose range int8 fixes
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LayerScheme:
 
     Attributes:
         name, kind: the layer's name and class.
-        role: 'weights', 'folded', 'affine', 'through' or 'range'; None: there is no scheme.
+        role: 'weights', 'folded', 'affine', 'through', 'range' or 'shares'; None: there is no scheme.
         text: the scheme in words; without a scheme, why there is none and what to do.
     """
 
@@ -163,6 +164,8 @@ def _scheme(layer: keras.layers.Layer, graph: Graph) -> LayerScheme:
         return LayerScheme(name, kind, AFFINE, text)
     if type(layer) in _THROUGH:
         return LayerScheme(name, kind, THROUGH, "range of its input")
+    if type(layer) is keras.layers.Softmax:
+        return LayerScheme(name, kind, SHARES, "range 0 to 255/256")
     return LayerScheme(name, kind, RANGE, _range_text(layer, graph))
 
 
@@ -190,6 +193,9 @@ def _trouble(layer: keras.layers.Layer, graph: Graph) -> str:
         return "" if name in _FUSED else f"activation {name!r}; use ReLU or LeakyReLU, or compute it outside the model"
     if type(layer) in _PAIRWISE:
         return "" if len(layer.input) == 2 else f"{len(layer.input)} inputs; use several layers of two"
+    if type(layer) is keras.layers.Softmax:
+        last = layer.axis in (-1, len(layer.output.shape) - 1)
+        return "" if last else "not over the last axis; use axis=-1"
     if type(layer) in (*_THROUGH, *_COMPUTING, keras.layers.Concatenate):
         return ""
     return "not computed in int8; use another layer, or compute it outside the model"

@@ -6,9 +6,10 @@ centred near it, what it is, and how far its sides are. It is decoded as the pyr
 ReLU6 everywhere, boxes, scores and classes as separate outputs with scales of their own, decoding and NMS outside the
 graph (`mirada.inference.prediction`), so that all of it survives int8.
 
-Cells by `assignment`, boxes by `box_overlap`; objectness by quality focal loss (arXiv:2006.04388), its target the IoU of
-the predicted box, or what the assignment says; classes by cross-entropy on the cells with a box, where classes may be
-weighted by their boxes in the training split, and labels smoothed.
+Cells by `assignment`, boxes by `box_overlap`, and by `box_bins` where a side has bins; objectness by quality focal loss
+(arXiv:2006.04388), its target the IoU of the predicted box, or what the assignment says; classes by cross-entropy on the
+cells with a box, where classes may be weighted by their boxes in the training split, and labels smoothed. With
+`class_scores` there is no objectness to learn: each class has that focal loss, its target 0 unless it is the box's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -26,17 +26,18 @@ from mirada.inference.card import Card
 from mirada.learning.backbones import STRIDES, build_backbone
 from mirada.learning.layers import map_output, pointwise, separable
 from mirada.learning.tasks.assignment import assign, assign_by_task
+from mirada.learning.tasks.box_bins import DISTRIBUTION_WEIGHT, distribution_loss, last_bin, mean_distances
 from mirada.learning.tasks.box_overlap import OVERLAPS
+from mirada.learning.tasks.cells import cell_centres, flatten_outputs, read_cells, size_ranges
 from mirada.learning.tasks.class_loss import ClassEntropy, class_entropy
+from mirada.learning.tasks.class_scores import class_scores, score_logits
 from mirada.learning.tasks.soft_targets import box_distance, divergence
 
 LOSSES: tuple[str, ...] = ("objectness", "classes", "boxes")
 _PRIOR = 0.01  # the share of cells that hold an object, as the untrained net believes (focal loss paper, section 4.1)
 _START_DISTANCE = 2.0  # strides from a cell's centre to each side of the untrained net's boxes
 
-SIZE_RANGES = ((0.0, 80.0), (48.0, 176.0), (112.0, 1e8))  # longer side in pixels, a level; overlapping on purpose
-ANY_SIZE = (0.0, 1e8)
-OBJECTNESS_WEIGHT, CLASS_WEIGHT, BOX_WEIGHT = 2.0, 1.0, 2.0
+SCORE_WEIGHT, CLASS_WEIGHT, BOX_WEIGHT = 2.0, 1.0, 2.0
 _CANDIDATES, _FOUND, _NMS_IOU = 256, 100, 0.5  # of a teacher with other cells: best ones, detections, and their overlap
 
 
@@ -66,8 +67,10 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
     maps = build_backbone(config, image)
     levels = [_one_level(maps, config)] if config.head_stride else _pyramid(maps, config.width)
     outputs = {}
-    for stride, features in zip(strides(config), levels, strict=True):
-        outputs.update(_head(features, config, classes, stride))
+    sizes = size_ranges(strides(config))
+    for stride, features, (_, longest) in zip(strides(config), levels, sizes, strict=True):
+        last = last_bin(longest, stride, image.shape[1])
+        outputs.update(_head(features, config, classes, stride, last))
     return outputs
 
 
@@ -98,7 +101,10 @@ def _pyramid(maps: list[keras.KerasTensor], width: int) -> list[keras.KerasTenso
     return sides
 
 
-def _head(x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int) -> dict[str, keras.KerasTensor]:
+def _head(
+    x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int, last: float
+) -> dict[str, keras.KerasTensor]:
+    """A level's outputs; `last` is the last bin of a side, where there are bins."""
     names = {part: f"{part}_{stride}" for part in output_names(config, classes)}
     score, box = x, x
     for depth in range(config.head_depth):
@@ -106,46 +112,27 @@ def _head(x: keras.KerasTensor, config: ModelConfig, classes: int, stride: int) 
         box = separable(box, config.width, f"box_{stride}_{depth}")
     objectness_bias = keras.initializers.Constant(-math.log((1 - _PRIOR) / _PRIOR))
     distance_bias = keras.initializers.Constant(math.log(math.expm1(_START_DISTANCE)))
-    outputs = {
-        names["objectness"]: map_output(score, 1, names["objectness"], objectness_bias),
-        names["distances"]: map_output(box, 4, names["distances"], distance_bias),
-    }
-    if "classes" in names:
+    if _by_class(config, classes):
+        outputs = class_scores(score, classes, names, objectness_bias)
+    else:
+        outputs = {names["objectness"]: map_output(score, 1, names["objectness"], objectness_bias)}
+    if config.dfl_bins:
+        outputs[names["distances"]] = mean_distances(box, config.dfl_bins, last, names["distances"])
+    else:
+        outputs[names["distances"]] = map_output(box, 4, names["distances"], distance_bias)
+    if "classes" in names and names["classes"] not in outputs:
         outputs[names["classes"]] = map_output(score, classes, names["classes"], "zeros")
     return outputs
 
 
-def cell_centres(input_size: int, levels: Sequence[int] = STRIDES) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres (P, 2) in pixels, strides (P,) and size ranges (P, 2) of all cells, level by level, row by row.
-
-    Args:
-        input_size: side of the input in pixels.
-        levels: strides; one that is alone takes boxes of every size.
-    """
-    points, strides, ranges = [], [], []
-    size_ranges = SIZE_RANGES if len(levels) > 1 else (ANY_SIZE,)
-    for stride, size_range in zip(levels, size_ranges, strict=True):
-        side = input_size // stride
-        y, x = np.mgrid[:side, :side]
-        points.append((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
-        strides.append(np.full(side * side, stride))
-        ranges.append(np.tile(size_range, (side * side, 1)))
-    return tuple(np.concatenate(part).astype(np.float32) for part in (points, strides, ranges))  # type: ignore[return-value]
+def _by_class(config: ModelConfig, classes: int) -> bool:
+    """Whether each class has a score of its own; one class alone has it anyway."""
+    return config.scores == "class_wise" and classes > 1
 
 
-def flatten_outputs(outputs: Mapping[str, tf.Tensor], part: str, levels: Sequence[int]) -> tf.Tensor:
-    """One part of a detector's outputs, all levels, as (B, P, channels) in the order of `cell_centres`."""
-    maps = [outputs[f"{part}_{stride}"] for stride in levels]
-    return tf.concat([tf.reshape(m, (tf.shape(m)[0], -1, m.shape[-1])) for m in maps], 1)
-
-
-def read_cells(
-    outputs: Mapping[str, tf.Tensor], points: tf.Tensor, strides: tf.Tensor, levels: Sequence[int]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """What each cell says, in the order of `cell_centres`: objectness logits (B, P) and boxes (B, P, 4) in pixels."""
-    distances = tf.nn.softplus(flatten_outputs(outputs, "distances", levels)) * strides[None, :, None]
-    boxes = tf.concat([points - distances[..., :2], points + distances[..., 2:]], -1)
-    return flatten_outputs(outputs, "objectness", levels)[..., 0], boxes
+def quality_focal(quality: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """The cost of each of `logits`, whose sigmoid is to be as in `quality`; of the same shape, not negative."""
+    return tf.abs(quality - tf.sigmoid(logits)) ** 2 * tf.nn.sigmoid_cross_entropy_with_logits(quality, logits)
 
 
 class DetectionLoss:
@@ -157,6 +144,7 @@ class DetectionLoss:
         entropy: what a cell's wrong class costs; None: plain cross-entropy.
         assigner, box_loss: as in `TrainConfig`.
         levels: strides of the output maps.
+        by_class: each class has a score of its own.
     """
 
     def __init__(
@@ -168,9 +156,13 @@ class DetectionLoss:
         assigner: str = "centre",
         box_loss: str = "giou",
         levels: Sequence[int] = STRIDES,
+        by_class: bool = False,
     ) -> None:
-        self.levels = levels
-        self.points, self.strides, self.ranges = (tf.constant(part) for part in cell_centres(input_size, levels))
+        self.levels, self.by_class = levels, by_class
+        points, steps, ranges = cell_centres(input_size, levels)
+        self.points, self.strides, self.ranges = (tf.constant(part) for part in (points, steps, ranges))
+        last = [last_bin(longest, step, input_size) for longest, step in zip(ranges[:, 1], steps, strict=True)]
+        self.last_bins = tf.constant(last, tf.float32)
         self.classes, self.entropy = classes, entropy or ClassEntropy([1] * classes)
         self.assigner, self.overlap = assigner, OVERLAPS[box_loss]
 
@@ -187,22 +179,38 @@ class DetectionLoss:
         """
         logits, boxes = read_cells(outputs, self.points, self.strides, self.levels)
         class_logits = flatten_outputs(outputs, "classes", self.levels) if self.classes > 1 else None
+        if class_logits is not None and self.by_class:
+            class_logits = score_logits(class_logits)
         chosen, unsure, weight, quality = self._targets(boxes, logits, class_logits, batch)
-        iou, overlap = self.overlap(boxes, tf.gather(batch["boxes_xyxy"], chosen, batch_dims=1))
+        truth = tf.gather(batch["boxes_xyxy"], chosen, batch_dims=1)
+        iou, overlap = self.overlap(boxes, truth)
         if quality is None:
             quality = tf.stop_gradient(tf.clip_by_value(iou, 0.0, 1.0)) * weight
-        focal = tf.abs(quality - tf.sigmoid(logits)) ** 2
-        objectness = focal * tf.nn.sigmoid_cross_entropy_with_logits(quality, logits)
         losses = {
-            "objectness": OBJECTNESS_WEIGHT * tf.reduce_sum(objectness * (1 - tf.cast(unsure, tf.float32))),
+            "objectness": tf.constant(0.0),
             "boxes": BOX_WEIGHT * tf.reduce_sum((1 - overlap) * weight),
             "classes": tf.constant(0.0),
             "positives": tf.reduce_sum(weight),
         }
+        if f"distances_{self.levels[0]}_bins" in outputs:
+            losses["boxes"] += DISTRIBUTION_WEIGHT * tf.reduce_sum(self._distribution_loss(outputs, truth) * weight)
+        label = tf.maximum(tf.gather(batch["labels"], chosen, batch_dims=1), 0)
+        sure = 1 - tf.cast(unsure, tf.float32)
+        if class_logits is not None and self.by_class:
+            target = tf.one_hot(label, self.classes) * quality[..., None]
+            losses["classes"] = SCORE_WEIGHT * tf.reduce_sum(quality_focal(target, class_logits) * sure[..., None])
+            return losses
+        losses["objectness"] = SCORE_WEIGHT * tf.reduce_sum(quality_focal(quality, logits) * sure)
         if class_logits is not None:
-            label = tf.maximum(tf.gather(batch["labels"], chosen, batch_dims=1), 0)
             losses["classes"] = CLASS_WEIGHT * tf.reduce_sum(self.entropy(class_logits, label) * weight)
         return losses
+
+    def _distribution_loss(self, outputs: Mapping[str, tf.Tensor], truth: tf.Tensor) -> tf.Tensor:
+        """(B, P): how far each cell's bins are from the sides of its box in `truth` (B, P, 4)."""
+        maps = [outputs[f"distances_{stride}_bins"] for stride in self.levels]
+        logits = tf.concat([tf.reshape(one, (tf.shape(one)[0], -1, 4, one.shape[-1])) for one in maps], 1)
+        sides = tf.concat([self.points - truth[..., :2], truth[..., 2:] - self.points], -1) / self.strides[:, None]
+        return distribution_loss(logits, sides, self.last_bins)
 
     def _targets(
         self, boxes: tf.Tensor, logits: tf.Tensor, class_logits: tf.Tensor | None, batch: Mapping[str, tf.Tensor]
@@ -215,9 +223,12 @@ class DetectionLoss:
         if self.assigner == "centre":
             chosen, positive, unsure = assign(*truth, self.points, self.strides, self.ranges)
             return chosen, unsure, tf.cast(positive, tf.float32), None
-        scores = tf.sigmoid(logits)[..., None]
-        if class_logits is not None:
-            scores *= tf.nn.softmax(class_logits)
+        if self.by_class and class_logits is not None:
+            scores = tf.sigmoid(class_logits)
+        elif class_logits is not None:
+            scores = tf.sigmoid(logits)[..., None] * tf.nn.softmax(class_logits)
+        else:
+            scores = tf.sigmoid(logits)[..., None]
         chosen, quality, unsure = assign_by_task(*truth, self.points, tf.stop_gradient(scores), tf.stop_gradient(boxes))
         return chosen, unsure, quality, quality
 
@@ -232,6 +243,7 @@ def make_loss(config: TrainConfig, dataset: Dataset) -> DetectionLoss:
         assigner=config.assigner,
         box_loss=config.box_loss,
         levels=strides(config.model),
+        by_class=_by_class(config.model, len(dataset.classes)),
     )
 
 
@@ -290,8 +302,7 @@ class DetectionTeaching:
         """The sum over all cells, box and class as much as the teacher is sure of an object; see `tasks.Teaching`."""
         logits, boxes = read_cells(outputs, self.points, self.strides, self.levels)
         score = batch["taught_scores"]
-        focal = tf.abs(score - tf.sigmoid(logits)) ** 2
-        losses = OBJECTNESS_WEIGHT * focal * tf.nn.sigmoid_cross_entropy_with_logits(score, logits)
+        losses = SCORE_WEIGHT * quality_focal(score, logits)
         losses += BOX_WEIGHT * score * box_distance(boxes, batch["taught_boxes"])
         if self.classes > 1:
             apart = divergence(
