@@ -47,6 +47,18 @@ def test_the_table_of_means_reads_as_written(summary: Summary) -> None:
     assert table.rows[1][2:5] == ["0.740 ± 0.071", "+0.010", "3.00"]
 
 
+def test_means_of_all_figures_of_the_tasks_overview() -> None:
+    runs = [run(n, {"seed": str(n)}, accuracy=0.6, task="classification") for n in (1, 2)]
+    for own, auc in zip(runs, (0.9, 0.8), strict=True):
+        own.figures["int8"]["auc"] = auc
+    (summary,) = summarise(group_runs(runs), ("seed",), lambda run: None)
+    table, means = repeats_table(summary), repeats_csv([summary])
+    assert table.head[2:5] == ["accuracy", "AUC", "drop"]
+    assert [row[3] for row in table.rows] == ["–", "0.850 ± 0.071"]
+    assert [dict(zip(means.head, row, strict=True))["auc_mean"] for row in means.rows] == ["", "0.8500000000000001"]
+    assert summary_figures([summary])["mean/int8/auc"] == pytest.approx(0.85)
+
+
 def test_a_mean_and_its_deviation_are_in_one_unit() -> None:
     def megabytes(value: float) -> str:
         return f"{value:.2f}"

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 import mirada.learning  # noqa: F401 - sets Keras 2 up before a test module imports TensorFlow
+
 import tensorflow as tf  # isort: skip
 from mirada.config import AugmentConfig, ModelConfig, TrackingConfig, TrainConfig
 from mirada.data.images import encode

@@ -13,7 +13,8 @@ from mirada.comparison.repeats import MINUTES, Repeats, Spread, repeats_of, spre
 from mirada.errors import MiradaError
 from mirada.inference.variants import REFERENCE
 from mirada.quantization.out_of_fold import Pooled, pool_folds, pooled_figures, read_val_outcomes
-from mirada.tables import Table, ms_text, signed_text
+from mirada.tables import Column, Table, ms_text, signed_text
+from mirada.tasks import TASKS, get_task
 
 Fetch = Callable[[RunRecord], Path | None]
 """Where a run's val outcomes lie; None where it has none."""
@@ -110,11 +111,13 @@ def spread_text(spread: Spread | None, text: Callable[[float], str], unit: float
 def repeats_table(summary: Summary) -> Table:
     """A line a variant: its means over seeds and folds."""
     group, columns = summary.group, list(summary.repeats[0].settings)
+    besides = _columns_besides(summary)
     head = [
         *map(short, columns),
         "over",
         "variant",
         group.metric_name or "accuracy",
+        *(column.heading for column in besides),
         "drop",
         "MB",
         "p50 ms",
@@ -129,7 +132,7 @@ def repeats_table(summary: Summary) -> Table:
                     *repeats.settings.values(),
                     repeats.over,
                     variant,
-                    spread_text(repeats.spread(variant, group.metric), lambda value: f"{value:.3f}"),
+                    *(_figure_text(repeats, variant, key) for key in (group.metric, *(one.key for one in besides))),
                     drop,
                     spread_text(repeats.spread(variant, "size_bytes"), lambda megabytes: f"{megabytes:.2f}", unit=1e6),
                     spread_text(repeats.spread(variant, "latency_ms_p50"), ms_text),
@@ -137,6 +140,18 @@ def repeats_table(summary: Summary) -> Table:
                 ]
             )
     return Table(head, rows)
+
+
+def _columns_besides(summary: Summary) -> list[Column]:
+    """The other figures of the task's overviews that were measured, such as mAP50-95."""
+    group = summary.group
+    columns = get_task(group.task).main_columns if group.task in TASKS else ()
+    measured = {key for run in group.runs for figures in run.figures.values() for key in figures}
+    return [column for column in columns if column.key != group.metric and column.key in measured]
+
+
+def _figure_text(repeats: Repeats, variant: str, key: str) -> str:
+    return spread_text(repeats.spread(variant, key), lambda value: f"{value:.3f}")
 
 
 def pooled_table(summary: Summary) -> Table:
@@ -183,7 +198,9 @@ def repeats_csv(summaries: Sequence[Summary]) -> Table:
     """`repeats.csv`: unrounded, all groups."""
     columns = list(dict.fromkeys(key for summary in summaries for one in summary.repeats for key in one.settings))
     head = ["dataset", "task", "data_digest", "split", "over", "runs", "variant", "metric", "value_mean", "value_sd"]
-    head += [f"{key}_{kind}" for key in _KEYS for kind in ("mean", "sd")] + ["run_ids", *columns]
+    besides = list(dict.fromkeys(one.key for summary in summaries for one in _columns_besides(summary)))
+    keys = [*_KEYS, *besides]
+    head += [f"{key}_{kind}" for key in keys for kind in ("mean", "sd")] + ["run_ids", *columns]
     rows = []
     for summary in summaries:
         group = summary.group
@@ -199,7 +216,7 @@ def repeats_csv(summaries: Sequence[Summary]) -> Table:
                     variant,
                 ]
                 cells.append(group.metric)
-                for key in (group.metric, *_KEYS):
+                for key in (group.metric, *keys):
                     spread = one.spread(variant, key)
                     cells += ["", ""] if spread is None else [spread.mean, _blank(spread.sd)]
                 cells.append(" ".join(run.id for run in one.runs))
@@ -240,7 +257,8 @@ def summary_figures(summaries: Sequence[Summary]) -> dict[str, float]:
         return {}
     one, figures = summaries[0].repeats[0], {}
     for variant in one.variants:
-        for key in (summaries[0].group.metric, *_KEYS[:-1]):
+        besides = (column.key for column in _columns_besides(summaries[0]))
+        for key in (summaries[0].group.metric, *_KEYS[:-1], *besides):
             if (spread := one.spread(variant, key)) is not None:
                 figures[f"mean/{variant}/{key}"] = spread.mean
                 figures |= {} if math.isnan(spread.sd) else {f"sd/{variant}/{key}": spread.sd}
