@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.progress import Progress
@@ -22,11 +22,13 @@ from mirada.inference.litert import Model, Timed, gzip_size, measure_latencies, 
 from mirada.inference.prediction import Decoding
 from mirada.inference.suitability import check_suits
 from mirada.inference.tiling import Viewing
-from mirada.inference.variants import REFERENCE
+from mirada.inference.variants import REFERENCE, same_files
 from mirada.inference.workload import ReferenceConvolution, count_workload
 from mirada.tasks import Task, get_task
 from mirada.tasks.judging import Judging, judging_of
 from mirada.workers.cores import available_threads
+
+T = TypeVar("T")
 
 _REFERENCE = "reference convolution"
 LOADS = 5  # times a model is loaded; the median counts
@@ -82,12 +84,15 @@ def measure_accuracy(
 ) -> Measured:
     """Show every photograph to every variant, one thread each; tiles too, where the network was trained on such.
 
+    Variants of the same bytes are looked at once.
+
     Raises:
         MiradaError: the split has nothing to find, or the data set holds no photographs.
     """
-    task, threads = get_task(card.task), 1
+    task, threads, same = get_task(card.task), 1, same_files(variants)
+    files = {name: variants[name] for name in dict.fromkeys(same.values())}
     engines = {
-        name: Engine(path, card, viewing_of(config), decoding_of(config), threads) for name, path in variants.items()
+        name: Engine(path, card, viewing_of(config), decoding_of(config), threads) for name, path in files.items()
     }
     bar = progress.add_task("photographs", total=dataset.photographs.get(config.split, {}).get("images", 0))
     truths, predictions, answers = predict_photographs(
@@ -103,19 +108,29 @@ def measure_accuracy(
     tile_results: dict[str, Any] = {}
     if card.tile_size:
         bar = progress.add_task("tiles", total=dataset.splits[config.split]["images"])
-        models = {name: Model(path, card) for name, path in variants.items()}
+        models = {name: Model(path, card) for name, path in files.items()}
         within = Decoding(config.score_floor, config.nms_iou)
         tiles, found_in = predict_examples(
             models, dataset.examples(config.split), within, lambda: progress.advance(bar)
         )
         tile_results = {name: task.evaluate(tiles, found, card.labels) for name, found in found_in.items()}
-    return Measured(truths, predictions, answers, results, tile_results, judging)
+        tile_results = _for_all(tile_results, same)
+    return Measured(
+        truths, _for_all(predictions, same), _for_all(answers, same), _for_all(results, same), tile_results, judging
+    )
+
+
+def _for_all(known: Mapping[str, T], same: Mapping[str, str]) -> dict[str, T]:
+    """Of each variant what is known of the one of the same bytes."""
+    return {name: known[first] for name, first in same.items()}
 
 
 def measure_cost(
     config: EvaluateConfig, card: Card, dataset: Dataset, variants: Mapping[str, Path], progress: Progress
 ) -> dict[str, dict[str, float]]:
-    """Size, time of loading, latency and memory of each variant."""
+    """Size, time of loading, latency and memory of each variant; those of the same bytes are measured once."""
+    same = same_files(variants)
+    variants = {name: variants[name] for name in dict.fromkeys(same.values())}
     image = decode(next(dataset.examples(config.split)).image, card.channels)
     figures = {name: _file_figures(path.read_bytes()) for name, path in variants.items()}
     turns = -(-config.latency_runs // 10) * (2 * len(variants) + 1)
@@ -136,7 +151,7 @@ def measure_cost(
     for name, path in variants.items():
         figures[name]["peak_memory_mb"] = peak_memory_mb(path)[0]
         figures[name]["load_ms"] = float(np.median([load[name] for load in loads]))
-    return figures
+    return {name: dict(figures[first]) for name, first in same.items()}
 
 
 def _file_figures(content: bytes) -> dict[str, float]:
