@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +18,8 @@ from mirada.errors import MiradaError
 from mirada.evaluation.figures import DROP
 from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine, predict_photographs
-from mirada.inference.litert import Model, Timed, gzip_size, measure_latencies, peak_memory_mb, predict_examples
-from mirada.inference.prediction import Decoding
+from mirada.inference.litert import Model, Timed, find_in, gzip_size, measure_latencies, peak_memory_mb
+from mirada.inference.prediction import Decoding, Prediction
 from mirada.inference.suitability import check_suits
 from mirada.inference.tiling import Viewing
 from mirada.inference.variants import REFERENCE, same_files
@@ -27,10 +27,12 @@ from mirada.inference.workload import ReferenceConvolution, count_workload
 from mirada.tasks import Task, get_task
 from mirada.tasks.judging import Judging, judging_of
 from mirada.workers.cores import available_threads
+from mirada.workers.crew import share_out
 
 T = TypeVar("T")
 
 _REFERENCE = "reference convolution"
+_CREW = 4  # threads at most: each has all models in memory
 LOADS = 5  # times a model is loaded; the median counts
 
 
@@ -84,7 +86,7 @@ def measure_accuracy(
 ) -> Measured:
     """Show every photograph to every variant, one thread each; tiles too, where the network was trained on such.
 
-    Variants of the same bytes are looked at once.
+    Variants of the same bytes are looked at once. Photographs are timed, so nothing else runs meanwhile.
 
     Raises:
         MiradaError: the split has nothing to find, or the data set holds no photographs.
@@ -105,19 +107,40 @@ def measure_accuracy(
     sizes = [(answer.width, answer.height) for answer in answers[REFERENCE]]
     judging = judging_of(card, sizes, chain.from_iterable(predictions.values()))
     results = {name: task.evaluate(truths, found, card.labels, judging) for name, found in predictions.items()}
-    tile_results: dict[str, Any] = {}
-    if card.tile_size:
-        bar = progress.add_task("tiles", total=dataset.splits[config.split]["images"])
-        models = {name: Model(path, card) for name, path in files.items()}
-        within = Decoding(config.score_floor, config.nms_iou)
-        tiles, found_in = predict_examples(
-            models, dataset.examples(config.split), within, lambda: progress.advance(bar)
-        )
-        tile_results = {name: task.evaluate(tiles, found, card.labels) for name, found in found_in.items()}
-        tile_results = _for_all(tile_results, same)
+    tile_results = _judge_tiles(config, card, dataset, files, progress) if card.tile_size else {}
     return Measured(
-        truths, _for_all(predictions, same), _for_all(answers, same), _for_all(results, same), tile_results, judging
+        truths=truths,
+        predictions=_for_all(predictions, same),
+        answers=_for_all(answers, same),
+        results=_for_all(results, same),
+        tile_results=_for_all(tile_results, same) if tile_results else {},
+        judging=judging,
     )
+
+
+def open_crew(card: Card, files: Mapping[str, Path]) -> list[dict[str, Model]]:
+    """The models as often as there are processors for them, each on one: for what is not timed."""
+    return [{name: Model(path, card) for name, path in files.items()} for _ in range(min(available_threads(), _CREW))]
+
+
+def _judge_tiles(
+    config: EvaluateConfig, card: Card, dataset: Dataset, files: Mapping[str, Path], progress: Progress
+) -> dict[str, Any]:
+    """Each model's result on the network's inputs."""
+    task, within = get_task(card.task), Decoding(config.score_floor, config.nms_iou)
+    bar = progress.add_task("tiles", total=dataset.splits[config.split]["images"])
+
+    def look(models: Mapping[str, Model], example: Example) -> tuple[Example, dict[str, Prediction]]:
+        return replace(example, image=b""), find_in(models, example, within)
+
+    tiles: list[Example] = []
+    predictions: dict[str, list[Any]] = {name: [] for name in files}
+    for tile, found in share_out(open_crew(card, files), look, dataset.examples(config.split)):
+        tiles.append(tile)
+        for name, prediction in found.items():
+            predictions[name].append(prediction)
+        progress.advance(bar)
+    return {name: task.evaluate(tiles, found, card.labels) for name, found in predictions.items()}
 
 
 def _for_all(known: Mapping[str, T], same: Mapping[str, str]) -> dict[str, T]:
