@@ -208,7 +208,7 @@ def test_a_damaged_list_of_variants_is_named(copy, tmp_path):
 def test_a_failure_while_writing_leaves_the_old_report(squares_folder, tmp_path, monkeypatch):
     (tmp_path / "metrics.json").write_text("old")
 
-    def fail(_: object) -> str:
+    def fail(*_: object) -> str:
         raise OSError("disk full")
 
     monkeypatch.setattr(report, "render_page", fail)

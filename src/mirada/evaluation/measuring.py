@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.progress import Progress
@@ -18,17 +18,21 @@ from mirada.errors import MiradaError
 from mirada.evaluation.figures import DROP
 from mirada.inference.card import Card
 from mirada.inference.engine import Answer, Engine, predict_photographs
-from mirada.inference.litert import Model, Timed, gzip_size, measure_latencies, peak_memory_mb, predict_examples
-from mirada.inference.prediction import Decoding
+from mirada.inference.litert import Model, Timed, find_in, gzip_size, measure_latencies, peak_memory_mb
+from mirada.inference.prediction import Decoding, Prediction
 from mirada.inference.suitability import check_suits
 from mirada.inference.tiling import Viewing
-from mirada.inference.variants import REFERENCE
+from mirada.inference.variants import REFERENCE, same_files
 from mirada.inference.workload import ReferenceConvolution, count_workload
 from mirada.tasks import Task, get_task
 from mirada.tasks.judging import Judging, judging_of
 from mirada.workers.cores import available_threads
+from mirada.workers.crew import share_out
+
+T = TypeVar("T")
 
 _REFERENCE = "reference convolution"
+_CREW = 4  # threads at most: each has all models in memory
 LOADS = 5  # times a model is loaded; the median counts
 
 
@@ -82,12 +86,15 @@ def measure_accuracy(
 ) -> Measured:
     """Show every photograph to every variant, one thread each; tiles too, where the network was trained on such.
 
+    Variants of the same bytes are looked at once. Photographs are timed, so nothing else runs meanwhile.
+
     Raises:
         MiradaError: the split has nothing to find, or the data set holds no photographs.
     """
-    task, threads = get_task(card.task), 1
+    task, threads, same = get_task(card.task), 1, same_files(variants)
+    files = {name: variants[name] for name in dict.fromkeys(same.values())}
     engines = {
-        name: Engine(path, card, viewing_of(config), decoding_of(config), threads) for name, path in variants.items()
+        name: Engine(path, card, viewing_of(config), decoding_of(config), threads) for name, path in files.items()
     }
     bar = progress.add_task("photographs", total=dataset.photographs.get(config.split, {}).get("images", 0))
     truths, predictions, answers = predict_photographs(
@@ -100,22 +107,53 @@ def measure_accuracy(
     sizes = [(answer.width, answer.height) for answer in answers[REFERENCE]]
     judging = judging_of(card, sizes, chain.from_iterable(predictions.values()))
     results = {name: task.evaluate(truths, found, card.labels, judging) for name, found in predictions.items()}
-    tile_results: dict[str, Any] = {}
-    if card.tile_size:
-        bar = progress.add_task("tiles", total=dataset.splits[config.split]["images"])
-        models = {name: Model(path, card) for name, path in variants.items()}
-        within = Decoding(config.score_floor, config.nms_iou)
-        tiles, found_in = predict_examples(
-            models, dataset.examples(config.split), within, lambda: progress.advance(bar)
-        )
-        tile_results = {name: task.evaluate(tiles, found, card.labels) for name, found in found_in.items()}
-    return Measured(truths, predictions, answers, results, tile_results, judging)
+    tile_results = _judge_tiles(config, card, dataset, files, progress) if card.tile_size else {}
+    return Measured(
+        truths=truths,
+        predictions=_for_all(predictions, same),
+        answers=_for_all(answers, same),
+        results=_for_all(results, same),
+        tile_results=_for_all(tile_results, same) if tile_results else {},
+        judging=judging,
+    )
+
+
+def open_crew(card: Card, files: Mapping[str, Path]) -> list[dict[str, Model]]:
+    """The models as often as there are processors for them, each on one: for what is not timed."""
+    return [{name: Model(path, card) for name, path in files.items()} for _ in range(min(available_threads(), _CREW))]
+
+
+def _judge_tiles(
+    config: EvaluateConfig, card: Card, dataset: Dataset, files: Mapping[str, Path], progress: Progress
+) -> dict[str, Any]:
+    """Each model's result on the network's inputs."""
+    task, within = get_task(card.task), Decoding(config.score_floor, config.nms_iou)
+    bar = progress.add_task("tiles", total=dataset.splits[config.split]["images"])
+
+    def look(models: Mapping[str, Model], example: Example) -> tuple[Example, dict[str, Prediction]]:
+        return replace(example, image=b""), find_in(models, example, within)
+
+    tiles: list[Example] = []
+    predictions: dict[str, list[Any]] = {name: [] for name in files}
+    for tile, found in share_out(open_crew(card, files), look, dataset.examples(config.split)):
+        tiles.append(tile)
+        for name, prediction in found.items():
+            predictions[name].append(prediction)
+        progress.advance(bar)
+    return {name: task.evaluate(tiles, found, card.labels) for name, found in predictions.items()}
+
+
+def _for_all(known: Mapping[str, T], same: Mapping[str, str]) -> dict[str, T]:
+    """Of each variant what is known of the one of the same bytes."""
+    return {name: known[first] for name, first in same.items()}
 
 
 def measure_cost(
     config: EvaluateConfig, card: Card, dataset: Dataset, variants: Mapping[str, Path], progress: Progress
 ) -> dict[str, dict[str, float]]:
-    """Size, time of loading, latency and memory of each variant."""
+    """Size, time of loading, latency and memory of each variant; those of the same bytes are measured once."""
+    same = same_files(variants)
+    variants = {name: variants[name] for name in dict.fromkeys(same.values())}
     image = decode(next(dataset.examples(config.split)).image, card.channels)
     figures = {name: _file_figures(path.read_bytes()) for name, path in variants.items()}
     turns = -(-config.latency_runs // 10) * (2 * len(variants) + 1)
@@ -136,7 +174,7 @@ def measure_cost(
     for name, path in variants.items():
         figures[name]["peak_memory_mb"] = peak_memory_mb(path)[0]
         figures[name]["load_ms"] = float(np.median([load[name] for load in loads]))
-    return figures
+    return {name: dict(figures[first]) for name, first in same.items()}
 
 
 def _file_figures(content: bytes) -> dict[str, float]:

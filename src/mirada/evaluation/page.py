@@ -81,8 +81,13 @@ class Report:
     runtimes: Runtimes | None = None
 
 
-def render_page(report: Report) -> str:
-    """The page, with style, plots and pictures inside it."""
+def render_page(report: Report, plots: Mapping[str, Mapping[str, bytes]]) -> str:
+    """The page, with style, plots and pictures inside it.
+
+    Args:
+        report: what it tells.
+        plots: 'light' and 'dark', each as `draw_plots` gives them.
+    """
     task, small = report.task, variant_to_show(report.figures, report.task.main_metric)
     count = f"{report.images} {report.split} photographs" + (
         f", {report.objects} objects" if task.counts_objects else ""
@@ -101,7 +106,7 @@ def render_page(report: Report) -> str:
         resampled=report.resampled or f"the {report.images} photographs",
         images=report.images,
         curves=task.curves(report.results),
-        plots=_plots(report),
+        plots={name: {side: data_url(drawn[name]) for side, drawn in plots.items()} for name in plots["light"]},
         classes=task.classes_table(report.labels, report.results),
         confusion_labels=task.confusion_labels(report.labels),
         confusion=_matrices(report) if len(report.labels) <= _MATRIX_CLASSES else [],
@@ -258,11 +263,6 @@ def draw_plots(report: Report, *, dark: bool = False) -> dict[str, bytes]:
             "sizes": plot_pareto(points, x="size", metric_name=task.metric_name, dark=dark),
         }
     )
-
-
-def _plots(report: Report) -> dict[str, dict[str, str]]:
-    sides = {side: draw_plots(report, dark=side == "dark") for side in ("light", "dark")}
-    return {name: {side: data_url(plots[name]) for side, plots in sides.items()} for name in sides["light"]}
 
 
 def _group(title: str, pictures: Sequence[Picture]) -> dict[str, Any]:

@@ -32,10 +32,10 @@ def write_report(output_dir: Path, report: Report) -> None:
     (part / "images").mkdir()
     try:
         _write_tables(part, report)
-        plots = draw_plots(report)
-        (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["curves"])
-        for name in plots.keys() - {"curves"}:
-            (part / "plots" / f"{name}.png").write_bytes(plots[name])
+        plots = {side: draw_plots(report, dark=side == "dark") for side in ("light", "dark")}
+        (part / "plots" / f"{report.task.curves(report.results).name}.png").write_bytes(plots["light"]["curves"])
+        for name in plots["light"].keys() - {"curves"}:
+            (part / "plots" / f"{name}.png").write_bytes(plots["light"][name])
         for group, pictures in report.pictures.items():
             for number, picture in enumerate(pictures, start=1):
                 side_by_side(picture.panels).save(part / "images" / f"{group}-{number}.jpg", quality=88)
@@ -45,7 +45,7 @@ def write_report(output_dir: Path, report: Report) -> None:
             side_by_side(picture.panels).save(part / "images" / f"runtimes-{number}.jpg", quality=88)
         weaknesses = json.dumps(report.weaknesses.figures(), indent=2, ensure_ascii=False)
         (part / "weaknesses.json").write_text(weaknesses + "\n", encoding="utf-8")
-        (part / "index.html").write_text(render_page(report), encoding="utf-8")
+        (part / "index.html").write_text(render_page(report, plots), encoding="utf-8")
         (part / "summary.json").write_text(json.dumps(_summary(report), indent=2) + "\n")
         (part / "metrics.json").write_text(json.dumps(report.figures, indent=2) + "\n")
         for name in reversed(OUTPUTS):

@@ -187,14 +187,18 @@ def predict_examples(
     """
     truths: list[Example] = []
     predictions: dict[str, list[Any]] = {name: [] for name in models}
-    channels = next(iter(models.values())).card.channels
     for example in examples:
-        image = decode(example.image, channels)
-        for name, model in models.items():
-            predictions[name].append(model.find(image, decoding))
+        for name, found in find_in(models, example, decoding).items():
+            predictions[name].append(found)
         truths.append(replace(example, image=b""))
         advance()
     return truths, predictions
+
+
+def find_in(models: Mapping[str, Model], example: Example, decoding: Decoding = STANDARD) -> dict[str, Prediction]:
+    """What each of several models of one card finds in a stored example."""
+    image = decode(example.image, next(iter(models.values())).card.channels)
+    return {name: model.find(image, decoding) for name, model in models.items()}
 
 
 class Timed(Protocol):

@@ -22,7 +22,7 @@ from mirada.quantization.operators import MOVING, Opened, Operator, pair
 FLOAT, HARMLESS = "stays float", "harmless"
 WIDE, SATURATED, LEVELS = "range too wide", "saturated", "few levels"
 HURTS = 0.02  # error from which on there is a cause to look for
-_BLOCK = 1 << 22  # weights that are compared at a time
+_BLOCK = 1 << 15  # values that are compared at a time: what they need stays in the processor’s cache
 _SILENT = 1e-6  # mean square, relative to the mean over the channels, up to which a channel says nothing
 
 
@@ -77,18 +77,23 @@ class _Tally:
         self.signal, self.rounding, self.clipping, self.total = np.zeros((4, channels))
         self.outside = self.count = 0
 
-    def add(self, truth: np.ndarray, grid: tuple[float, float, float], said: np.ndarray) -> None:
+    def add(self, truth: np.ndarray, grid: tuple[float, float, float], codes: np.ndarray, zero_point: int) -> None:
         """One image: the float network's values, the range's ends and step, and what the int8 file says."""
+        truth, codes = (value.reshape(-1, len(self.signal)) for value in (truth, codes))
+        for rows in _blocks(truth.shape):
+            self._add_rows(truth[rows].astype(np.float64), grid, codes[rows].astype(np.float64) - zero_point)
+        self.count += truth.size
+
+    def _add_rows(self, truth: np.ndarray, grid: tuple[float, float, float], levels: np.ndarray) -> None:
         low, high, step = grid
-        truth, said = (value.reshape(-1, len(self.signal)).astype(np.float64) for value in (truth, said))
         inside = np.clip(truth, low, high)
         off = inside - (np.round((inside - low) / step) * step + low)
+        beyond = truth - inside
         self.signal += (truth**2).sum(axis=0)
         self.rounding += (off**2).sum(axis=0)
-        self.clipping += ((truth - inside) ** 2).sum(axis=0)
-        self.total += ((truth - said) ** 2).sum(axis=0)
-        self.outside += int(np.count_nonzero(np.abs(truth - inside) > step / 2))
-        self.count += truth.size
+        self.clipping += (beyond**2).sum(axis=0)
+        self.total += ((truth - levels * step) ** 2).sum(axis=0)
+        self.outside += int(np.count_nonzero(np.abs(beyond) > step / 2))
 
     def shares(self) -> tuple[float, float]:
         """Rounding's and clipping's error relative to the signal, mean square, mean over the channels that speak."""
@@ -138,10 +143,9 @@ def layer_evidence(
         truth.run(inputs)
         for operator, same in pairs:
             if operator.output in tallies:
-                low, high, step = _grid(opened, operator.output)
                 zero_point = opened.tensors[operator.output]["quantization"][1]
-                said = (opened.value(operator.output).astype(np.float64) - zero_point) * step
-                tallies[operator.output].add(truth.value(same.output), (low, high, step), said)
+                ends, codes = _grid(opened, operator.output), opened.value(operator.output)
+                tallies[operator.output].add(truth.value(same.output), ends, codes, zero_point)
     moved = _moved(opened)
     rows = [_row(variant, opened, truth, ops, tallies.get(ops[0].output), ops[0].output in moved) for ops in pairs]
     took = dict(zip((operator.output for operator in opened.operators), times, strict=False))

@@ -6,8 +6,6 @@ Average precision comes from pycocotools, the reference evaluator (101-point int
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,17 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mirada.data.records import Example
-from mirada.inference.boxes import box_areas, xyxy_to_xywh
 from mirada.inference.prediction import Detections
-from mirada.tasks.matching import confusion_matrix
+from mirada.tasks.matching import LARGEST, confusion_matrix
 from mirada.tasks.resampling import Blocks, Matches, units_of
 
 if TYPE_CHECKING:
-    from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-_LARGEST = 1e10  # square pixels, COCO's bound of all areas
-SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, _LARGEST)}
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, LARGEST)}
 """COCO's bounds of an object's area, in square pixels of what is judged."""
 SCORES = tuple(hundredth / 100 for hundredth in range(1, 100))  # those that a threshold is chosen of
 
@@ -200,57 +195,9 @@ def _run_coco(
     sizes: Mapping[str, tuple[float, float]],
     chosen: Sequence[np.ndarray] | None = None,
 ) -> COCOeval:
-    """Evaluate and accumulate with pycocotools; a category's id is the class index + 1 on both sides.
+    from mirada.tasks.coco import run_coco  # loads pycocotools, which most commands have no use for
 
-    Objects that are not `chosen` get an area beyond all bounds, which is how COCO leaves out those of other sizes.
-    """
-    from pycocotools.cocoeval import COCOeval
-
-    truth_rows: list[dict] = []
-    found_rows: list[dict] = []
-    for image, (truth, found) in enumerate(zip(truths, predictions, strict=True)):
-        truth_rows += _annotations(image, truth.boxes_xyxy, truth.labels, len(truth_rows))
-        counts = np.ones(len(truth.labels), bool) if chosen is None else chosen[image]
-        own = truth_rows[len(truth_rows) - len(truth.labels) :]
-        for row, ignore, counted in zip(own, truth.ignore, counts, strict=True):
-            row["iscrowd"] = int(ignore)
-            row["area"] = row["area"] if counted else 2 * _LARGEST
-        found_rows += _annotations(image, found.boxes_xyxy, found.labels, len(found_rows))
-        for row, score in zip(found_rows[len(found_rows) - len(found) :], found.scores, strict=True):
-            row["score"] = float(score)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            _coco(truth_rows, len(truths), classes), _coco(found_rows, len(truths), classes), iouType="bbox"
-        )
-        evaluation.params.maxDets = [max_detections]
-        evaluation.params.areaRng = [[0, _LARGEST], *map(list, sizes.values())]
-        evaluation.params.areaRngLbl = ["all", *sizes]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation
-
-
-def _annotations(image: int, boxes_xyxy: np.ndarray, labels: np.ndarray, start: int) -> list[dict]:
-    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-    rows = zip(xyxy_to_xywh(boxes).tolist(), box_areas(boxes).tolist(), labels.tolist(), strict=True)
-    return [
-        # Ids start at 1: pycocotools takes a match with id 0 for no match.
-        {"id": start + i + 1, "image_id": image, "category_id": k + 1, "bbox": box, "area": area, "iscrowd": 0}
-        for i, (box, area, k) in enumerate(rows)
-    ]
-
-
-def _coco(rows: list[dict], images: int, classes: int) -> COCO:
-    from pycocotools.coco import COCO
-
-    coco = COCO()
-    coco.dataset = {
-        "images": [{"id": image} for image in range(images)],
-        "categories": [{"id": k + 1} for k in range(classes)],
-        "annotations": rows,
-    }
-    coco.createIndex()
-    return coco
+    return run_coco(truths, predictions, classes, max_detections, sizes, chosen)
 
 
 def _collect_matches(

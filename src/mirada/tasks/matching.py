@@ -11,6 +11,7 @@ from mirada.inference.boxes import coverage_matrix, iou_matrix
 from mirada.inference.prediction import Detections
 
 MATCH_IOU = 0.5
+LARGEST = 1e10  # square pixels, COCO's bound of all areas
 
 
 def match_image(truth: Example, found: Detections) -> tuple[list[tuple[int, int]], list[int]]:

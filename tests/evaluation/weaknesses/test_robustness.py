@@ -51,7 +51,7 @@ class Failing:
 
 
 def measure(samples: int = 200, **models: Failing) -> Robustness:
-    found = measure_robustness(models, EXAMPLES, TASK, STANDARD, samples, 0)  # type: ignore[arg-type]
+    found = measure_robustness([models], EXAMPLES, TASK, STANDARD, samples, 0)  # type: ignore[arg-type]
     assert found is not None
     return found
 

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from mirada.config import EvaluateConfig
 from mirada.data.images import load_input
 from mirada.data.records import Dataset
-from mirada.evaluation.measuring import Measured, decoding_of
+from mirada.evaluation.measuring import Measured, decoding_of, open_crew
 from mirada.evaluation.pictures import Picture
 from mirada.evaluation.weaknesses.conditions import Group, conditions_table, group_objects, plot_conditions
 from mirada.evaluation.weaknesses.corruptions import STRENGTHS
@@ -148,13 +148,13 @@ def find_weaknesses(
     for name in names:
         known = measure_reliability(*task.certainty(truths, found[name], results[name]), task.least_certainty)
         told |= {name: known} if known else {}
-    models = {name: Model(variants[name], card) for name in names}
+    crew = open_crew(card, {name: variants[name] for name in names})
     robustness = None
     if config.corruptions:
         examples = pick_examples(dataset, config.split, config.corruptions)
         bar = progress.add_task("corruptions", total=len(examples) * (1 + len(CONDITIONS)))
         robustness = measure_robustness(
-            models, examples, task, decoding_of(config), config.bootstrap_samples, config.seed,
+            crew, examples, task, decoding_of(config), config.bootstrap_samples, config.seed,
             lambda: progress.advance(bar),
         )  # fmt: skip
     return Weaknesses(
@@ -166,7 +166,7 @@ def find_weaknesses(
         if task.counts_objects
         else {},
         robustness=robustness,
-        saliency=_explain_worst(config, card, dataset, measured, models, progress),
+        saliency=_explain_worst(config, card, dataset, measured, crew[0], progress),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.evaluation.weaknesses.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from mirada.inference.litert import Model
-from mirada.inference.prediction import Decoding
+from mirada.inference.prediction import Decoding, Prediction
 from mirada.inference.variants import REFERENCE
 from mirada.plots import ink_colour, line_colour, new_figure, to_png
 from mirada.tables import Table, signed_text
 from mirada.tasks import Task
+from mirada.workers.crew import share_out
 
 CONDITIONS = tuple((kind, strength) for kind in CORRUPTIONS for strength in range(len(STRENGTHS)))
 SAMPLES = 400  # resamplings at most: each weighs 2 × 16 results
 _DETECTIONS = 40  # of an image; its least certain ones change nothing and cost time
+Condition = tuple[str, int]  # kind, strength
 Interval = tuple[float, float, float]  # value, low and high end of its 95 % interval
 
 
@@ -73,7 +76,7 @@ def pick_examples(dataset: Dataset, split: str, most: int) -> list[Example]:
 
 
 def measure_robustness(
-    models: Mapping[str, Model],
+    crew: Sequence[Mapping[str, Model]],
     examples: Sequence[Example],
     task: Task,
     decoding: Decoding,
@@ -84,7 +87,7 @@ def measure_robustness(
     """Show every example to every model, as it is and in each condition; None where there is nothing to find.
 
     Args:
-        models: float32 and at most one beside it.
+        crew: of each thread float32 and at most one beside it.
         examples: inputs of the network.
         task: of the models' card.
         decoding: of detections.
@@ -95,16 +98,23 @@ def measure_robustness(
     if not any((~example.ignore).any() for example in examples):
         return None
     within = replace(decoding, max_detections=_DETECTIONS)
-    card = next(iter(models.values())).card
+    card = next(iter(crew[0].values())).card
     images = [decode(example.image, card.channels) for example in examples]
     truths = [replace(example, image=b"") for example in examples]
+
+    def look(models: Mapping[str, Model], job: tuple[Condition | None, int]) -> dict[str, Prediction]:
+        condition, number = job
+        shown = corrupt(images[number], *condition, seed + number) if condition else images[number]
+        return {name: model.find(shown, within) for name, model in models.items()}
+
+    conditions = (None, *CONDITIONS)
+    looks = share_out(crew, look, product(conditions, range(len(images))))
     results: dict[Any, dict[str, Any]] = {}
-    for condition in (None, *CONDITIONS):
-        found: dict[str, list[Any]] = {name: [] for name in models}
-        for number, image in enumerate(images):
-            shown = corrupt(image, *condition, seed + number) if condition else image
-            for name, model in models.items():
-                found[name].append(model.find(shown, within))
+    for condition in conditions:
+        found: dict[str, list[Any]] = {name: [] for name in crew[0]}
+        for predictions in islice(looks, len(images)):
+            for name, prediction in predictions.items():
+                found[name].append(prediction)
             advance()
         results[condition] = {name: task.evaluate(truths, row, card.labels) for name, row in found.items()}
     return _sum_up(results, task, len(examples), min(samples, SAMPLES), seed)
