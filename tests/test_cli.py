@@ -154,7 +154,7 @@ def launched(body: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["train --help", "train --cfg job", "train --info config", "train -m tracking.enabled=false epochs=1,2"],
+    ["train --help", "train --info config"],
 )
 def test_a_command_whose_reader_has_left_ends_without_a_word(tmp_path: Path, arguments: str) -> None:
     script, *rest = arguments.split()
@@ -164,6 +164,16 @@ def test_a_command_whose_reader_has_left_ends_without_a_word(tmp_path: Path, arg
 def test_a_table_whose_reader_has_left_ends_without_a_word(tmp_path: Path) -> None:
     body = "from mirada.tables import Table; launch(lambda: Table(['a'], [['b']]).show('c'))"
     assert run_unread(tmp_path, *launched(body)) == (141, "")
+
+
+def test_a_sweep_whose_reader_has_left_begins_no_further_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_closed", lambda: [1])
+    job = ended(RunMode.MULTIRUN, BrokenPipeError())
+    with pytest.raises(BrokenPipeError):
+        _ = job.return_value
+    assert capsys.readouterr().err == ""
 
 
 def test_a_mistake_is_told_though_nobody_reads_the_output(tmp_path: Path) -> None:

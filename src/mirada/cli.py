@@ -86,7 +86,7 @@ def _ended_by_its_reader() -> Iterator[None]:
 
     What is still in the buffers is written here: at the interpreter's end the error would be a complaint on stderr.
     """
-    logging.Handler.handleError = _log_or_end  # type: ignore[method-assign]
+    logging.Handler.handleError = _log_or_end  # type: ignore[method-assign, assignment]
     try:
         yield
         _flush()
@@ -112,12 +112,12 @@ def reader_left(error: BaseException) -> bool:
 _tell_of_log = logging.Handler.handleError
 
 
-def _log_or_end(handler: logging.Handler, record: logging.LogRecord) -> None:
+def _log_or_end(self: logging.Handler, record: logging.LogRecord) -> None:
     """For a line of a log that could not be written: `logging` itself would say so, with a traceback, for each line."""
     error = sys.exc_info()[1]
     if error is not None and reader_left(error):
         raise error
-    _tell_of_log(handler, record)
+    _tell_of_log(self, record)
 
 
 def _closed() -> list[int]:
