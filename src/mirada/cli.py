@@ -86,7 +86,7 @@ def _ended_by_its_reader() -> Iterator[None]:
 
     What is still in the buffers is written here: at the interpreter's end the error would be a complaint on stderr.
     """
-    logging.Handler.handleError = _log_or_end  # type: ignore[method-assign, assignment]
+    logging.Handler.handleError = _log_or_end  # type: ignore[method-assign]
     try:
         yield
         _flush()
