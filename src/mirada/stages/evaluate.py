@@ -78,6 +78,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
     _check_judging(config, card, variants)
+    training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
     if card.run_id:
         tracking.check(config.tracking)
     told = tell_idle(config, Facts(card.task, tiles=tile_side(card, viewing_of(config)) > 0))
@@ -93,7 +94,6 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
         beside = _show_runtimes(config, card, dataset, variants, shown or REFERENCE, progress)
     results, truths = measured.results, measured.truths
-    training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
     advice = _advise(figures, task, quantization, on_board)
     report = Report(
         task=task,
