@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 from mirada.config import TrackingConfig
 from mirada.errors import MiradaError, Pruned
 from mirada.project import project_root
+from mirada.tracking import clock, system_metrics
 from mirada.tracking import store as tracking_store
-from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
 from mirada.tracking.moved import follow_folder
 from mirada.tracking.run import Run
 from mirada.tracking.store import StoreAway, without_password
 
 if TYPE_CHECKING:  # NumPy comes with it, which `--help` has no use for
+    from mlflow.entities import RunInfo
+
     from mirada.inference.card import Card
 
 SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
@@ -207,7 +209,7 @@ def _open(
         if uri.startswith("http"):
             print(f"run: {run.uri}/#/experiments/{active.info.experiment_id}/runs/{run.id}")
     finally:
-        _deactivate(run.status)
+        _deactivate(run.status, active.info)
 
 
 @contextmanager
@@ -228,7 +230,7 @@ def _ended(run: Run) -> Iterator[None]:
     run.end("FINISHED", LAST_WAIT_S)
 
 
-def _deactivate(status: str) -> None:
+def _deactivate(status: str, begun: RunInfo) -> None:
     """Let MLflow have no active run any more; it tells its store the status once more, for which nobody waits."""
     import mlflow
 
@@ -238,6 +240,8 @@ def _deactivate(status: str) -> None:
     try:
         with suppress(Exception):
             mlflow.end_run(status)
+            if clock.was_set_back(begun.start_time):  # MLflow has just written an end before the beginning
+                clock.end_run(mlflow.MlflowClient(), begun.run_id, status)
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

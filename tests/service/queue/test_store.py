@@ -314,3 +314,51 @@ def test_only_so_many_jobs_are_taken_in_at_a_time(serve_config: ServeConfig) -> 
     assert refused.value.status == 429
     with service.uploading():
         pass
+
+
+class Clock:
+    """Takes the place of the module `time` in the store."""
+
+    monotonic, sleep = time.monotonic, time.sleep
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
+def test_a_clock_that_is_set_back_an_hour_holds_no_job_up(
+    server: RedisServer, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("mirada.service.queue.store.time", clock)
+    clock.ahead = 3600
+    job = accept(store)
+    store.take(job, 0)
+    assert store.renew(job, 0) and store.take(job, 0) == (0, b""), "a worker is at it"
+    store._redis.zadd("mirada:staging", {"begun": clock.time()})
+    clock.ahead = 0  # and that worker, and whoever uploaded, are gone
+    store.sweep(None)
+    assert store._redis.zcard("mirada:staging") == 0
+    assert Resender(make_celery(store.config, server.url), store).resend() == 3
+    assert store.take(job, 0) == (2, draw_example(0).image)
+    for number in range(3):
+        assert store.finish(job, number, None, {})
+    told = state(store, job)
+    assert told["created_at"] == told["ended_at"] and told["state"] == "done", "it did not end before it began"
+
+
+def test_a_clock_that_runs_ahead_for_a_while_takes_no_image_from_its_worker_for_good(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("mirada.service.queue.store.time", clock)
+    job = accept(store)
+    store.take(job, 0)
+    assert store.renew(job, 0)
+    clock.ahead = 3600
+    assert store.take(job, 0)[0] == 2, "taken for lost, and done again"
+    assert store.finish(job, 0, None, {"detections": [1]}) and not store.finish(job, 0, None, {"detections": [2]})
+    clock.ahead = 0
+    assert store.results(job) == {0: {"detections": [1]}} and state(store, job)["state"] == "running"
