@@ -58,10 +58,12 @@ from mirada.tasks.base import Figures
 from mirada.terminal import stage_progress
 from mirada.tracking.notes import MAIN_METRIC
 from mirada.tracking.overview import describe_run, tell_runs
+from mirada.workers.folder_lock import alone_in_output_dir
 
 _FOR_DEVICE = "device_recommendation"  # tag of MLflow
 
 
+@alone_in_output_dir
 def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     """Measure every variant and write the report.
 
