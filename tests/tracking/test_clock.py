@@ -41,6 +41,7 @@ def test_a_run_has_its_last_figure_and_no_negative_duration(tmp_path: Path, stoo
     config = TrackingConfig(
         uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="e", pending_dir=str(tmp_path / "pending")
     )
+    (tmp_path / ".part-mlflow.db").write_text("half a database, of a process that was killed")
     with tracking.start_run(config, "train") as run:  # which began by the clock of the machine
         run.log_metrics({"map50": 0.9})
         stood.now = 1000.0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirada.config import TrackingConfig
+from mirada.disk import explain_refusal
 from mirada.errors import MiradaError, Pruned
 from mirada.project import project_root
 from mirada.tracking import clock, system_metrics
@@ -106,6 +107,7 @@ def connect(config: TrackingConfig) -> str:
     import mlflow
     from filelock import FileLock
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     mlflow.set_tracking_uri(uri)
     try:
@@ -114,6 +116,8 @@ def connect(config: TrackingConfig) -> str:
             database.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{database}.lock"):  # MLflow does not keep processes on a fresh database apart
                 follow_folder(database)
+                if not database.exists():
+                    _make_database(database)
                 if mlflow.get_experiment_by_name(config.experiment) is None:
                     artifacts = (database.parent / "artifacts").resolve()
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())
@@ -123,7 +127,25 @@ def connect(config: TrackingConfig) -> str:
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise MiradaError(f"MLflow at {without_password(uri)} does not answer ({reason}): check the URI.") from error
+    except SQLAlchemyError as error:
+        if not uri.startswith("sqlite:///") or explain_refusal(error):
+            raise
+        reason, path = str(error).splitlines()[0], uri.removeprefix("sqlite:///")
+        raise MiradaError(
+            f"{path} is no whole database of MLflow ({reason}): put back a copy, or move it away for a new one to be made."
+        ) from error
     return uri
+
+
+def _make_database(database: Path) -> None:
+    """A fresh one, there as a whole or not at all: MLflow takes seconds, and can't go on where it was killed meanwhile."""
+    import mlflow
+
+    part = database.with_name(f".part-{database.name}")
+    for stale in database.parent.glob(f"{part.name}*"):
+        stale.unlink()
+    mlflow.MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+    part.replace(database)
 
 
 @contextmanager
