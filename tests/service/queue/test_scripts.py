@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from mirada.config import QueueConfig
 from mirada.service.queue.redis_server import RedisServer
 from mirada.service.queue.store import JobStore
 from mirada.service.queue.tasks import Resender, make_celery
 from tests.service.queue.test_store import accept, state
 from tests.squares import draw_example
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("clock") / "redis")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def store(server: RedisServer) -> Iterator[JobStore]:
-    store = JobStore(QueueConfig(max_images=10, max_bytes=10_000_000, keep_s=100), server.url)
-    yield store
-    store._redis.flushall()
 
 
 class Clock:
