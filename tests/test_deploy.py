@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,14 +22,62 @@ DEPLOY = PROJECT / "deploy"
 SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
+DASHBOARD = json.loads((DEPLOY / "grafana/mirada.json").read_text())
+ADDED = {"instance", "job", "le"}  # by Prometheus, and by its histograms
+
+
+def queries() -> list[str]:
+    """Of the dashboard, its variables and the alerts."""
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    asked = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    asked += [json.dumps(variable["query"]) for variable in DASHBOARD["templating"]["list"]]
+    return asked + [rule["expr"] for group in groups for rule in group["rules"]]
+
+
 def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
     told = set(re.findall(r"^# TYPE (mirada_\w+)", Metrics().render().decode(), re.M))
-    dashboard = json.loads((DEPLOY / "grafana/mirada.json").read_text())
-    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
-    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    asked += [rule["expr"] for group in groups for rule in group["rules"]]
-    names = {re.sub("_bucket$", "", name) for expr in asked for name in re.findall(r"mirada_\w+", expr)}
+    names = {re.sub("_bucket$", "", name) for expr in queries() for name in re.findall(r"mirada_\w+", expr)}
     assert len(names) > 8 and names <= told
+
+
+def test_dashboard_and_alerts_ask_for_labels_that_there_are() -> None:
+    labels = {metric._name: set(metric._labelnames) for metric in vars(Metrics()).values() if hasattr(metric, "_name")}
+    asked = 0
+    for expr in queries():
+        names = [re.sub("_(bucket|total)$", "", name) for name in re.findall(r"mirada_\w+", expr)]
+        known = set().union(*(labels[name] for name in names)) | ADDED
+        selected = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", "".join(re.findall(r"\{([^}]*)\}", expr)))
+        grouped = re.findall(r"\w+", ",".join(re.findall(r"\b(?:by|on|without|ignoring) \(([^)]*)\)", expr)))
+        asked += len(selected) + len(grouped)
+        assert {*selected, *grouped} <= known, expr
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            shown = set(re.findall(r"\{\{\s*(\w+)", target.get("legendFormat", "")))
+            assert shown <= set(re.findall(r"\w+", target["expr"])), target
+    assert asked > 30
+
+
+def test_grafanas_own_types_know_all_of_the_dashboard() -> None:
+    """They are generated from its schema, and drop on the way what that does not know."""
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="no grafana-foundation-sdk")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+
+    register_default_plugins()
+    again = json.loads(JSONEncoder().encode(models.Dashboard.from_json(DASHBOARD)))
+    assert lost(DASHBOARD, again) == []
+    slip = json.loads(json.dumps(DASHBOARD).replace('"drawStyle"', '"drawStile"').replace('"gridPos"', '"gridpos"'))
+    assert lost(slip, json.loads(JSONEncoder().encode(models.Dashboard.from_json(slip)))) != []
+
+
+def lost(before: Any, after: Any, place: str = "") -> list[str]:
+    """Where a part of `before` is not in `after`, or another."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        gone = [f"{place}.{key}" for key in before if key not in after]
+        return gone + [x for key in before if key in after for x in lost(before[key], after[key], f"{place}.{key}")]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [x for n, pair in enumerate(zip(before, after, strict=True)) for x in lost(*pair, f"{place}[{n}]")]
+    return [] if before == after else [place]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: install Debian's prometheus")

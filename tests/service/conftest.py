@@ -21,7 +21,7 @@ from fastapi import FastAPI
 
 from mirada.config import LimitsConfig, QueueConfig, ServeConfig
 from mirada.service.app import create_app
-from tests.servers import free_port, until
+from tests.servers import free_port, need_redis, until
 from tests.squares import draw_example
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -90,6 +90,8 @@ def start_service(
     folder: Path, squares_folder: Path, *overrides: str, env: dict[str, str] | None = None
 ) -> LiveService:
     """Start all of the service with its files below `folder`, and wait until it is ready."""
+    if not any(override.startswith("queue.url=") for override in overrides):
+        need_redis()
     port = free_port()
     settings = model_settings(squares_folder) | {"var_dir": str(folder / "var"), "port": str(port)}
     command = [

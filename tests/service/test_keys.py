@@ -83,6 +83,24 @@ def test_a_key_is_told_to_wait_when_it_asks_too_often(tmp_path: Path) -> None:
         access.admit("/v1/predict", key)
 
 
+def test_a_clock_that_jumps_neither_locks_a_key_out_nor_lets_it_ask_without_bound(tmp_path: Path) -> None:
+    keys, now = tmp_path / "keys.json", 90_000.0
+    key = add(keys, "camera", "predict", per_minute=2)
+    access = Access(keys, None, lambda: now)
+    access.admit("/v1/predict", key)
+    access.admit("/v1/predict", key)
+    now = 3_600.0  # a day back
+    with pytest.raises(Refusal, match="wait 30 s"):
+        access.admit("/v1/predict", key)
+    now = 3_630.0
+    access.admit("/v1/predict", key)
+    now = 90_000.0  # and ahead again: one minute's worth, no more
+    access.admit("/v1/predict", key)
+    access.admit("/v1/predict", key)
+    with pytest.raises(Refusal, match="wait 30 s"):
+        access.admit("/v1/predict", key)
+
+
 def test_mistakes_are_said(tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     with pytest.raises(MiradaError, match="is missing: make a key first"):

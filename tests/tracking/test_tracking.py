@@ -6,6 +6,7 @@ import pytest
 
 from mirada import tracking
 from mirada.config import ModelConfig, TrackingConfig, TrainConfig
+from mirada.errors import MiradaError
 from mirada.inference.card import Card
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -123,3 +124,12 @@ def test_eight_processes_on_a_fresh_store_lose_no_run(store):
     runs = [read_run(store, run_id) for run_id in done.stdout.split()]
     assert sorted(run.data.metrics["x"] for run in runs) == list(range(8))
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_database_that_is_none_is_a_sentence(tmp_path, store):
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"no pages of sqlite " * 300)
+    with pytest.raises(
+        MiradaError, match=r"mlflow\.db is no whole database of MLflow \(.*\): put back a copy, or move"
+    ):
+        tracking.connect(store)

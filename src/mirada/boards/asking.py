@@ -9,7 +9,7 @@ from typing import Any
 
 from mirada.boards.carried import FIGURES, Carried, measure, why_not
 from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, Verdict, judge
-from mirada.boards.limits import Limits, limits_of
+from mirada.boards.limits import Limits, known_limits, limits_of
 from mirada.boards.table import read_boards, smallest_board
 from mirada.config import BoardLimitsConfig, DeviceConfig
 from mirada.errors import MiradaError
@@ -44,7 +44,8 @@ class BoardJudge:
         """The same for JSON: figures, `lacking`, `unknown`, and what `Verdict.record` gives, with its `sentence`."""
         carried, verdict = self.ask(content)
         figures = {name: getattr(carried, name) for name in FIGURES}
-        about = {"device": self.board.name, "title": self.board.title}
+        about: dict[str, Any] = {"device": self.board.name, "title": self.board.title, "runtime": self.board.runtime}
+        about |= {"arithmetic": vars(self.board.arithmetic), "time_known": self.board.time_known}
         more = {"lacking": carried.lacking, "unknown": carried.unknown}
         return about | figures | more | verdict.record() | {"sentence": self.sentence(carried, verdict)}
 
@@ -55,6 +56,20 @@ class BoardJudge:
             return said
         larger = smallest_board(carried.arena_bytes, carried.flash_bytes, read_boards())
         return f"{said} {f'{larger.title} would carry it as it is' if larger else 'No microcontroller of the table would'}."
+
+
+def wanted_judge(name: str) -> BoardJudge:
+    """A judge for a board of the table by its name, also where that sets no limit.
+
+    Raises:
+        MiradaError: there is no such board, or the package is absent that its memory is known by.
+    """
+    boards = read_boards()
+    if name not in boards:
+        raise MiradaError(f"wanted_device={name} is no file of conf/device: choose one of {', '.join(boards)}.")
+    if reason := why_not(boards[name]):
+        raise MiradaError(f"wanted_device={name} can't be judged: {reason}")
+    return BoardJudge(boards[name], known_limits(boards[name]))
 
 
 def board_judge(board: DeviceConfig, own: BoardLimitsConfig | None = None) -> BoardJudge:

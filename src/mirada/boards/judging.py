@@ -92,7 +92,7 @@ class Verdict:
         """The outcome for people; `title` is the board's."""
         broken = [entry for entry in self.judged if entry.answer == TOO_MUCH]
         unknown = [entry for entry in self.judged if entry.answer == CANNOT_TELL]
-        shown = broken or unknown or [entry for entry in self.judged if entry.limit != "operators"]
+        shown = broken or unknown or [entry for entry in self.judged if entry.limit != "operators"] or self.judged
         start = {TOO_MUCH: "does not fit", CANNOT_TELL: "may fit", FITS: "fits"}[self.answer]
         text = f"it {start} {title}: {'; '.join(entry.sentence() for entry in shown)}"
         if self.changes:

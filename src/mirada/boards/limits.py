@@ -29,19 +29,28 @@ def limits_of(board: DeviceConfig, own: BoardLimitsConfig | None = None) -> Limi
     Raises:
         MiradaError: a limit that the board can't keep or that nobody can judge, or none at all.
     """
-    own = own or BoardLimitsConfig()
-    _check(board, own, "limits")
-    _check(board, board.limits, "device.limits")
-    arena = _first(own.arena_bytes, board.limits.arena_bytes, board.ram_bytes if board.runtime in CHIPS else None)
-    flash = _first(own.flash_bytes, board.limits.flash_bytes, board.flash_bytes)
-    time = own.milliseconds if own.milliseconds is not None else board.limits.milliseconds
-    if arena is None and flash is None and time is None:
+    limits = known_limits(board, own)
+    if limits == Limits():
         raise MiradaError(
             f"device={board.name} sets no limit: ram_bytes {_source(board, 'ram_bytes')}; flash_bytes "
             f"{_source(board, 'flash_bytes')}: set "
             f"device.limits.{'milliseconds' if board.vela else 'flash_bytes'} or another of device.limits."
         )
-    return Limits(arena, flash, time)
+    return limits
+
+
+def known_limits(board: DeviceConfig, own: BoardLimitsConfig | None = None) -> Limits:
+    """The same, where a board may have none: only operators are judged then.
+
+    Raises:
+        MiradaError: a limit that the board can't keep or that nobody can judge.
+    """
+    own = own or BoardLimitsConfig()
+    _check(board, own, "limits")
+    _check(board, board.limits, "device.limits")
+    arena = _first(own.arena_bytes, board.limits.arena_bytes, board.ram_bytes if board.runtime in CHIPS else None)
+    flash = _first(own.flash_bytes, board.limits.flash_bytes, board.flash_bytes)
+    return Limits(arena, flash, own.milliseconds if own.milliseconds is not None else board.limits.milliseconds)
 
 
 def _first(*values: int | None) -> int | None:

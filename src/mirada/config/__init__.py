@@ -31,7 +31,7 @@ from mirada.config.data import (
     TableConfig,
     TileConfig,
 )
-from mirada.config.exporting import BoardLimitsConfig, DeviceConfig, ExportConfig, VelaConfig
+from mirada.config.exporting import ArithmeticConfig, BoardLimitsConfig, DeviceConfig, ExportConfig, VelaConfig
 from mirada.config.fitting import NETWORKS, FitConfig, SpaceConfig
 from mirada.config.inspecting import SEVERITIES, InspectConfig
 from mirada.config.measuring import (
@@ -69,6 +69,7 @@ from mirada.storage import is_url
 
 __all__ = [
     "AUTO",
+    "ArithmeticConfig",
     "AugmentConfig",
     "BACKBONES",
     "BoardLimitsConfig",

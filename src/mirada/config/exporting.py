@@ -11,6 +11,7 @@ from mirada.config.commands import command
 
 RUNTIMES = ("litert", "tflm", "vela", "edgetpu")
 TIME_KNOWN = ("measured", "simulated", "unknown")
+ARITHMETIC = ("native", "widened", "software", "none")
 OPERATOR_SETS = ("litert", "tflm", "edgetpu")
 IO_TYPES = ("uint8", "int8", "float32")
 TARGETS = ("onnx", "saved_model")
@@ -43,6 +44,25 @@ class BoardLimitsConfig:
 
 
 @dataclass
+class ArithmeticConfig:
+    """How a device multiplies numbers of a kind; null: not known.
+
+    One of ARITHMETIC. native: as they are, several at a time or in a unit for them. widened: as the next wider kind.
+    software: by other instructions, many for each. none: not at all, the processor beside the accelerator does it.
+    """
+
+    int8: str | None = None  # integers of 8 bits
+    float16: str | None = None  # floats of 16 bits
+    float32: str | None = None  # floats of 32 bits
+
+    def __post_init__(self) -> None:
+        """Refuse another word."""
+        for key, value in vars(self).items():
+            if value is not None:
+                one_of(f"device.arithmetic.{key}", value, ARITHMETIC)
+
+
+@dataclass
 class DeviceConfig:
     """A target, as a file of `conf/device`; what is null differs from board to board, and its source says so."""
 
@@ -55,6 +75,7 @@ class DeviceConfig:
     ram_bytes: int | None = None  # in all
     flash_bytes: int | None = None  # what holds the model file
     time_known: str = "unknown"  # how an inference's time on it is known: one of TIME_KNOWN
+    arithmetic: ArithmeticConfig = field(default_factory=ArithmeticConfig)
     vela: VelaConfig | None = None
     limits: BoardLimitsConfig = field(default_factory=BoardLimitsConfig)  # of RAM and flash, the part that is a model's
     sources: dict[str, str] = field(default_factory=dict)  # key of this class -> where its value is from

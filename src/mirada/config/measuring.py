@@ -209,6 +209,9 @@ class EvaluateConfig:
     corruptions: int = 40  # inputs of the network that are shown corrupted, too; 0: none
     runtimes: int = 10  # inputs of the network that other kernels are shown, too; 0: none
     saliency: int = 4  # of a classifier: images whose deciding parts are shown, the worst first
+    wanted_device: str | None = (
+        None  # name of a file of conf/device that a variant is recommended for; null: quantize's
+    )
     published: list[PublishedConfig] = field(default_factory=list)
     judged: str | None = None  # the variant that limits judge and that is registered; null: best, else int8 or qat
     limits: dict[str, float] = field(

@@ -1,4 +1,4 @@
-"""What the variants take of a board: who is the peak of memory, and what the quantize stage found for a device."""
+"""What the variants take of a board: who is the peak of memory, and what a device makes of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mirada.boards import tflm
-from mirada.boards.asking import board_table
+from mirada.boards.asking import board_table, wanted_judge
 from mirada.boards.carried import FIGURES
+from mirada.boards.judging import CANNOT_TELL, FITS
 from mirada.boards.memory import Memory, plan_memory
 from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.network import read_graph
 from mirada.errors import MiradaError
+from mirada.evaluation.processor import Figures
+from mirada.evaluation.wanted_device import Advice, advise
 from mirada.inference.file_tables import read_tables
+from mirada.inference.workload import Workload, count_workload
 from mirada.tables import Table
 
 
@@ -26,7 +30,8 @@ class OnBoard:
     Attributes:
         variant: whose memory is shown. sentences: it in words. memory: its plan.
         arena_bytes: of TensorFlow Lite Micro, where that is installed and has its operators.
-        found: variant -> what the quantize stage found for its device.
+        found: variant -> what its device makes of it: that of the quantize stage, or a wanted one.
+        work: variant -> what an inference takes, where there is a device. advice: which variant to take there, and why.
     """
 
     variant: str = ""
@@ -34,25 +39,37 @@ class OnBoard:
     memory: Memory | None = None
     arena_bytes: int | None = None
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    work: dict[str, Workload] = field(default_factory=dict)
+    advice: Advice = field(default_factory=Advice)
 
     def figures(self, variant: str) -> dict[str, float]:
         """What is known of a variant, for `metrics.json`."""
         entry = self.found.get(variant, {})
-        return {name: float(entry[name]) for name in FIGURES if entry.get(name) is not None}
+        known = {name: float(entry[name]) for name in FIGURES if entry.get(name) is not None}
+        if entry.get("answer", CANNOT_TELL) != CANNOT_TELL:
+            known["fits_device"] = float(entry["answer"] == FITS)
+        if work := self.work.get(variant):
+            known["int8_share"] = work.macs_by_numbers.get("int8", 0) / max(work.macs, 1)
+        return known
+
+    def advise(self, figures: Figures, metric: str, budget: float) -> None:
+        """Choose the variant for the device, where there is one; arguments as of `wanted_device.advise`."""
+        if self.found:
+            self.advice = advise(figures, metric, budget, self.found, self.work)
 
     @property
     def title(self) -> str:
-        """The device's, where quantize had one."""
+        """The device's, where there is one."""
         return next((str(entry["title"]) for entry in self.found.values()), "")
 
     @property
     def verdict(self) -> str:
-        """Of the variant that is shown, in a sentence; empty where quantize had no device."""
+        """Of the variant that is shown, in a sentence; empty where there is no device, or the advice says it."""
         found = self.found.get(self.variant)
-        return f"{self.variant}: {found['sentence']}" if found else ""
+        return f"{self.variant}: {found['sentence']}" if found and self.variant != self.advice.variant else ""
 
     def table(self) -> Table | None:
-        """A row a variant: what it takes, and whether it fits; None where quantize had no device."""
+        """A row a variant: what it takes, and whether it fits; None where there is no device."""
         return board_table(self.found) if self.found else None
 
     def plots(self, *, dark: bool = False) -> dict[str, bytes]:
@@ -66,15 +83,21 @@ class OnBoard:
         return {"memory": plot_memory(self.memory, limit_bytes=limit, arena_bytes=self.arena_bytes, dark=dark)}
 
 
-def read_on_board(folder: Path, variants: Mapping[str, Path], shown: str) -> OnBoard:
-    """The memory of one variant, and what the quantize stage left for each.
+def read_on_board(folder: Path, variants: Mapping[str, Path], shown: str, wanted: str | None = None) -> OnBoard:
+    """The memory of one variant, and what a device makes of each.
 
     Args:
         folder: holds `variants.json`. variants: name -> file. shown: whose memory is looked at.
+        wanted: a file of conf/device that is asked; None: what the quantize stage left is taken.
 
     Raises:
-        MiradaError: `variants.json` is damaged.
+        MiradaError: `variants.json` is damaged; there is no such device, or it can't be judged here.
     """
+    found = read_found(folder)
+    if wanted is not None and {entry["device"] for entry in found.values()} != {wanted}:
+        judge = wanted_judge(wanted)
+        found = {name: judge.record(path.read_bytes()) for name, path in variants.items()}
+    work = {name: count_workload(variants[name].read_bytes()) for name in found if name in variants}
     network = read_graph(read_tables(variants[shown]))
     memory, arena = plan_memory(network), None
     if not tflm.why_not():
@@ -83,7 +106,7 @@ def read_on_board(folder: Path, variants: Mapping[str, Path], shown: str) -> OnB
         except MiradaError:  # an operator that it lacks: the plan is what is known
             arena = None
     said = describe_memory(network, memory, *((arena.total, arena.tail) if arena else ()))
-    return OnBoard(shown, said, memory, arena.total if arena else None, read_found(folder))
+    return OnBoard(shown, said, memory, arena.total if arena else None, found, work)
 
 
 def read_found(folder: Path) -> dict[str, dict[str, Any]]:

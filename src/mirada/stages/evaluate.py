@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mirada import tracking
+from mirada.boards.asking import wanted_judge
 from mirada.boards.carried import FIGURES
 from mirada.config import EvaluateConfig
 from mirada.config.idle import Facts, tell_idle
@@ -33,7 +34,7 @@ from mirada.evaluation.measuring import (
     measure_cost,
     viewing_of,
 )
-from mirada.evaluation.on_board import read_found, read_on_board
+from mirada.evaluation.on_board import OnBoard, read_found, read_on_board
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -57,8 +58,12 @@ from mirada.tasks.base import Figures
 from mirada.terminal import stage_progress
 from mirada.tracking.notes import MAIN_METRIC
 from mirada.tracking.overview import describe_run, tell_runs
+from mirada.workers.folder_lock import alone_in_output_dir
+
+_FOR_DEVICE = "device_recommendation"  # tag of MLflow
 
 
+@alone_in_output_dir
 def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     """Measure every variant and write the report.
 
@@ -75,6 +80,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
     _check_judging(config, card, variants)
+    training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
     if card.run_id:
         tracking.check(config.tracking)
     told = tell_idle(config, Facts(card.task, tiles=tile_side(card, viewing_of(config)) > 0))
@@ -85,13 +91,12 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         figures = measure_cost(config, card, dataset, variants, progress)
         figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
         shown = variant_to_show(figures, task.main_metric)
-        on_board = read_on_board(Path(config.variants_dir), variants, shown or REFERENCE)
+        on_board = read_on_board(Path(config.variants_dir), variants, shown or REFERENCE, config.wanted_device)
         figures = {name: row | on_board.figures(name) for name, row in figures.items()}
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
         beside = _show_runtimes(config, card, dataset, variants, shown or REFERENCE, progress)
     results, truths = measured.results, measured.truths
-    training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
-    advice = _advise(figures, task, quantization)
+    advice = _advise(figures, task, quantization, on_board)
     report = Report(
         task=task,
         dataset=dataset.name,
@@ -113,7 +118,7 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         runtimes=beside,
         errors=find_errors(card, truths, measured.predictions, shown),
         weaknesses=weaknesses,
-        advice=list(advice.values()),
+        advice=[sentence for tag, sentence in advice.items() if tag != _FOR_DEVICE],  # that has a section of its own
         on_board=on_board,
     )
     output_dir = Path(config.output_dir)
@@ -150,7 +155,7 @@ def _show_runtimes(
 
 
 def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Path]) -> None:
-    """Refuse, before the work, limits on unknown figures, an absent judged variant, a registration without a run.
+    """Refuse, before the work, limits on unknown figures, an absent judged variant or device, a registration without a run.
 
     Raises:
         MiradaError: the sentence names the key.
@@ -159,6 +164,8 @@ def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Pa
         raise MiradaError(
             f"judged={config.judged} is not among the variants {', '.join(variants)}: choose one of them."
         )
+    if config.wanted_device is not None:
+        wanted_judge(config.wanted_device)
     if config.register and card.run_id is None:
         raise MiradaError(
             f"register={config.register} needs the MLflow run of the model in {config.model_dir}, and its training was not "
@@ -166,7 +173,7 @@ def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Pa
         )
     task = get_task(card.task)
     columns = [column.key for column in (*task.main_columns, *task.more_columns)]
-    boards = FIGURES if read_found(Path(config.variants_dir)) else ()
+    boards = FIGURES if config.wanted_device or read_found(Path(config.variants_dir)) else ()
     check_limits(dict.fromkeys((*columns, *DROP, *COST_KEYS, *boards), 0.0), config.limits)
 
 
@@ -190,13 +197,16 @@ def _judge(
 
 
 def _advise(
-    figures: Mapping[str, Mapping[str, float]], task: Figures, quantization: QuantizationRecord
+    figures: Mapping[str, Mapping[str, float]], task: Figures, quantization: QuantizationRecord, on_board: OnBoard
 ) -> dict[str, str]:
-    """Sentences on this processor, under the names of their tags in MLflow."""
+    """Sentences on this processor and on the wanted device, under the names of their tags in MLflow."""
     budget = float(quantization.ladder.get("max_drop", BUDGET))
     advice = {"recommendation": recommend(figures, task.main_metric, budget)}
     if why := explain_int8(figures, instruction_sets()):
         advice["int8_speed"] = why
+    on_board.advise(figures, task.main_metric, budget)
+    if on_board.advice.sentence:
+        advice[_FOR_DEVICE] = on_board.advice.sentence
     return advice
 
 

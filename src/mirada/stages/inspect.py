@@ -24,11 +24,13 @@ from mirada.inspection.pictures import draw_examples
 from mirada.inspection.survey import Survey, collect
 from mirada.terminal import image_progress
 from mirada.workers.executors import make_executor, map_bounded
+from mirada.workers.folder_lock import alone_in_output_dir
 
 PRELOAD = ("mirada.inspection.looking", "mirada.cli", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")
 _CHUNK = 8
 
 
+@alone_in_output_dir
 def run(config: InspectConfig) -> list[Finding]:
     """Look at the raw data, and write `index.html`, `findings.json` and, with a model, `labels/` into `output_dir`.
 

@@ -35,6 +35,7 @@ from mirada.prediction.video import Video, VideoWriter
 from mirada.prediction.window import Window
 from mirada.storage import is_url, without_password
 from mirada.terminal import image_progress
+from mirada.workers.folder_lock import alone_in_output_dir
 
 RATE_S = 5.0  # so often the rate of a live video is printed
 _OF_BOXES = ("voc", "yolo", "cvat", "labelme")  # formats that say where, which a classification does not know
@@ -42,6 +43,7 @@ _OF_CLASSES = ("folder", "table")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+@alone_in_output_dir
 def run(config: PredictConfig) -> dict[str, Finding]:
     """Look at everything that the source holds, and write what is found.
 

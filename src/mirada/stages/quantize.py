@@ -48,6 +48,7 @@ from mirada.quantization.out_of_fold import OUTCOMES_FILE, write_val_outcomes
 from mirada.quantization.terminal import print_board, print_ladder, print_variants
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL
 from mirada.tasks import get_task
+from mirada.workers.folder_lock import alone_in_output_dir
 
 if TYPE_CHECKING:
     from mirada.learning.quantization.variants import Conversions
@@ -65,6 +66,7 @@ _MISSES: dict[str, tuple[str, ...]] = {
 _LOGGED = ("size_bytes", "size_gzip_bytes", "conversion_s")
 
 
+@alone_in_output_dir
 def run(config: QuantizeConfig) -> None:
     """Convert the trained model to every variant of `config.variants`, and climb the ladder where there is a budget.
 

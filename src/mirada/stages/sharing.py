@@ -27,6 +27,7 @@ from mirada.sweeps.job import job_name, job_tags, note, params_of
 from mirada.sweeps.search import pruning
 from mirada.sweeps.stage_store import StageStore, unlink_shared
 from mirada.tasks import get_task
+from mirada.tracking.clock import end_run
 from mirada.tracking.run_copy import read_names, read_record, write_metrics
 
 OUTPUTS = {
@@ -163,7 +164,10 @@ def set_status(config: TrainConfig, status: str) -> None:
         import mlflow
 
         client = mlflow.MlflowClient()
-        (client.update_run if status == "RUNNING" else client.set_terminated)(run_id, status=status)
+        if status == "RUNNING":
+            client.update_run(run_id, status=status)
+        else:
+            end_run(client, run_id, status)
 
 
 def _recorded(config: Any) -> list[str]:

@@ -29,6 +29,7 @@ from mirada.sweeps.search import pruning
 from mirada.tasks import get_task
 from mirada.terminal import epoch_progress
 from mirada.tracking.overview import tell_runs
+from mirada.workers.folder_lock import alone_in
 from mirada.workers.peers import Cluster, meet, read_cluster
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def run(config: TrainConfig) -> float:
     sweep_job.note(metric=f"best_{task.main_metric}", metric_name=task.metric_name)
     if finished := sweep_job.finished_job(config, key):
         return _take_over(finished, task.main_metric)
+    with alone_in(Path(config.output_dir)):
+        return _train(config, dataset, cluster, key)
+
+
+def _train(config: TrainConfig, dataset: Dataset, cluster: Cluster | None, key: str) -> float:
+    """Train, save, record and report; returns the best validation figure."""
     trainer, naive = _prepare(config, dataset, cluster)
     with record_training(trainer, key) as mlflow_run:
         started = time.perf_counter()

@@ -29,6 +29,7 @@ from mirada.sweeps import runs as sweep_runs
 from mirada.sweeps.job import Job, Sweep, begin, current, end, job_name, params_of
 from mirada.sweeps.runs import ERROR, OVERRIDES, PROCESS
 from mirada.sweeps.table import DONE, FAILED, PRUNED, SKIPPED, VIEWS, JobRecord, efficiencies, progress_line
+from mirada.tracking.clock import end_run
 from mirada.tracking.overview import tell_runs
 
 STAGES = ("train", "preprocess", "experiment")
@@ -116,7 +117,7 @@ class SweepRun(Callback):
         if self._parent is not None and os.getpid() == process:
             import mlflow
 
-            _quietly(mlflow.MlflowClient().set_terminated, self._parent, "KILLED")
+            _quietly(end_run, mlflow.MlflowClient(), self._parent, "KILLED")
 
 
 def read_jobs(folder: Path) -> list[JobRecord]:
@@ -203,7 +204,7 @@ def _record_end(job: Job, name: str) -> None:
         client.log_metric(record.run_id, "job_seconds", record.seconds)
         if record.status == FAILED:
             client.set_tag(record.run_id, ERROR, record.reason)
-            client.set_terminated(record.run_id, "FAILED")  # a stage after training may fail before it takes up the run
+            end_run(client, record.run_id, "FAILED")  # a stage after training may fail before it takes up the run
 
 
 def _record_parent(sweep: Sweep, jobs: list[JobRecord], files: list[Path]) -> None:

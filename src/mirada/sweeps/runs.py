@@ -15,6 +15,7 @@ import psutil
 from mirada import tracking
 from mirada.config import TrackingConfig
 from mirada.tracking import SWEEP
+from mirada.tracking.clock import end_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -145,7 +146,7 @@ def _close_dead(client: MlflowClient, experiment: str, parent: str) -> None:
     for run in client.search_runs([experiment], words):
         if is_gone(run.data.tags.get(PROCESS)):
             client.set_tag(run.info.run_id, ERROR, "ended without a word")
-            client.set_terminated(run.info.run_id, "KILLED")
+            end_run(client, run.info.run_id, "KILLED")
 
 
 def record_failure(
@@ -158,7 +159,7 @@ def record_failure(
     run = client.create_run(client.get_run(parent).info.experiment_id, tags=labels, run_name=name[:_LONGEST])
     entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
     client.log_batch(run.info.run_id, params=entries)
-    client.set_terminated(run.info.run_id, "FAILED")
+    end_run(client, run.info.run_id, "FAILED")
     return str(run.info.run_id)
 
 
@@ -181,4 +182,4 @@ def record_sweep(
         client.log_metric(parent, name, value)
     for path in files:
         client.log_artifact(parent, str(path), "sweep")
-    client.set_terminated(parent, "FAILED" if figures["failed"] else "FINISHED")
+    end_run(client, parent, "FAILED" if figures["failed"] else "FINISHED")

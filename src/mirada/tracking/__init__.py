@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirada.config import TrackingConfig
+from mirada.disk import explain_refusal
 from mirada.errors import MiradaError, Pruned
 from mirada.project import project_root
+from mirada.tracking import clock, system_metrics
 from mirada.tracking import store as tracking_store
-from mirada.tracking import system_metrics
 from mirada.tracking.delivery import LAST_WAIT_S, Delivery
 from mirada.tracking.moved import follow_folder
 from mirada.tracking.run import Run
 from mirada.tracking.store import StoreAway, without_password
 
 if TYPE_CHECKING:  # NumPy comes with it, which `--help` has no use for
+    from mlflow.entities import RunInfo
+
     from mirada.inference.card import Card
 
 SWEEP = "sweep"  # tag of a run that is the parent of a sweep's jobs
@@ -104,6 +107,7 @@ def connect(config: TrackingConfig) -> str:
     import mlflow
     from filelock import FileLock
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     mlflow.set_tracking_uri(uri)
     try:
@@ -112,6 +116,8 @@ def connect(config: TrackingConfig) -> str:
             database.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{database}.lock"):  # MLflow does not keep processes on a fresh database apart
                 follow_folder(database)
+                if not database.exists():
+                    _make_database(database)
                 if mlflow.get_experiment_by_name(config.experiment) is None:
                     artifacts = (database.parent / "artifacts").resolve()
                     mlflow.create_experiment(config.experiment, artifact_location=artifacts.as_uri())
@@ -121,7 +127,25 @@ def connect(config: TrackingConfig) -> str:
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise MiradaError(f"MLflow at {without_password(uri)} does not answer ({reason}): check the URI.") from error
+    except SQLAlchemyError as error:
+        if not uri.startswith("sqlite:///") or explain_refusal(error):
+            raise
+        reason, path = str(error).splitlines()[0], uri.removeprefix("sqlite:///")
+        raise MiradaError(
+            f"{path} is no whole database of MLflow ({reason}): put back a copy, or move it away for a new one to be made."
+        ) from error
     return uri
+
+
+def _make_database(database: Path) -> None:
+    """A fresh one, there as a whole or not at all: MLflow takes seconds, and can't go on where it was killed meanwhile."""
+    import mlflow
+
+    part = database.with_name(f".part-{database.name}")
+    for stale in database.parent.glob(f"{part.name}*"):
+        stale.unlink()
+    mlflow.MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+    part.replace(database)
 
 
 @contextmanager
@@ -207,7 +231,7 @@ def _open(
         if uri.startswith("http"):
             print(f"run: {run.uri}/#/experiments/{active.info.experiment_id}/runs/{run.id}")
     finally:
-        _deactivate(run.status)
+        _deactivate(run.status, active.info)
 
 
 @contextmanager
@@ -228,7 +252,7 @@ def _ended(run: Run) -> Iterator[None]:
     run.end("FINISHED", LAST_WAIT_S)
 
 
-def _deactivate(status: str) -> None:
+def _deactivate(status: str, begun: RunInfo) -> None:
     """Let MLflow have no active run any more; it tells its store the status once more, for which nobody waits."""
     import mlflow
 
@@ -238,6 +262,8 @@ def _deactivate(status: str) -> None:
     try:
         with suppress(Exception):
             mlflow.end_run(status)
+            if clock.was_set_back(begun.start_time):  # MLflow has just written an end before the beginning
+                clock.end_run(mlflow.MlflowClient(), begun.run_id, status)
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

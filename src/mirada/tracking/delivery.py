@@ -15,6 +15,7 @@ from typing import Any
 
 from mirada.errors import MiradaError
 from mirada.tracking import store as tracking_store
+from mirada.tracking.clock import end_run
 from mirada.tracking.journal import Entry, Journal, Sent, reason_of
 
 RETRY_S = 20.0  # between attempts to reach a store that is away
@@ -73,7 +74,7 @@ def _write(client: Any, run_id: str, entry: Entry) -> None:
         tags = [InputTag("mlflow.data.context", entry["context"])]
         client.log_inputs(run_id, [DatasetInput(Dataset(**entry["dataset"]), tags)])
     elif op == "end":
-        client.set_terminated(run_id, entry["status"], entry["time_ms"])
+        end_run(client, run_id, entry["status"], entry["time_ms"])
     else:
         raise ValueError(f"unknown entry {op!r}")
 

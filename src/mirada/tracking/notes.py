@@ -25,6 +25,7 @@ MEANINGS = {
     "<variant>/peak_memory_mb": "resident memory of a process that loads and runs it",
     "<variant>/macs": "multiplications with additions of an inference; bytes_moved: weights and tensors once each",
     "<variant>/relative_time": "latency_ms_p50 in times of a reference convolution, timed in the same minutes",
+    "<variant>/fits_device": "1 where it fits the wanted device, else 0; int8_share: of its multiplications, those of int8",
     "best_<figure>": "on validation images, of the epoch that was kept",
     "train_seconds": "the epochs; train_images_per_s without the first",
     "scaling_efficiency": "speed-up over the smallest job divided by the resources it took more; 1 is ideal",
@@ -83,7 +84,8 @@ def run_note(run: Noted, page: str) -> str:
         cells = [name, _figure(run, f"{name}/{main}", 3), _drop(run, name), _figure(run, f"{name}/size_bytes", 2, 1e6)]
         rows.append([*cells, ms_text(run.metrics.get(f"{name}/latency_ms_p50"))])
     text = _table(["variant", main or "main figure", "drop [95 %]", "MB", "p50 ms"], rows)
-    extra = "".join(f"\n\n{run.tags[key]}" for key in ("recommendation", "int8_speed") if key in run.tags)
+    told = ("recommendation", "int8_speed", "device_recommendation")
+    extra = "".join(f"\n\n{run.tags[key]}" for key in told if key in run.tags)
     return f"{text}{extra}\n\nThe page: `{page}`, and `evaluate/index.html` among the artifacts."
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirada.tracking.clock import now_ms
 from mirada.tracking.delivery import Delivery
 
 if TYPE_CHECKING:  # NumPy and protobuf come with it, which `--help` has no use for
@@ -37,7 +37,7 @@ class Run:
         """Figures, with the epoch where there is one; those that are None are left out."""
         known = {key: float(value) for key, value in metrics.items() if value is not None}
         if known:
-            self._record("metrics", metrics=known, step=step or 0, time_ms=_now_ms())
+            self._record("metrics", metrics=known, step=step or 0, time_ms=now_ms())
 
     def log_artifacts(self, path: Path, folder: str) -> None:
         """A file, or everything in a folder, into a folder of the run."""
@@ -76,14 +76,10 @@ class Run:
     def end(self, status: str, wait_s: float = 0) -> None:
         """The last entry; waits for a store that is away at most so long."""
         self.status = status
-        self._record("end", status=status, time_ms=_now_ms())
+        self._record("end", status=status, time_ms=now_ms())
         if self._delivery:
             self._delivery.close(wait_s)
 
     def _record(self, op: str, **content: Any) -> None:
         if self._delivery:
             self._delivery.record({"op": op, **content})
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -35,11 +35,22 @@ def run(config: UiConfig) -> None:
 
 
 def _free(port: int) -> int:
+    """The port, which MLflow will take some seconds later; until then, and as long as it runs, no other `ui` gets it.
+
+    Raises:
+        MiradaError: it is taken.
+    """
     try:
         with socket.create_server((HOST, port)) as listener:
-            return int(listener.getsockname()[1])
+            port = int(listener.getsockname()[1])
+        if sys.platform == "linux":  # a name that goes with the last process that has it; MLflow inherits it
+            with socket.socket(socket.AF_UNIX) as held:
+                held.bind(f"\0mirada-ui-{port}")
+                held.set_inheritable(True)
+                held.detach()
     except OSError as error:
         raise MiradaError(
             f"port {port} of {HOST} can't be had ({error.strerror}): the runs may be open there already, at "
             f"http://{HOST}:{port}; else choose another, as in make ui UI=port={port + 1 if port < 65535 else 0}."
         ) from error
+    return port

@@ -24,23 +24,9 @@ from mirada.service.queue.store import JobStore
 from mirada.service.queue.tasks import QUEUE, Resender, make_celery, send
 from mirada.service.state import Service
 from mirada.service.worker import MOST_ATTEMPTS, JobWorker, Turn
+from tests.servers import need_redis
 from tests.service.conftest import running
 from tests.squares import draw_example
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("store") / "redis")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def store(server: RedisServer) -> Iterator[JobStore]:
-    store = JobStore(QueueConfig(max_images=10, max_bytes=10_000_000, keep_s=100), server.url)
-    yield store
-    store._redis.flushall()
 
 
 def accept(store: JobStore, count: int = 3, key: str = "", digest: str = "m") -> str:
@@ -284,6 +270,7 @@ def _predict(client: httpx.Client) -> httpx.Response:
 
 
 def test_no_two_redises_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_redis()
     first, second = RedisServer(tmp_path), RedisServer(tmp_path)
     first.start()
     try:

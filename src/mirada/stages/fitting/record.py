@@ -13,6 +13,7 @@ from mirada.config import TrackingConfig
 from mirada.errors import MiradaError
 from mirada.fitting.book import Entry
 from mirada.sweeps import runs as sweep_runs
+from mirada.tracking.clock import end_run, now_ms
 
 ANSWER, WHY = "fit", "fit_why"
 """Tags of a candidate's run: whether it fits the board, and why not."""
@@ -47,8 +48,8 @@ class Record:
             run_id = client.create_run(experiment, tags=labels, run_name=entry.candidate.title).info.run_id
             params = [Param("model.name", entry.candidate.model)]
             params += [Param(f"candidate.{name}", str(value)) for name, value in entry.candidate.values]
-            client.set_terminated(run_id, "FINISHED")
-        now = tracking.run._now_ms()
+            end_run(client, run_id, "FINISHED")
+        now = now_ms()
         metrics = [Metric(f"board/{name}", value, now, 0) for name, value in entry.taken.figures().items()]
         tags = [RunTag(ANSWER, entry.answer), RunTag(WHY, entry.why[:500])]
         client.log_batch(run_id, metrics, params, tags)
@@ -86,7 +87,7 @@ def recorded(config: TrackingConfig, told: str) -> Iterator[Record]:
             os.environ[tracking.PARENT] = before
         if status:
             client, _ = sweep_runs.connect(config)
-            _quietly(client.set_terminated, parent, status)
+            _quietly(end_run, client, parent, status)
 
 
 def _quietly(function: Callable[..., Any], *arguments: Any) -> None:
