@@ -99,7 +99,7 @@ def test_with_proof_the_climb_goes_on_until_the_whole_interval_is_within_the_bud
     assert made == ["mean", "selective", "qat"] and (ladder.best, ladder.answer) == ("qat", "within")
     assert ladder_figures(ladder)["ladder/within"] == 1
     assert ladder.sentence() == (
-        "qat keeps within 0.01: accuracy 0.900 on val against float32's 0.900, a drop of +0.000 [-0.010, +0.010]."
+        "qat keeps within 0.01: accuracy 0.900 on val against float32's 0.900, a drop of 0.000 [−0.010, +0.010]."
     )
 
 
@@ -113,7 +113,7 @@ def test_where_nothing_is_proven_the_lowest_upper_end_is_best_and_named_so():
     assert ladder.best == "mean"
     assert ladder.sentence() == (
         "10 val images cannot tell whether 0.01 is kept, about 30 more would tell; best is mean, with the lowest upper end "
-        "of the interval: accuracy 0.880 on val against float32's 0.900, a drop of +0.020 [+0.000, +0.040]."
+        "of the interval: accuracy 0.880 on val against float32's 0.900, a drop of +0.020 [0.000, +0.040]."
     )
 
 
@@ -291,7 +291,7 @@ def test_the_sentence_of_a_drop_at_the_budget_itself_and_of_the_best_of_several_
     ladder, _ = climbed(["selective"], [])
     assert ladder.sentence() == (
         "10 val images cannot tell whether 0.01 is kept, it lies at the budget itself; selective: accuracy 0.890 on val "
-        "against float32's 0.900, a drop of +0.010 [+0.000, +0.030]."
+        "against float32's 0.900, a drop of +0.010 [0.000, +0.030]."
     )
     beyond = Ladder("accuracy", 0.01, 10, 0.9, [measured(candidate("int8"))] * 2, best="int8")
     assert beyond.sentence() == (

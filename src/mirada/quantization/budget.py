@@ -21,6 +21,7 @@ from mirada.inference.variants import REFERENCE
 from mirada.quantization.on_board import WORDS, board_figures, may_fit
 from mirada.quantization.out_of_fold import ValOutcomes
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL, WITHIN, answer_of, choose, more_images
+from mirada.tables import signed_text
 from mirada.tasks import get_task
 from mirada.tasks.judging import judging_of
 
@@ -117,10 +118,9 @@ class Ladder:
         return self._budget_sentence(best) + (f" {WORDS[best.board['answer']]}" if best.board else "")
 
     def _budget_sentence(self, best: Rung) -> str:
-        figure = (
-            f"{self.metric} {best.value:.3f} on val against float32's {self.reference:.3f}, a drop of {best.drop:+.3f} "
-            f"[{best.drop_low:+.3f}, {best.drop_high:+.3f}]"
-        )
+        drop, low, high = map(signed_text, (best.drop, best.drop_low, best.drop_high))
+        measured = f"{self.metric} {best.value:.3f} on val against float32's {self.reference:.3f}"
+        figure = f"{measured}, a drop of {drop} [{low}, {high}]"
         if best.answer == WITHIN:
             return f"{best.rung} keeps within {self.max_drop:g}: {figure}."
         chosen = f"best is {best.rung}, with the lowest upper end of the interval" if len(self.rungs) > 1 else best.rung

@@ -12,7 +12,7 @@ from mirada.boards.asking import BoardJudge, board_table
 from mirada.inference.variants import choose_variant
 from mirada.quantization.budget import Ladder
 from mirada.quantization.verdict import WITHIN
-from mirada.tables import ms_text
+from mirada.tables import ms_text, signed_text
 
 
 def print_variants(variants: list[dict[str, Any]]) -> None:
@@ -37,7 +37,7 @@ def print_ladder(ladder: Ladder) -> None:
     for rung in ladder.rungs:
         mark = "✓" if rung.answer == WITHIN else "(best)"
         name = f"{rung.rung} {mark}" if rung.rung == ladder.best else rung.rung
-        drop = (f"{rung.drop:+.3f}", f"{rung.drop_low:+.3f} {rung.drop_high:+.3f}")
+        drop = (signed_text(rung.drop), f"{signed_text(rung.drop_low)} {signed_text(rung.drop_high)}")
         cost = (f"{rung.size_bytes / 1e6:.2f}", ms_text(rung.latency_ms_p50), f"{rung.latency_ratio:.2f}")
         table.add_row(name, f"{rung.value:.3f}", *drop, *cost, f"{rung.minutes:.1f}", str(len(rung.float_layers)))
     Console().print(table)

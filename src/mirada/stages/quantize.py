@@ -47,6 +47,7 @@ from mirada.quantization.operator_times import time_operators
 from mirada.quantization.out_of_fold import OUTCOMES_FILE, write_val_outcomes
 from mirada.quantization.terminal import print_board, print_ladder, print_variants
 from mirada.quantization.verdict import BEYOND, CANNOT_TELL
+from mirada.tables import signed_text
 from mirada.tasks import get_task
 from mirada.workers.folder_lock import alone_in_output_dir
 
@@ -226,8 +227,9 @@ def _climb(
 
 def _report_rung(rung: Rung) -> None:
     """One line a rung."""
-    drop = f"drop {rung.drop:+.3f} [{rung.drop_low:+.3f}, {rung.drop_high:+.3f}], {rung.answer.replace('_', ' ')}"
-    print(f"ladder, {rung.rung} ({rung.what}): {drop}, in {rung.minutes:.1f} min", flush=True)
+    drop, low, high = map(signed_text, (rung.drop, rung.drop_low, rung.drop_high))
+    answer = rung.answer.replace("_", " ")
+    print(f"ladder, {rung.rung} ({rung.what}): drop {drop} [{low}, {high}], {answer}, in {rung.minutes:.1f} min", flush=True)
 
 
 def _write_best(output_dir: Path, best: Candidate, ladder: Ladder, variants: list[dict[str, Any]]) -> dict[str, Any]:
