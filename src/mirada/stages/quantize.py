@@ -229,7 +229,10 @@ def _report_rung(rung: Rung) -> None:
     """One line a rung."""
     drop, low, high = map(signed_text, (rung.drop, rung.drop_low, rung.drop_high))
     answer = rung.answer.replace("_", " ")
-    print(f"ladder, {rung.rung} ({rung.what}): drop {drop} [{low}, {high}], {answer}, in {rung.minutes:.1f} min", flush=True)
+    print(
+        f"ladder, {rung.rung} ({rung.what}): drop {drop} [{low}, {high}], {answer}, in {rung.minutes:.1f} min",
+        flush=True,
+    )
 
 
 def _write_best(output_dir: Path, best: Candidate, ladder: Ladder, variants: list[dict[str, Any]]) -> dict[str, Any]:
