@@ -34,7 +34,7 @@ def answers(path: Path, content: bytes) -> list[bytes]:
 
 def test_strips_may_end_where_one_map_is_all_that_goes_on(content: bytes) -> None:
     cuts = find_cuts(read_tables(content))
-    # the image; stem; two convolutions of the first block; the addition of the second; the three convolutions of the next ...
+    # the image; stem; two convolutions of the first block; the addition of the second; the three convolutions of the next
     assert [(cut.operators, cut.stride) for cut in cuts][:8] == [
         (0, 1),
         (1, 2),
