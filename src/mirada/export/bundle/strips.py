@@ -103,8 +103,8 @@ def _split(model: Any, strips: Strips) -> None:
     bounds = [rows * number // strips.count for number in range(strips.count + 1)]
     graph.operators, pieces = [], []
     for low, high in zip(bounds, bounds[1:], strict=False):
-        given = _needed(model, inside, windows, strips, low, high)
-        pieces.append(_add_strip(model, inside, windows, strips, given, (low, high)))
+        needed = _needed(model, inside, windows, strips, (low, high))
+        pieces.append(_add_strip(model, inside, windows, strips, needed))
     join = _operator(model, "CONCATENATION", pieces, end.tensor)
     join.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
     join.builtinOptions = schema.ConcatenationOptionsT()
@@ -173,11 +173,13 @@ def _maps(operator: Any, known: dict[int, Any]) -> list[int]:
 
 
 def _needed(
-    model: Any, operators: list[Any], windows: list[_Window], strips: Strips, low: int, high: int
-) -> tuple[int, int]:
-    """The rows of the first map that rows `low` to `high` of the last are made of, in whole strides."""
-    graph = model.subgraphs[0]
-    wanted = {strips.end.tensor: (low, high)}
+    model: Any, operators: list[Any], windows: list[_Window], strips: Strips, rows: tuple[int, int]
+) -> dict[int, tuple[int, int]]:
+    """Map -> its rows, first and behind the last, that some rows of the last map are made of.
+
+    They are widened to whole rows of the last map, as a stride has to begin in a strip where it does in the whole map.
+    """
+    wanted = {strips.end.tensor: rows}
     for operator, window in zip(reversed(operators), reversed(windows), strict=True):
         if int(operator.outputs[0]) not in wanted:
             continue
@@ -186,40 +188,47 @@ def _needed(
         for index in operator.inputs[: 1 if window.kernel > 1 or len(operator.inputs) > 2 else 2]:
             a, b = wanted.get(int(index), (first, end))
             wanted[int(index)] = min(a, first), max(b, end)
-    given, stride = strips.start.tensor, strips.stride
-    height = int(graph.tensors[given].shape[_ROWS])
-    start, end = max(0, wanted[given][0]), min(height, wanted[given][1])
-    return start // stride * stride, math.ceil(end / stride) * stride
+    return {index: _whole_rows(model, index, strips, *needed) for index, needed in wanted.items()}
+
+
+def _whole_rows(model: Any, index: int, strips: Strips, first: int, end: int) -> tuple[int, int]:
+    height = rows_of(model, index)
+    stride = height // rows_of(model, strips.end.tensor)
+    return max(0, first) // stride * stride, math.ceil(min(height, end) / stride) * stride
 
 
 def _add_strip(
-    model: Any,
-    operators: list[Any],
-    windows: list[_Window],
-    strips: Strips,
-    given: tuple[int, int],
-    wanted: tuple[int, int],
+    model: Any, operators: list[Any], windows: list[_Window], strips: Strips, needed: dict[int, tuple[int, int]]
 ) -> int:
     """Append the operators of one strip; the tensor with the wanted rows of the last map.
 
     Rows at a strip's border that were padded where the image goes on are wrong; they lie outside of what is wanted.
     """
-    graph = model.subgraphs[0]
-    whole, last, name = strips.start.tensor, strips.end.tensor, f"_rows_{wanted[0]}"
-    new = {whole: _slice(model, whole, *given, name)}
-    rows = {whole: given[1] - given[0]}
-    for operator, window in zip(operators, windows, strict=True):
+    graph, last = model.subgraphs[0], strips.end.tensor
+    name = f"_rows_{needed[last][0]}"
+    held = {strips.start.tensor: needed[strips.start.tensor]}
+    new = {strips.start.tensor: _slice(model, strips.start.tensor, *needed[strips.start.tensor], name)}
+    for number, (operator, window) in enumerate(zip(operators, windows, strict=True), start=1):
         output = int(operator.outputs[0])
-        rows[output] = rows[_maps(operator, rows)[0]] // window.stride
-        new[output] = _copy_tensor(graph, output, rows[output], name)
+        first, end = (row // window.stride for row in held[_maps(operator, held)[0]])
+        held[output], new[output] = (first, end), _copy_tensor(graph, output, end - first, name)
         strip = copy.copy(operator)
         strip.inputs = np.array([new.get(int(index), int(index)) for index in operator.inputs], np.int32)
         strip.outputs = np.array([new[output]], np.int32)
         graph.operators.append(strip)
-    start = given[0] // strips.stride
-    if (wanted[0] - start, wanted[1] - start) == (0, rows[last]):
-        return new[last]
-    return _slice(model, new[last], wanted[0] - start, wanted[1] - start, "_inner")
+        low, high = needed.get(output, (first, end))
+        narrower = (low, high) != (first, end)
+        if narrower and (output == last or _widens(graph, output, operators[number:], held)):
+            held[output], new[output] = (low, high), _slice(model, new[output], low - first, high - first, "_inner")
+    return new[last]
+
+
+def _widens(graph: Any, index: int, later: list[Any], held: dict[int, Any]) -> bool:
+    """Whether a map is all that goes on and is made wider next: its rows that nothing needs would be made so, too."""
+    if {int(other) for one in later for other in one.inputs} & set(held) != {index}:
+        return False
+    after = graph.tensors[int(later[0].outputs[0])].shape
+    return int(after[-1]) > int(graph.tensors[index].shape[-1])
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
