@@ -52,6 +52,11 @@ class Candidate:
         return int(dict(self.values)[CHANNELS])
 
     @property
+    def pretrained(self) -> bool:
+        """Whether its backbone has ImageNet's weights."""
+        return self.model == _PRETRAINED
+
+    @property
     def key(self) -> str:
         """Twelve hexadecimal digits, the same for the same candidate."""
         return hashlib.sha256(json.dumps([self.model, *self.values]).encode()).hexdigest()[:12]
