@@ -71,7 +71,7 @@ class FitConfig:
     most_trained: int = 60  # candidates that are trained at all
     most_judged: int = 400  # candidates that are built and held against the board
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
-    strips: bool = False  # the first layers strip by strip: equal answers, less memory, some of the work twice
+    strips: bool = False  # wide layers in strips of rows: equal answers, less memory, some of the work twice
     npu_milliseconds: float | None = 16.0  # of an inference on an NPU whose device.limits say no time
     seed: int = 0
     output_dir: str = MISSING
