@@ -153,13 +153,12 @@ def make_space(config: SpaceConfig, task: str) -> Space:
     Raises:
         MiradaError: a network would be cut before a map that one of the heads needs.
     """
-    space = Space({model: {key: _ordered(config, key) for key in _keys(model, config, task)} for model in config.model})
-    for name, axes in space.axes.items():
-        for stages, stride in product(axes.get("stages", ()), axes.get("head_stride", (0,))):
-            cut = ModelConfig(name, stages=stages or None, head_stride=stride or None)
+    if _PRETRAINED in config.model:
+        for stages, stride in product(config.stages, config.head_stride):
+            cut = ModelConfig(_PRETRAINED, stages=stages or None, head_stride=stride or None)
             if missing := cut.missing_map(task):
                 raise MiradaError(f"of space.stages and space.head_stride all must go together, and {missing}")
-    return space
+    return Space({model: {key: _ordered(config, key) for key in _keys(model, config, task)} for model in config.model})
 
 
 def _keys(model: str, config: SpaceConfig, task: str) -> list[str]:
