@@ -99,6 +99,14 @@ def test_the_best_from_scratch_goes_on_beside_pretrained_ones_that_are_ahead_at_
     assert best.candidate.model == "mcu"
 
 
+def test_of_a_space_of_two_both_are_trained(tmp_path: Path) -> None:
+    config = SpaceConfig(model=["tiny", "lite0"], input_size=[96], channels=[1], width=[16], head_depth=[1],
+                         head_stride=[8], stages=[4])  # fmt: skip
+    world = World(lambda candidate, epochs: 0.8 if candidate.pretrained else 0.4)
+    best, _ = world.search(tmp_path / "book", space=make_space(config, "detection")).run()
+    assert best.candidate.model == "lite0" and {c.model for c, _ in world.trained} == {"tiny", "lite0"}
+
+
 @pytest.mark.parametrize("minutes", [3, 10, 20])
 def test_the_minutes_are_kept(tmp_path: Path, minutes: float) -> None:
     world = World()

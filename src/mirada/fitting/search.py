@@ -178,7 +178,7 @@ class Search:
         study, idle = _open_study(self.plan.seed + len(self.book)), 0
         for entry in self.book:
             self._teach(study, entry)
-        while idle < _IDLE and len(self.book) < len(self.space) and self._may_draw():
+        while idle < _IDLE and self._is_open() and self._may_draw():
             trial = study.ask()
             candidate = self.space.suggest(trial)
             entry = self.consider(candidate)
@@ -191,6 +191,10 @@ class Search:
             first = next((entry for entry in self.book if entry.answer == FITS), None)
             if first is not None:
                 self._train(first, self.plan.short_epochs)
+
+    def _is_open(self) -> bool:
+        """Whether there is one that was not judged, or fits and was not trained."""
+        return len(self.book) < len(self.space) or any(e.answer == FITS and not e.values for e in self.book)
 
     def _may_draw(self) -> bool:
         judged = sum(entry.taken is not None for entry in self.book)
