@@ -97,7 +97,7 @@ class ModelConfig:
         Args:
             task: 'detection', 'localization' or 'classification'.
         """
-        if self.stages is None or self.backbone not in PRETRAINED or task == "classification":
+        if self.backbone not in PRETRAINED or self.stages is None or task == "classification":
             return ""
         stride, head = _LOCALIZER_STRIDE, task
         if task == "detection":
