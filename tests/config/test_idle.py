@@ -37,6 +37,8 @@ CASES = [
      ["model.head_stride", "guard_epochs"]),
     ("train", "model=tiny model.head_stride=8 model.blocks=1", Facts("detection"), ["model.blocks"]),
     ("train", "model.width=96 model.head_depth=3", Facts("localization"), []),
+    ("train", "model.width=96 model.stages=4", Facts("classification"), []),
+    ("train", "model=mcu model.stages=4", Facts("classification"), ["model.stages"]),
     ("train", "model.dropout=0.5", Facts("detection"), ["model.dropout"]),
     ("train", "model.dropout=0.5", Facts("localization"), []),
     ("train", "model=study1 model.frozen_blocks=1 freeze_epochs=5", Facts("localization"),

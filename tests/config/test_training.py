@@ -28,6 +28,7 @@ def test_a_rate_may_be_looked_for():
     ("settings", "said"),
     [
         ({"head_stride": 4}, "model.head_stride must be 8, 16 or null, got 4."),
+        ({"stages": 0}, "model.stages must be between 1 and 7, got 0."),
         ({"dfl_bins": 3}, r"model.dfl_bins must be 0 \(no bins\) or 4 to 32, got 3."),
         ({"scores": "classwise"}, "model.scores must be one of objectness, class_wise, got 'classwise'."),
         ({"stem_stride": 3}, "model.stem_stride must be 2 or 4, got 3."),

@@ -83,6 +83,30 @@ def test_a_third_goes_on_for_three_times_as_long_and_a_late_bloomer_wins(tmp_pat
     assert best.candidate in longer
 
 
+def test_the_best_from_scratch_goes_on_beside_pretrained_ones_that_are_ahead_at_first(tmp_path: Path) -> None:
+    def curve(candidate: Candidate, epochs: int) -> float:
+        return 0.7 + candidate.input_size / 10000 if candidate.pretrained else 0.5 + 0.05 * epochs
+
+    config = SpaceConfig(
+        model=["mcu", "lite0"], input_size=[96, 128], channels=[1], width=[16], head_depth=[1], head_stride=[8],
+        stages=[3, 4, 5], stem_stride=[2], stem_width=[8], multiplier=[1.0], blocks=[1],
+    )  # fmt: skip
+    world = World(curve)
+    best, _ = world.search(tmp_path / "book", space=make_space(config, "detection")).run()
+    short = [candidate for candidate, epochs in world.trained if epochs == 2]
+    assert len(short) == len(set(short)) == 2 * 3 + 2  # mcu has no stages, so it is there once an input
+    assert [epochs for candidate, epochs in world.trained if not candidate.pretrained].count(6) == 1
+    assert best.candidate.model == "mcu"
+
+
+def test_of_a_space_of_two_both_are_trained(tmp_path: Path) -> None:
+    config = SpaceConfig(model=["tiny", "lite0"], input_size=[96], channels=[1], width=[16], head_depth=[1],
+                         head_stride=[8], stages=[4])  # fmt: skip
+    world = World(lambda candidate, epochs: 0.8 if candidate.pretrained else 0.4)
+    best, _ = world.search(tmp_path / "book", space=make_space(config, "detection")).run()
+    assert best.candidate.model == "lite0" and {c.model for c, _ in world.trained} == {"tiny", "lite0"}
+
+
 @pytest.mark.parametrize("minutes", [3, 10, 20])
 def test_the_minutes_are_kept(tmp_path: Path, minutes: float) -> None:
     world = World()

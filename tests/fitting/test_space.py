@@ -3,6 +3,7 @@
 import pytest
 
 from mirada.config import ModelConfig, SpaceConfig
+from mirada.errors import MiradaError
 from mirada.fitting.space import Candidate, make_space
 
 SMALL = SpaceConfig(
@@ -48,6 +49,29 @@ def test_a_candidate_is_read_back_and_configures_its_network() -> None:
     assert (model.head_stride, model.width, model.stem_stride, model.multiplier) == (None, 32, 4, 0.5)
 
 
+def test_stages_are_an_axis_of_the_pretrained_network_alone() -> None:
+    config = SpaceConfig(model=["mcu", "lite0"], width=[16, 32], head_stride=[8], stages=[0, 5, 3])
+    detection, classification = make_space(config, "detection"), make_space(config, "classification")
+    assert "stages" not in detection.axes["mcu"]
+    assert detection.axes["lite0"]["stages"] == (3, 5, 0)  # 0 is all
+    assert "width" not in classification.axes["lite0"]  # of a network that is whole it would have no say
+    cut = make_space(SpaceConfig(model=["lite0"], width=[16, 32], stages=[3]), "classification")
+    assert cut.axes["lite0"]["width"] == (16, 32)
+    whole = detection.read("lite0", dict(detection.smallest("lite0").values) | {"stages": 0})
+    assert whole.title.endswith("stages all")
+    assert whole.configure(ModelConfig("lite0")).stages is None
+    assert detection.smallest("lite0").configure(ModelConfig("lite0")).stages == 3
+
+
+def test_a_cut_before_the_map_of_a_head_is_refused() -> None:
+    config = SpaceConfig(model=["lite0"], head_stride=[8, 16], stages=[3, 4])
+    with pytest.raises(
+        MiradaError, match="model.stages=3 leaves no map at stride 16, which detection with model.head_st"
+    ):
+        make_space(config, "detection")
+    assert len(make_space(config, "classification"))
+
+
 def test_two_candidates_have_two_keys() -> None:
     grey = Candidate("tiny", (("input_size", 96), ("channels", 1)))
     assert grey.key == Candidate("tiny", (("input_size", 96), ("channels", 1))).key
@@ -61,6 +85,7 @@ def test_two_candidates_have_two_keys() -> None:
         ({"channels": [2]}, "space.channels may hold 1, 3, got 2"),
         ({"width": []}, "space.width must hold one value at least"),
         ({"width": [16, 16]}, "space.width holds a value twice"),
+        ({"stages": [8]}, "space.stages may hold 0, 1, 2, 3, 4, 5, 6, 7, got 8"),
         ({"model": ["study1"]}, "space.model must be one of mcu, tiny, lite0"),
     ],
 )

@@ -7,6 +7,7 @@ import tf_keras as keras
 from mirada.config import ModelConfig
 from mirada.config.training import PRETRAINED
 from mirada.learning.backbones import build_backbone, build_features, load_imagenet, moving_statistics
+from mirada.learning.models import backbone_depths, backbone_variables, build_model
 from tests.learning.course.conftest import config, make_trainer  # noqa: F401 - a fixture
 
 SIDE = 64
@@ -72,6 +73,46 @@ def test_batch_norms_compute_the_same_folded_in_and_beside():
     pixels = np.random.default_rng(1).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("f4")
     np.testing.assert_allclose(beside(pixels), folded(pixels), rtol=1e-3, atol=1e-4)
     assert moving_statistics(folded) == [] and len(moving_statistics(beside)) == 49
+
+
+def cut(stages: int, batch_norm: str = "folded", channels: int = 3) -> keras.Model:
+    image = keras.Input((SIDE, SIDE, channels), name="image")
+    network = ModelConfig("lite0", batch_norm=batch_norm, stages=stages, width=24)
+    maps, features = build_features(network, image)
+    return keras.Model(image, [*maps, features])
+
+
+def test_a_cut_network_computes_what_the_whole_one_does_so_far():
+    longer, shorter, grey = cut(5), cut(4, "trained"), cut(4, channels=1)
+    assert [tuple(found.shape[1:]) for found in longer.outputs] == [(8, 8, 40), (4, 4, 112), (4, 4, 24)]
+    assert [tuple(found.shape[1:]) for found in shorter.outputs] == [(8, 8, 40), (4, 4, 80), (4, 4, 24)]
+    names = {layer.name for layer in shorter.layers}  # 1 + 2 + 2 + 3 blocks
+    assert "backbone_7_project" in names and "backbone_8_expand" not in names and "backbone_head" not in names
+    arrays = arrays_of(keras.Model(longer.input, longer.layers[-4].output))  # without the head's own convolution
+    for model in (longer, shorter, grey):
+        load_imagenet(model, arrays)
+    pixels = np.random.default_rng(1).uniform(-1, 1, (1, SIDE, SIDE, 1)).astype("f4")
+    wanted = longer(pixels.repeat(3, axis=3))[0]
+    np.testing.assert_allclose(shorter(pixels.repeat(3, axis=3))[0], wanted, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(grey(pixels)[0], wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "stages", "head_stride", "outputs"),
+    [
+        ("classification", 1, None, {"classes": (3,)}),
+        ("detection", 3, 8, {"objectness_8": (8, 8, 1), "classes_8": (8, 8, 3), "distances_8": (8, 8, 4)}),
+        ("localization", 4, None, {"classes_16": (4, 4, 3), "scores_16": (4, 4, 1), "distances_16": (4, 4, 4)}),
+    ],
+)
+def test_every_head_stands_on_the_shortest_cut_that_has_its_map(task, stages, head_stride, outputs):
+    network = ModelConfig("lite0", stages=stages, head_stride=head_stride, width=8, head_depth=1, frozen_blocks=3)
+    assert network.missing_map(task) == ""
+    model = build_model(network, task, SIDE, 3, 3, pretrained=False)
+    assert {name: tuple(found.shape[1:]) for name, found in model.output.items()} == outputs
+    old, new = backbone_variables(model)
+    assert len(old) == {1: 0, 3: 12, 4: 30}[stages]  # blocks 3 and 4, 5 to 7: three convolutions of two arrays each
+    assert new and len(backbone_depths(model)) == len(old)
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,29 @@ def test_a_network_of_another_task_is_refused(train_config):
         train.run(config)
 
 
+@pytest.mark.parametrize(
+    ("task", "settings", "sentence"),
+    [
+        (
+            "detection",
+            {"stages": 3, "head_stride": 16},
+            "stages=3 leaves no map at stride 16, .* with model.head_stride=16",
+        ),
+        (
+            "detection",
+            {"stages": 5},
+            "leaves no map at stride 32, .* model.head_stride=null needs: set it to 6 or more.",
+        ),
+        ("localization", {"stages": 3}, "no map at stride 16, which localization needs: set it to 4 or more."),
+    ],
+)
+def test_a_cut_before_the_map_that_the_head_needs_is_refused(task, settings, sentence, train_config, tmp_path):
+    dataset = write_dataset(tmp_path / "data", task=task)
+    network = ModelConfig("lite0", weights=None, **settings)
+    with pytest.raises(MiradaError, match=sentence):
+        train.run(replace(train_config, data_dir=str(dataset.folder), model=network))
+
+
 _LABELS = {"augment.name", "input.name", "model.name"}  # they say which file of conf/ was chosen
 _SWEEPS = {"force"}  # read in a sweep
 
@@ -284,7 +307,7 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
     unlike = replace(
         plain, model=ModelConfig("x", network, None, width=24, head_depth=3, dropout=0.1, pool_after=[1, 2, 3, 4, 5],
                                  head_stride=None if task == "detection" else 16, stem_stride=4, stem_width=8,
-                                 multiplier=0.5, blocks=1, expansion=2, dfl_bins=8,
+                                 multiplier=0.5, blocks=1, expansion=2, stages=5, dfl_bins=8,
                                  scores="class_wise"),
         teacher_weight=0.7, teacher_temperature=3.0,
         threshold_recall=0.7, tune_min_score="recall", min_score_share=0.8, guard_epochs=3, guard_returns=4,

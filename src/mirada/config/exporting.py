@@ -111,7 +111,7 @@ class ExportConfig:
     reports_dir: str | None = None  # holds metrics.json; null: the bundle tells no figures
     variant: str | None = None  # null: best, else int8, else the first
     io: str | None = None  # type of input and outputs; null: as the variant has them
-    strips: bool = False  # compute the first layers strip by strip where that takes less memory; for an int8 input
+    strips: bool = False  # compute wide layers in strips of rows where that takes less memory; for an int8 input
     postprocess: str | None = None  # graph: one more file that tells objects, not maps; null: none
     targets: list[str] = field(default_factory=list)  # what the bundle holds besides the .tflite, of TARGETS
     golden: int = 10  # test pictures with exact input, outputs and objects

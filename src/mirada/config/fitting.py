@@ -11,7 +11,7 @@ from mirada.config.checks import at_least, between, greater_than, one_of, requir
 from mirada.config.commands import command
 from mirada.config.data import DataConfig
 from mirada.config.exporting import IO_TYPES, DeviceConfig
-from mirada.config.training import HEAD_STRIDES
+from mirada.config.training import HEAD_STRIDES, STAGE_STRIDES
 
 NETWORKS = ("mcu", "tiny", "lite0")
 """Files of conf/model that have sizes to choose."""
@@ -27,6 +27,7 @@ class SpaceConfig:
     width: list[int] = field(default_factory=lambda: [16, 24, 32, 48, 64])
     head_depth: list[int] = field(default_factory=lambda: [1, 2])
     head_stride: list[int] = field(default_factory=lambda: [8, 16])  # 0: a pyramid of 8, 16 and 32
+    stages: list[int] = field(default_factory=lambda: [0])  # of a pretrained backbone; 0: all, with ImageNet's head
     stem_stride: list[int] = field(default_factory=lambda: [2, 4])
     stem_width: list[int] = field(default_factory=lambda: [8, 16])
     multiplier: list[float] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0, 1.5])
@@ -47,6 +48,7 @@ class SpaceConfig:
             require(size % 32 == 0, f"space.input_size must hold multiples of 32, got {size}.")
         _all_of("channels", self.channels, (1, 3))
         _all_of("head_stride", self.head_stride, (0, *HEAD_STRIDES))
+        _all_of("stages", self.stages, tuple(range(len(STAGE_STRIDES) + 1)))
         _all_of("stem_stride", self.stem_stride, (2, 4))
 
 
@@ -69,7 +71,7 @@ class FitConfig:
     most_trained: int = 60  # candidates that are trained at all
     most_judged: int = 400  # candidates that are built and held against the board
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
-    strips: bool = False  # the first layers strip by strip: equal answers, less memory, some of the work twice
+    strips: bool = False  # wide layers in strips of rows: equal answers, less memory, some of the work twice
     npu_milliseconds: float | None = 16.0  # of an inference on an NPU whose device.limits say no time
     seed: int = 0
     output_dir: str = MISSING

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from mirada.config.data import PreprocessConfig
 from mirada.config.measuring import EvaluateConfig, QuantizeConfig
 from mirada.config.predicting import PredictConfig
-from mirada.config.training import FROM_SCRATCH, TrainConfig
+from mirada.config.training import FROM_SCRATCH, PRETRAINED, TrainConfig
 from mirada.project import PROJECT
 
 _GROUPS = ("model", "augment", "input")
@@ -66,7 +66,8 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
             f"the network {config.model.backbone} is as it was published",
         )
     elif facts.task == "classification":
-        width = "model.width " * (config.model.backbone != "mcu")
+        cut = config.model.backbone in PRETRAINED and config.model.stages is not None
+        width = "model.width " * (config.model.backbone != "mcu" and not cut)
         yield f"{width}model.head_depth", "a classifier has no pyramid and one dense layer"
     elif facts.task == "detection":
         yield "model.dropout", "a detector has no such layer"
@@ -79,6 +80,8 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
     if config.model.backbone != "mcu":
         of_mcu = "model.stem_stride model.stem_width model.multiplier model.blocks model.expansion"
         yield of_mcu, "it is for the network mcu"
+    if config.model.backbone not in PRETRAINED:
+        yield "model.stages", "it is for pretrained networks"
     if config.model.backbone in FROM_SCRATCH:
         frozen = " freeze_epochs" * (config.freeze_epochs > 0)  # 0 says that there are none
         pretrained = f"model.frozen_blocks backbone_lr_scale{frozen} guard_epochs guard_returns"

@@ -23,7 +23,10 @@ BACKBONES = {  # network -> the tasks that it is made for
 PRETRAINED = {"efficientnet_lite0": 16, "efficientnet_lite1": 21, "efficientnet_lite2": 21, "mobilenet_v2": 17}
 """Network with weights of ImageNet -> number of its blocks."""
 FROM_SCRATCH = ("mcu", "study1", "study3")  # all their layers learn alike
+STAGE_STRIDES = (2, 4, 8, 16, 16, 32, 32)
+"""Stride of the map that each stage of a network of `PRETRAINED` ends with."""
 HEAD_STRIDES = (8, 16)  # of a detector with one level
+_LOCALIZER_STRIDE = 16  # of the map whose cells vote
 
 
 @dataclass
@@ -35,6 +38,9 @@ class ModelConfig:
     weights: str | None = "imagenet"  # null: random
     width: int = (
         64  # channels of the feature pyramid and the heads; of mcu's features before a classifier's dense layer
+    )
+    stages: int | None = (
+        None  # of a pretrained backbone: the first so many of its 7, without ImageNet's head; null: all
     )
     head_depth: int = 2  # separable convolutions before each head's output
     head_stride: int | None = None  # detection: one grid of cells so many pixels apart; null: a pyramid of 8, 16 and 32
@@ -67,6 +73,7 @@ class ModelConfig:
             f"model.pool_after may hold 1 to 5, the convolutions of study1, got {self.pool_after}.",
         )
         at_least("model.width", self.width, 8)
+        between("model.stages", 1 if self.stages is None else self.stages, 1, len(STAGE_STRIDES))
         between("model.head_depth", self.head_depth, 1, 6)
         require(
             self.head_stride in (None, *HEAD_STRIDES),
@@ -83,6 +90,23 @@ class ModelConfig:
         between("model.blocks", self.blocks, 1, 6)
         between("model.expansion", self.expansion, 1, 6)
         between("model.frozen_blocks", self.frozen_blocks, 0, PRETRAINED.get(self.backbone, 16))
+
+    def missing_map(self, task: str) -> str:
+        """A sentence on the map that a task's head needs and `stages` cuts off; empty where it is there.
+
+        Args:
+            task: 'detection', 'localization' or 'classification'.
+        """
+        if self.backbone not in PRETRAINED or self.stages is None or task == "classification":
+            return ""
+        stride, head = _LOCALIZER_STRIDE, task
+        if task == "detection":
+            stride = self.head_stride or STAGE_STRIDES[-1]
+            head = f"{task} with model.head_stride={'null' if self.head_stride is None else stride}"
+        least = STAGE_STRIDES.index(stride) + 1
+        if self.stages >= least:
+            return ""
+        return f"model.stages={self.stages} leaves no map at stride {stride}, which {head} needs: set it to {least} or more."
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """The search: candidates are drawn and held against the board, those that fit are trained shortly, the best of these longer.
 
 A third goes on each time, for three times as many epochs (successive halving, arXiv:1502.07943), until the next step would
-be the full training. What is chosen is chosen by the validation figures alone. All of it keeps within a budget of time.
+be the full training; the best from scratch is among them, though pretrained ones are ahead after so short a time. What is
+chosen is chosen by the validation figures alone. All of it keeps within a budget of time.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class Search:
         study, idle = _open_study(self.plan.seed + len(self.book)), 0
         for entry in self.book:
             self._teach(study, entry)
-        while idle < _IDLE and len(self.book) < len(self.space) and self._may_draw():
+        while idle < _IDLE and self._is_open() and self._may_draw():
             trial = study.ask()
             candidate = self.space.suggest(trial)
             entry = self.consider(candidate)
@@ -190,6 +191,10 @@ class Search:
             first = next((entry for entry in self.book if entry.answer == FITS), None)
             if first is not None:
                 self._train(first, self.plan.short_epochs)
+
+    def _is_open(self) -> bool:
+        """Whether there is one that was not judged, or fits and was not trained."""
+        return len(self.book) < len(self.space) or any(e.answer == FITS and not e.values for e in self.book)
 
     def _may_draw(self) -> bool:
         judged = sum(entry.taken is not None for entry in self.book)
@@ -243,7 +248,7 @@ class Search:
         epochs = self.plan.short_epochs
         group = [entry for entry in self.trained if epochs in entry.values]
         while epochs * _FACTOR < self.plan.epochs and len(group) > 1:
-            best = sorted(group, key=lambda entry: -entry.values[epochs])[: math.ceil(len(group) / _FACTOR)]
+            best = _best_third(group, epochs)
             epochs *= _FACTOR
             for entry in best:
                 ends = self.used + epochs * entry.epoch_seconds
@@ -265,6 +270,17 @@ class Search:
         left = _SAFETY * (self.seconds - self.used)
         epochs = int(left / best.epoch_seconds) if best.epoch_seconds else self.plan.epochs
         return max(min(epochs, self.plan.epochs), min(best.epochs, self.plan.epochs))
+
+
+def _best_third(group: Sequence[Entry], epochs: int) -> list[Entry]:
+    """Best first; the best of the pretrained ones and the best from scratch are among them."""
+    order = sorted(group, key=lambda entry: -entry.values[epochs])
+    best = order[: math.ceil(len(group) / _FACTOR)]
+    for kind in (True, False):
+        first = next((entry for entry in order if entry.candidate.pretrained == kind), None)
+        if first is not None and first not in best:
+            best.append(first)
+    return best
 
 
 class NothingFits(MiradaError):

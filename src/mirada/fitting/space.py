@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from mirada.config import ModelConfig, SpaceConfig
+from mirada.errors import MiradaError
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -22,6 +25,8 @@ MODEL, INPUT_SIZE, CHANNELS = "model", "input_size", "channels"
 _OF_MCU = ("stem_stride", "stem_width", "multiplier", "blocks", "expansion")
 _OF_DATA = (INPUT_SIZE, CHANNELS)
 _STEM = "stem_stride"
+_PRETRAINED = "lite0"  # of the networks, the one that can be cut
+_OR_ALL = {"head_stride": "8 to 32", "stages": "all"}  # key -> what its 0 says
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class Candidate:
         return int(dict(self.values)[CHANNELS])
 
     @property
+    def pretrained(self) -> bool:
+        """Whether its backbone has ImageNet's weights."""
+        return self.model == _PRETRAINED
+
+    @property
     def key(self) -> str:
         """Twelve hexadecimal digits, the same for the same candidate."""
         return hashlib.sha256(json.dumps([self.model, *self.values]).encode()).hexdigest()[:12]
@@ -65,13 +75,12 @@ class Candidate:
             model: what `conf/model/<model>.yaml` says.
         """
         own: dict[str, Any] = {key: value for key, value in self.values if key not in _OF_DATA}
-        if "head_stride" in own:
-            own["head_stride"] = own["head_stride"] or None
+        own |= {key: own[key] or None for key in _OR_ALL if key in own}
         return replace(model, **own)
 
 
 def _text(key: str, value: Value) -> str:
-    return "8 to 32" if key == "head_stride" and not value else f"{value:g}"
+    return _OR_ALL[key] if key in _OR_ALL and not value else f"{value:g}"
 
 
 @dataclass(frozen=True)
@@ -140,18 +149,28 @@ def make_space(config: SpaceConfig, task: str) -> Space:
     Args:
         config: the values of every key.
         task: 'detection', 'localization' or 'classification'.
+
+    Raises:
+        MiradaError: a network would be cut before a map that one of the heads needs.
     """
-    return Space({model: {key: _ordered(config, key) for key in _keys(model, task)} for model in config.model})
+    if _PRETRAINED in config.model:
+        for stages, stride in product(config.stages, config.head_stride):
+            cut = ModelConfig(_PRETRAINED, stages=stages or None, head_stride=stride or None)
+            if missing := cut.missing_map(task):
+                raise MiradaError(f"of space.stages and space.head_stride all must go together, and {missing}")
+    return Space({model: {key: _ordered(config, key) for key in _keys(model, config, task)} for model in config.model})
 
 
-def _keys(model: str, task: str) -> list[str]:
-    keys = [INPUT_SIZE, CHANNELS]
-    if task != "classification" or model == "mcu":
+def _keys(model: str, config: SpaceConfig, task: str) -> list[str]:
+    keys, cut = [INPUT_SIZE, CHANNELS], model == _PRETRAINED and 0 not in config.stages
+    if task != "classification" or model == "mcu" or cut:  # ImageNet's own features have a width of theirs
         keys.append("width")
     if task != "classification":
         keys.append("head_depth")
     if task == "detection":
         keys.append("head_stride")
+    if model == _PRETRAINED:
+        keys.append("stages")
     return keys + (list(_OF_MCU) if model == "mcu" else [])
 
 
@@ -161,4 +180,6 @@ def _ordered(config: SpaceConfig, key: str) -> tuple[Value, ...]:
         values.reverse()
     if key == "head_stride":  # the fewer cells the smaller; 0 is a pyramid, which has those of 8 and more
         values.sort(key=lambda value: -value)
+    if key == "stages":  # 0 is all of them
+        values.sort(key=lambda value: value or math.inf)
     return tuple(values)

@@ -1,4 +1,4 @@
-"""Feature extractors: an image goes in, maps at strides 8, 16 and 32 come out.
+"""Feature extractors: an image goes in, maps at strides 8, 16 and 32 come out, or those of them that a cut leaves.
 
 EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) was made for int8:
 ReLU6, no squeeze-and-excite. Its batch normalisations are folded into the convolutions when the weights are loaded, so
@@ -18,6 +18,7 @@ import numpy as np
 import tf_keras as keras
 
 from mirada.config import ModelConfig
+from mirada.config.training import STAGE_STRIDES
 from mirada.learning.layers import linear_pointwise, pointwise
 
 STRIDES = (8, 16, 32)
@@ -40,7 +41,6 @@ _LITE0_STAGES = (
     _Stage(5, 2, 6, 192, 4),
     _Stage(3, 1, 6, 320, 1),
 )
-_TAPPED_STAGES = (2, 4, 6)  # the last ones at strides 8, 16 and 32
 _STEM = 32
 _FEATURES = 1280
 
@@ -87,27 +87,33 @@ def build_backbone(config: ModelConfig, image: keras.KerasTensor) -> list[keras.
         image: (batch, side, side, channels).
 
     Returns:
-        Three tensors (batch, side / stride, side / stride, channels). The names of layers that learn apart from the heads,
-        which those of `FROM_SCRATCH` do not, begin with 'backbone_'.
+        Tensors (batch, side / stride, side / stride, channels), three but of a network cut by `stages`. The names of layers
+        that learn apart from the heads, which those of `FROM_SCRATCH` do not, begin with 'backbone_'.
     """
     if config.backbone == "mcu":
         return _mcu(config, image)
     if config.backbone == "tiny":
         return _tiny(image)
-    return _inverted_residuals(_NETWORKS[config.backbone], image, config.batch_norm != FOLDED)
+    return _last_at_strides(_pretrained_stages(config, image))
 
 
 def build_features(config: ModelConfig, image: keras.KerasTensor) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
-    """The maps of `build_backbone`, and what classes are told by, at stride 32.
+    """The maps of `build_backbone`, and what classes are told by, at the last stride.
 
-    Of a network with ImageNet's weights the features that its classes were told by, of mcu `width` channels.
+    Of a network with ImageNet's weights the features that its classes were told by; of one that is cut, where they would
+    mean nothing, and of mcu `width` channels.
     """
-    maps = build_backbone(config, image)
-    if config.backbone == "mcu":
-        return maps, pointwise(maps[-1], config.width, "head")
     if config.backbone == "tiny":
+        maps = _tiny(image)
         return maps, maps[-1]
-    return maps, _convolution(maps[-1], _FEATURES, 1, 1, "backbone_head", config.batch_norm != FOLDED, activate=True)
+    if config.backbone == "mcu":
+        maps = _mcu(config, image)
+        return maps, pointwise(maps[-1], config.width, "head")
+    ends = _pretrained_stages(config, image)
+    if config.stages is not None:
+        return _last_at_strides(ends), pointwise(ends[-1], config.width, "head")
+    head = _convolution(ends[-1], _FEATURES, 1, 1, "backbone_head", config.batch_norm != FOLDED, activate=True)
+    return _last_at_strides(ends), head
 
 
 def _tiny(image: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -156,18 +162,22 @@ def _normalized_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
 
 
-def _inverted_residuals(
-    stages: tuple[_Stage, ...], image: keras.KerasTensor, normalize: bool
-) -> list[keras.KerasTensor]:
+def _pretrained_stages(config: ModelConfig, image: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """The map that each stage ends with, of those that `stages` leaves."""
+    normalize = config.batch_norm != FOLDED
     x = _convolution(image, _STEM, 3, 2, "backbone_stem", normalize, activate=True)
-    maps, number = [], 0
-    for place, stage in enumerate(stages):
+    ends, number = [], 0
+    for stage in _NETWORKS[config.backbone][: config.stages]:
         for block in range(stage.blocks):
             x = _inverted_residual(x, stage, stage.stride if block == 0 else 1, number, normalize)
             number += 1
-        if place in _TAPPED_STAGES:
-            maps.append(x)
-    return maps
+        ends.append(x)
+    return ends
+
+
+def _last_at_strides(ends: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    last = dict(zip(STAGE_STRIDES, ends, strict=False))
+    return [last[stride] for stride in STRIDES if stride in last]
 
 
 def _inverted_residual(

@@ -23,7 +23,7 @@ from mirada.config import FitConfig
 from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.errors import MiradaError
-from mirada.export.bundle.strips import lower_peak
+from mirada.export.bundle.strip_plan import lower_peak
 from mirada.files import write_whole
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Bench, Taken

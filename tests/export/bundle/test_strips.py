@@ -8,9 +8,10 @@ import pytest
 
 from mirada.config import ModelConfig
 from mirada.errors import MiradaError
-from mirada.export.bundle.strips import Cut, estimate_peak, find_cuts, lower_peak, split_rows
+from mirada.export.bundle.strip_plan import lower_peak
+from mirada.export.bundle.strips import Cut, Strips, find_cuts, split_rows
 from mirada.export.runtimes import run_reference
-from mirada.inference.tflite_file import list_operators, read_tables
+from mirada.inference.tflite_file import read_tables
 
 needs_tflm = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed")
 SIDE = 96
@@ -32,9 +33,10 @@ def answers(path: Path, content: bytes) -> list[bytes]:
 
 
 def test_strips_may_end_where_one_map_is_all_that_goes_on(content: bytes) -> None:
-    cuts = find_cuts(content)
-    # stem; depthwise and project of the first block; the addition of the second; the three convolutions of the next ...
-    assert [(cut.operators, cut.stride) for cut in cuts][:7] == [
+    cuts = find_cuts(read_tables(content))
+    # the image; stem; two convolutions of the first block; the addition of the second; the three convolutions of the next
+    assert [(cut.operators, cut.stride) for cut in cuts][:8] == [
+        (0, 1),
         (1, 2),
         (2, 4),
         (3, 4),
@@ -49,25 +51,26 @@ def test_strips_may_end_where_one_map_is_all_that_goes_on(content: bytes) -> Non
 @pytest.mark.parametrize("strips", [2, 5])
 def test_answers_are_equal_to_the_bit_at_every_cut(content: bytes, strips: int, tmp_path: Path) -> None:
     wanted = answers(tmp_path / "whole.tflite", content)
-    for cut in find_cuts(content):
-        split = split_rows(content, cut, min(strips, SIDE // cut.stride))
+    image, *cuts = find_cuts(read_tables(content))
+    for cut in cuts:
+        split = split_rows(content, [Strips(image, cut, min(strips, SIDE // cut.stride))])
         assert answers(tmp_path / "split.tflite", split) == wanted
         assert len(split) < len(content) + 40_000  # weights are there once
 
 
-def test_the_peak_is_lower_and_never_higher(content: bytes) -> None:
-    lower = lower_peak(content, 3)
-    # whole: 8 channels in, 24 inside and 24 after the depthwise convolution of the second block, on 24 x 24 cells
-    assert estimate_peak(content) == (8 + 24 + 24) * 24 * 24
-    assert estimate_peak(lower) < 0.9 * estimate_peak(content)
-    assert "SLICE" in list_operators(read_tables(lower))
+def test_strips_may_begin_where_others_have_ended(content: bytes, tmp_path: Path) -> None:
+    wanted = answers(tmp_path / "whole.tflite", content)
+    cuts = {cut.operators: cut for cut in find_cuts(read_tables(content))}
+    plan = [Strips(cuts[3], cuts[7], 3), Strips(cuts[7], cuts[10], 4), Strips(cuts[0], cuts[3], 5)]
+    assert answers(tmp_path / "split.tflite", split_rows(content, plan)) == wanted
 
 
 def test_too_many_strips_are_refused(content: bytes) -> None:
+    image, stem, *_, last = find_cuts(read_tables(content))
     with pytest.raises(MiradaError, match="strips must be between 2 and 6, got 7"):
-        split_rows(content, Cut(22, find_cuts(content)[-1].tensor, 16), 7)
+        split_rows(content, [Strips(image, Cut(22, last.tensor, 16), 7)])
     with pytest.raises(MiradaError, match="strips must be between 2 and 10, got 11"):
-        split_rows(content, find_cuts(content)[0], 11)
+        split_rows(content, [Strips(image, stem, 11)])
 
 
 @needs_tflm

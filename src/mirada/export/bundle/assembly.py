@@ -14,7 +14,7 @@ from mirada.export.bundle.labels import labels_text
 from mirada.export.bundle.metadata import LABELS_FILE, Description, describe
 from mirada.export.bundle.operators import check_device
 from mirada.export.bundle.postprocess import CLASSIFIED, DETECTED, add_postprocess
-from mirada.export.bundle.strips import lower_peak
+from mirada.export.bundle.strip_plan import lower_peak
 from mirada.inference.card import Card
 from mirada.inference.tflite_file import read_tables, to_bytes
 

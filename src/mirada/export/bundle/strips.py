@@ -1,15 +1,16 @@
-"""The first layers of a network in strips of the image, one after the other: a smaller peak of memory, equal answers.
+"""Layers of a network in strips of rows, one after the other: a smaller peak of memory, equal answers.
 
 Early maps are the largest. Where they are computed for some rows at a time, only these rows of them exist at once; of the
 map at which the strips end, all rows are put together. A row near a strip's border needs rows beyond it, so strips overlap
 and some rows are computed twice (MCUNetV2, arXiv:2110.15352, does this by patches). Each value is the sum of the same
-integers as before: answers are equal to the bit.
+integers as before: answers are equal to the bit. `strip_plan` says which layers and how many strips.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,6 @@ from mirada.export.bundle.model_file import drop_unused
 from mirada.inference.tflite_file import OPERATORS, code_of, read_tables, to_bytes
 
 _ROWS = 1  # the axis
-_PER_OPERATOR = 300  # bytes of an interpreter's tables that one more operator takes, on 64 bits
 _WINDOWS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 MOST_STRIPS = 10  # TensorFlow Lite Micro joins no more
 
@@ -37,10 +37,10 @@ class _Window:
 
 @dataclass(frozen=True)
 class Cut:
-    """A place where strips may end: one tensor is all that goes on from there.
+    """A place where strips may end or begin: one tensor is all that goes on from there.
 
     Attributes:
-        operators: that come before, those of the strips.
+        operators: that come before.
         tensor: index of the tensor that they give.
         stride: rows of the input to a row of it.
     """
@@ -50,13 +50,26 @@ class Cut:
     stride: int
 
 
-def split_rows(content: bytes, cut: Cut, strips: int) -> bytes:
-    """Compute all operators before a cut strip by strip.
+@dataclass(frozen=True)
+class Strips:
+    """The operators between two cuts in so many strips."""
+
+    start: Cut
+    end: Cut
+    count: int
+
+    @property
+    def stride(self) -> int:
+        """Rows of the first map to a row of the last."""
+        return self.end.stride // self.start.stride
+
+
+def split_rows(content: bytes, plan: Sequence[Strips]) -> bytes:
+    """Compute operators strip by strip.
 
     Args:
         content: a `.tflite` whose input is int8.
-        cut: one of `find_cuts`.
-        strips: how many.
+        plan: between which of `find_cuts`, and in how many; one behind the other.
 
     Returns:
         A `.tflite` with the same input, outputs and answers.
@@ -64,35 +77,52 @@ def split_rows(content: bytes, cut: Cut, strips: int) -> bytes:
     Raises:
         MiradaError: there are fewer rows than strips, or it is not 2 to 10 of them.
     """
-    model = read_tables(content)
-    graph = model.subgraphs[0]
-    rows = int(graph.tensors[cut.tensor].shape[_ROWS])
-    if not 2 <= strips <= min(rows, MOST_STRIPS):
-        raise MiradaError(f"strips must be between 2 and {min(rows, MOST_STRIPS)}, got {strips}.")
-    first, rest = list(graph.operators[: cut.operators]), list(graph.operators[cut.operators :])
-    windows = _windows(model, first)
-    bounds = [rows * number // strips for number in range(strips + 1)]
-    graph.operators, pieces = [], []
-    for low, high in zip(bounds, bounds[1:], strict=False):
-        start, end = _needed(model, first, windows, cut, low, high)
-        pieces.append(_add_strip(model, first, windows, cut, (start, end), (low, high)))
-    join = _operator(model, "CONCATENATION", pieces, cut.tensor)
-    join.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
-    join.builtinOptions = schema.ConcatenationOptionsT()
-    join.builtinOptions.axis = _ROWS
-    graph.operators += [join, *rest]
-    drop_unused(model, graph)  # the whole maps that strips stand for: an interpreter may make room for them
+    model = split_tables(read_tables(content), plan)
+    drop_unused(model, model.subgraphs[0])  # whole maps that strips stand for: an interpreter may make room for them
     return to_bytes(model)
 
 
-def find_cuts(content: bytes) -> list[Cut]:
-    """The places where strips may end, first to last; none where the input is not int8 or the first operator unknown."""
-    model = read_tables(content)
+def split_tables(tables: Any, plan: Sequence[Strips]) -> Any:
+    """`split_rows` of tables, which stay as they are, with tensors left that nothing needs any more."""
+    model, graph = copy.copy(tables), copy.copy(tables.subgraphs[0])
+    graph.tensors = list(graph.tensors)
+    model.subgraphs, model.buffers, model.operatorCodes = [graph], list(model.buffers), list(model.operatorCodes)
+    for strips in sorted(plan, key=lambda strips: -strips.start.operators):  # what lies before keeps its place
+        _split(model, strips)
+    return model
+
+
+def _split(model: Any, strips: Strips) -> None:
+    graph, end = model.subgraphs[0], strips.end
+    rows = rows_of(model, end.tensor)
+    if not 2 <= strips.count <= min(rows, MOST_STRIPS):
+        raise MiradaError(f"strips must be between 2 and {min(rows, MOST_STRIPS)}, got {strips.count}.")
+    before, rest = graph.operators[: strips.start.operators], graph.operators[end.operators :]
+    inside = graph.operators[strips.start.operators : end.operators]
+    windows = _windows(model, inside)
+    bounds = [rows * number // strips.count for number in range(strips.count + 1)]
+    graph.operators, pieces = [], []
+    for low, high in zip(bounds, bounds[1:], strict=False):
+        needed = _needed(model, inside, windows, strips, (low, high))
+        pieces.append(_add_strip(model, inside, windows, strips, needed))
+    join = _operator(model, "CONCATENATION", pieces, end.tensor)
+    join.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
+    join.builtinOptions = schema.ConcatenationOptionsT()
+    join.builtinOptions.axis = _ROWS
+    graph.operators = [*before, *graph.operators, join, *rest]
+
+
+def find_cuts(model: Any) -> list[Cut]:
+    """The places where strips may begin or end, the input first; none where it is not int8.
+
+    Args:
+        model: tables of a `.tflite`.
+    """
     graph = model.subgraphs[0]
     image = int(graph.inputs[0])
-    cuts: list[Cut] = []
     if graph.tensors[image].type != schema.TensorType.INT8:
-        return cuts
+        return []
+    cuts = [Cut(0, image, 1)]
     height, strides = int(graph.tensors[image].shape[_ROWS]), {image: 1}
     for number, operator in enumerate(graph.operators, start=1):
         window, given = _window(model, operator), _maps(operator, strides)
@@ -103,44 +133,14 @@ def find_cuts(content: bytes) -> list[Cut]:
             break
         strides[output] = stride
         later = {int(index) for one in graph.operators[number:] for index in one.inputs} | set(map(int, graph.outputs))
-        if later & set(strides) == {output} and stride > 1:
+        if later & set(strides) == {output}:
             cuts.append(Cut(number, output, stride))
     return cuts
 
 
-def estimate_peak(content: bytes) -> int:
-    """Bytes of the tensors that live at once, at most: an interpreter's plan takes this or somewhat more."""
-    graph = read_tables(content).subgraphs[0]
-    made = {int(index): -1 for index in graph.inputs}
-    made |= {int(index): number for number, one in enumerate(graph.operators) for index in one.outputs}
-    last = {int(index): number for number, one in enumerate(graph.operators) for index in one.inputs}
-    last |= dict.fromkeys(map(int, graph.outputs), len(graph.operators))
-    sizes = {index: int(np.prod(graph.tensors[index].shape)) for index in made}
-    return max(
-        sum(size for index, size in sizes.items() if made[index] <= number <= last.get(index, made[index]))
-        for number in range(len(graph.operators))
-    )
-
-
-def lower_peak(content: bytes, most_strips: int = MOST_STRIPS) -> bytes:
-    """The file itself, or the same network with its first layers in strips where that takes less memory.
-
-    Args:
-        content: a `.tflite` whose input is int8.
-        most_strips: more are not tried; each computes some rows again.
-    """
-    best, least = content, _cost(content)
-    for cut in find_cuts(content):
-        rows = int(read_tables(content).subgraphs[0].tensors[cut.tensor].shape[_ROWS])
-        for strips in range(2, min(most_strips, rows // 2) + 1):
-            split = split_rows(content, cut, strips)
-            if (cost := _cost(split)) < least:
-                best, least = split, cost
-    return best
-
-
-def _cost(content: bytes) -> int:
-    return estimate_peak(content) + _PER_OPERATOR * len(read_tables(content).subgraphs[0].operators)
+def rows_of(model: Any, tensor: int) -> int:
+    """Rows of a map."""
+    return int(model.subgraphs[0].tensors[tensor].shape[_ROWS])
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -172,10 +172,14 @@ def _maps(operator: Any, known: dict[int, Any]) -> list[int]:
     return [int(index) for index in operator.inputs if int(index) in known]
 
 
-def _needed(model: Any, operators: list[Any], windows: list[_Window], cut: Cut, low: int, high: int) -> tuple[int, int]:
-    """The rows of the input that rows `low` to `high` of the cut's map are made of, in whole strides."""
-    graph = model.subgraphs[0]
-    wanted = {cut.tensor: (low, high)}
+def _needed(
+    model: Any, operators: list[Any], windows: list[_Window], strips: Strips, rows: tuple[int, int]
+) -> dict[int, tuple[int, int]]:
+    """Map -> its rows, first and behind the last, that some rows of the last map are made of.
+
+    They are widened to whole rows of the last map, as a stride has to begin in a strip where it does in the whole map.
+    """
+    wanted = {strips.end.tensor: rows}
     for operator, window in zip(reversed(operators), reversed(windows), strict=True):
         if int(operator.outputs[0]) not in wanted:
             continue
@@ -184,40 +188,47 @@ def _needed(model: Any, operators: list[Any], windows: list[_Window], cut: Cut, 
         for index in operator.inputs[: 1 if window.kernel > 1 or len(operator.inputs) > 2 else 2]:
             a, b = wanted.get(int(index), (first, end))
             wanted[int(index)] = min(a, first), max(b, end)
-    image = int(graph.inputs[0])
-    height = int(graph.tensors[image].shape[_ROWS])
-    start, end = max(0, wanted[image][0]), min(height, wanted[image][1])
-    return start // cut.stride * cut.stride, math.ceil(end / cut.stride) * cut.stride
+    return {index: _whole_rows(model, index, strips, *needed) for index, needed in wanted.items()}
+
+
+def _whole_rows(model: Any, index: int, strips: Strips, first: int, end: int) -> tuple[int, int]:
+    height = rows_of(model, index)
+    stride = height // rows_of(model, strips.end.tensor)
+    return max(0, first) // stride * stride, math.ceil(min(height, end) / stride) * stride
 
 
 def _add_strip(
-    model: Any,
-    operators: list[Any],
-    windows: list[_Window],
-    cut: Cut,
-    given: tuple[int, int],
-    wanted: tuple[int, int],
+    model: Any, operators: list[Any], windows: list[_Window], strips: Strips, needed: dict[int, tuple[int, int]]
 ) -> int:
-    """Append the operators of one strip; the tensor with the wanted rows of the cut's map.
+    """Append the operators of one strip; the tensor with the wanted rows of the last map.
 
     Rows at a strip's border that were padded where the image goes on are wrong; they lie outside of what is wanted.
     """
-    graph = model.subgraphs[0]
-    image, name = int(graph.inputs[0]), f"_rows_{wanted[0]}"
-    new = {image: _slice(model, image, *given, name)}
-    rows = {image: given[1] - given[0]}
-    for operator, window in zip(operators, windows, strict=True):
+    graph, last = model.subgraphs[0], strips.end.tensor
+    name = f"_rows_{needed[last][0]}"
+    held = {strips.start.tensor: needed[strips.start.tensor]}
+    new = {strips.start.tensor: _slice(model, strips.start.tensor, *needed[strips.start.tensor], name)}
+    for number, (operator, window) in enumerate(zip(operators, windows, strict=True), start=1):
         output = int(operator.outputs[0])
-        rows[output] = rows[_maps(operator, rows)[0]] // window.stride
-        new[output] = _copy_tensor(graph, output, rows[output], name)
+        first, end = (row // window.stride for row in held[_maps(operator, held)[0]])
+        held[output], new[output] = (first, end), _copy_tensor(graph, output, end - first, name)
         strip = copy.copy(operator)
         strip.inputs = np.array([new.get(int(index), int(index)) for index in operator.inputs], np.int32)
         strip.outputs = np.array([new[output]], np.int32)
         graph.operators.append(strip)
-    start = given[0] // cut.stride
-    if (wanted[0] - start, wanted[1] - start) == (0, rows[cut.tensor]):
-        return new[cut.tensor]
-    return _slice(model, new[cut.tensor], wanted[0] - start, wanted[1] - start, "_inner")
+        low, high = needed.get(output, (first, end))
+        narrower = (low, high) != (first, end)
+        if narrower and (output == last or _widens(graph, output, operators[number:], held)):
+            held[output], new[output] = (low, high), _slice(model, new[output], low - first, high - first, "_inner")
+    return new[last]
+
+
+def _widens(graph: Any, index: int, later: list[Any], held: dict[int, Any]) -> bool:
+    """Whether a map is all that goes on and is made wider next: its rows that nothing needs would be made so, too."""
+    if {int(other) for one in later for other in one.inputs} & set(held) != {index}:
+        return False
+    after = graph.tensors[int(later[0].outputs[0])].shape
+    return int(after[-1]) > int(graph.tensors[index].shape[-1])
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

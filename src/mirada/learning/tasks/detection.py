@@ -75,9 +75,9 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
 
 
 def _one_level(maps: list[keras.KerasTensor], config: ModelConfig) -> keras.KerasTensor:
-    """The map at `head_stride`, and what the coarser ones saw further around: added, level by level."""
+    """The map at `head_stride`, and what the coarser ones that are there saw further around: added, level by level."""
     x = None
-    for stride, features in reversed(list(zip(STRIDES, maps, strict=True))):
+    for stride, features in reversed(list(zip(STRIDES, maps, strict=False))):
         if stride < (config.head_stride or 0):
             break
         side = pointwise(features, config.width, f"lateral_{stride}")

@@ -61,9 +61,10 @@ def build_outputs(config: ModelConfig, image: keras.KerasTensor, classes: int) -
             "box": published.study1_box_head(features),
         }
     maps, features = build_features(config, image)
-    fine = pointwise(maps[1], config.width, "lateral_16")
-    coarse = keras.layers.UpSampling2D(2, name="up_16")(pointwise(maps[2], config.width, "lateral_32"))
-    x = keras.layers.Add(name="merge")([fine, coarse])
+    x = pointwise(maps[1], config.width, "lateral_16")
+    if len(maps) > 2:
+        coarse = keras.layers.UpSampling2D(2, name="up_16")(pointwise(maps[2], config.width, "lateral_32"))
+        x = keras.layers.Add(name="merge")([x, coarse])
     classify, locate = x, x
     for depth in range(config.head_depth):
         classify = separable(classify, config.width, f"classify_{depth}")

@@ -72,3 +72,5 @@ def _check_task(config: TrainConfig, dataset: Dataset) -> None:
             f"model={config.model.name} is a network for {' or '.join(tasks)}, {config.data_dir} is made for "
             f"{dataset.task}: use model=lite0, or preprocess with data.task={tasks[0]}."
         )
+    if missing := config.model.missing_map(dataset.task):
+        raise MiradaError(missing)
