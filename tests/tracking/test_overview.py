@@ -8,7 +8,7 @@ from mirada.config import TrackingConfig, UiConfig
 from mirada.errors import MiradaError
 from mirada.tracking import ui
 from mirada.tracking.notes import MAIN_METRIC, NOTE, Noted
-from mirada.tracking.overview import compose, describe_run, tell_runs
+from mirada.tracking.overview import compose, describe_run, tell_runs, told_once
 from tests.servers import MlflowServer, free_port
 
 
@@ -84,6 +84,25 @@ def test_a_server_that_is_away_costs_a_line(capsys: pytest.CaptureFixture[str], 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tell_runs(TrackingConfig(uri=f"http://127.0.0.1:{free_port()}"))
     assert capsys.readouterr().out.startswith("MLflow did not take the view of its runs: ")
+
+
+def test_what_many_stages_tell_is_told_once_at_their_end(
+    settings: TrackingConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(settings, 3)
+    capsys.readouterr()
+    with told_once():
+        with told_once():
+            tell_runs(settings)
+            tell_runs(settings)
+        assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out.count("the runs: ") == 1
+    with pytest.raises(MiradaError), told_once():
+        tell_runs(settings)
+        raise MiradaError("a stage failed")
+    assert "the runs: " not in capsys.readouterr().out
+    tell_runs(settings)
+    assert capsys.readouterr().out.count("the runs: ") == 1
 
 
 @pytest.mark.browser

@@ -43,6 +43,7 @@ def run(
     """
     from mirada.stages import sharing
     from mirada.sweeps import job as sweep_job
+    from mirada.tracking.overview import told_once
 
     train = replace(configs["train"], force=force)
     key = sharing.job_key_of(configs)
@@ -53,11 +54,12 @@ def run(
     result: Figures = {}
     opened = False
     try:
-        for stage, config in configs.items():
-            result = shared.run(stage, config) if shared else sharing.run_stage(stage, config)
-            if stage in sharing.TRACKED:  # it ended the run, which is the whole job's
-                sharing.set_status(train, "RUNNING")
-                opened = True
+        with told_once():
+            for stage, config in configs.items():
+                result = shared.run(stage, config) if shared else sharing.run_stage(stage, config)
+                if stage in sharing.TRACKED:  # it ended the run, which is the whole job's
+                    sharing.set_status(train, "RUNNING")
+                    opened = True
     except BaseException as error:
         if opened:
             sharing.set_status(train, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")

@@ -36,6 +36,7 @@ from mirada.stages.fitting.workshop import Workshop, hold_alone
 from mirada.sweeps.fingerprint import code_digest
 from mirada.sweeps.fit_settings import FitSettings
 from mirada.tasks import get_task
+from mirada.tracking.overview import told_once
 
 _FOLDER = "fit"  # of the store
 _SHORT_STEPS = 400  # of a first training: after fewer all networks look alike
@@ -69,7 +70,7 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
     book = Book(workshop.folder / "book.jsonl", space)
     if len(book):
         print(f"going on with a search of {book.seconds / 60:.1f} minutes and {len(book)} candidates", flush=True)
-    with recorded(settings.stages["train"].tracking, told) as record:
+    with told_once(), recorded(settings.stages["train"].tracking, told) as record:
         search = _search(config, settings, (space, limits, book), bench, workshop, record, began)
         try:
             chosen, epochs = search.run()

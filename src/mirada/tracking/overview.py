@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mirada.config import TrackingConfig
@@ -24,6 +26,20 @@ _MOST_PARAMS = 8
 _COSTS = ("size_bytes", "latency_ms_p50")
 _TIMES = ("train_seconds", "train_images_per_s", "seconds", "images_per_s", "scaling_efficiency")
 _SHOWN = ("float32", "int8", "best")
+_WAITING: list[list[Callable[[], None]]] = []  # of each `told_once`, the innermost last
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """What many stages would tell of their runs is told once, at the end of the block, unless it fails."""
+    last: list[Callable[[], None]] = []
+    _WAITING.append(last)
+    try:
+        yield
+    finally:
+        _WAITING.pop()
+    for tell in last:
+        tell()
 
 
 def tell_runs(config: TrackingConfig, *, sweep: str | None = None, server: str | None = None) -> None:
@@ -34,6 +50,9 @@ def tell_runs(config: TrackingConfig, *, sweep: str | None = None, server: str |
         sweep: id of a sweep's run: it gets a view of its own.
         server: where a local store is served; None: nowhere yet.
     """
+    if _WAITING:
+        _WAITING[-1][:] = [partial(tell_runs, config, sweep=sweep, server=server)]
+        return
     import mlflow
     from mlflow.exceptions import MlflowException
 
