@@ -106,7 +106,7 @@ def plot_memory(
     middle, highest = (peak + last + 1) / 2, memory.peak_bytes / _KB
     axes.annotate(
         f"peak {_kb(memory.peak_bytes)}, operator {peak + 1}: {memory.kinds[peak] if count else ''}",
-        (middle, highest), (24, -8), textcoords="offset points", color=ink, fontsize=9, va="top",
+        (middle, highest), (24, 10), textcoords="offset points", color=ink, fontsize=9, va="bottom",
         arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.8},
     )  # fmt: skip
     lines = {"limit": (limit_bytes, "--"), "arena with its tables": (arena_bytes, ":")}
@@ -114,8 +114,8 @@ def plot_memory(
         if value is not None:
             axes.axhline(value / _KB, color=ink, linestyle=stroke, linewidth=1, label=f"{label}, {_kb(value)}")
     axes.set(xlabel="operator", ylabel="KB that live", xlim=(0, max(count, 1)))
-    axes.set_ylim(0, 1.3 * max(highest, *((value or 0) / _KB for value, _ in lines.values()), 1))
-    axes.legend(frameon=False, labelcolor=ink, fontsize=9, loc="upper right")
+    axes.set_ylim(0, 1.15 * max(highest, *((value or 0) / _KB for value, _ in lines.values()), 1))
+    axes.legend(frameon=False, labelcolor=ink, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3)
     return to_png(figure)
 
 
