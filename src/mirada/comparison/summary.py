@@ -256,9 +256,9 @@ def summary_figures(summaries: Sequence[Summary]) -> dict[str, float]:
     if len(summaries) != 1 or len(summaries[0].repeats) != 1:
         return {}
     one, figures = summaries[0].repeats[0], {}
+    keys = (summaries[0].group.metric, *_KEYS[:-1], *(column.key for column in _columns_besides(summaries[0])))
     for variant in one.variants:
-        besides = (column.key for column in _columns_besides(summaries[0]))
-        for key in (summaries[0].group.metric, *_KEYS[:-1], *besides):
+        for key in keys:
             if (spread := one.spread(variant, key)) is not None:
                 figures[f"mean/{variant}/{key}"] = spread.mean
                 figures |= {} if math.isnan(spread.sd) else {f"sd/{variant}/{key}": spread.sd}

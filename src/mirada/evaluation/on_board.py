@@ -49,7 +49,7 @@ class OnBoard:
         if entry.get("answer", CANNOT_TELL) != CANNOT_TELL:
             known["fits_device"] = float(entry["answer"] == FITS)
         if work := self.work.get(variant):
-            known["int8_share"] = work.macs_by_numbers.get("int8", 0) / max(work.macs, 1)
+            known["int8_share"] = work.int8_share
         return known
 
     def advise(self, figures: Figures, metric: str, budget: float) -> None:

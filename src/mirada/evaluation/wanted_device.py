@@ -11,9 +11,8 @@ from mirada.evaluation.processor import LEVEL, Figures, within_budget
 from mirada.inference.workload import NUMBERS, Workload
 
 _SPEED = {"native": 0, "widened": 1, "software": 2, "none": 3}
-_NATIVE_FLOAT = (
-    1  # no slower than integers that are widened first, no faster than integers that are multiplied as they are
-)
+# No slower than integers that are widened first, no faster than integers that are multiplied as they are.
+_NATIVE_FLOAT = 1
 _HOW = {
     "native": "which it multiplies as they are",
     "widened": "which it widens first: that they save size and memory is sure, that they save time is not",
@@ -63,7 +62,7 @@ def advise(
     level = [name for name in pool if speed[name] <= LEVEL * min(speed.values())]
     size = {name: figures[name]["size_bytes"] for name in pool}
     small = [name for name in level if size[name] <= LEVEL * min(size[name] for name in level)]
-    chosen = min(small, key=lambda name: (-_int8_share(work[name]), size[name], name != "best"))
+    chosen = min(small, key=lambda name: (-work[name].int8_share, size[name], name != "best"))
     bests = {
         "smallest": min(pool, key=lambda name: (size[name], name != chosen)),
         "most accurate": max(pool, key=lambda name: (figures[name][metric], name == chosen, -size[name])),
@@ -115,10 +114,6 @@ def _main(work: Workload) -> str:
 def _arithmetic(about: Record, numbers: str) -> str | None:
     """The device's word for a key of `NUMBERS`; of hybrid ones, that each runtime treats its own way, as of floats."""
     return about.get("arithmetic", {}).get({"hybrid": "float32"}.get(numbers, numbers))
-
-
-def _int8_share(work: Workload) -> float:
-    return work.macs_by_numbers.get("int8", 0) / max(work.macs, 1)
 
 
 def _numbers(about: Record, work: Workload) -> str:

@@ -41,6 +41,11 @@ class Workload:
     bytes_moved: int
     macs_by_numbers: dict[str, int]
 
+    @property
+    def int8_share(self) -> float:
+        """Of the multiplications, those of int8, 0..1; 0 without any."""
+        return self.macs_by_numbers.get("int8", 0) / max(self.macs, 1)
+
 
 def count_workload(content: bytes) -> Workload:
     """Count over the operators of a `.tflite`, whose sizes are all fixed."""

@@ -256,10 +256,10 @@ def _compare_weights(
     parameters = opened.tensors[index]["quantization_parameters"]
     axis = 0 if kind in ("CONV_2D", "FULLY_CONNECTED") else -1  # of the output's channels
     zero_point = int(parameters["zero_points"][0])  # not 0 only where one scale serves all channels
-    pair = (
+    both = (
         np.atleast_1d(o.value(i)) for o, i in ((opened, index), (truth, same))
     )  # a factor of all values has no axis
-    rounded, weights = (np.moveaxis(values, axis, 0) for values in pair)
+    rounded, weights = (np.moveaxis(values, axis, 0) for values in both)
     if rounded.shape != weights.shape:
         return 0.0, None
     errors, signals = [], []

@@ -96,7 +96,9 @@ def evaluate_detections(
     """
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} images but {len(predictions)} predictions")
-    evaluation = _run_coco(truths, predictions, len(labels), max_detections, SIZES if by_size else {})
+    from mirada.tasks.coco import run_coco  # loads pycocotools, which most commands have no use for
+
+    evaluation = run_coco(truths, predictions, len(labels), max_detections, SIZES if by_size else {})
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (IoU thresholds, recalls, classes)
     units = units_of(truths, predictions, blocks)
     matches = _collect_matches(evaluation, len(labels), len(truths), units)
@@ -142,11 +144,7 @@ def ap50_by_area(
     Returns:
         0..1 over the classes that have such an object; 0 where none has.
     """
-    most = max(100, *(len(found) for found in predictions)) if predictions else 100
-    evaluation = _run_coco(truths, predictions, classes, most, {"chosen": area})
-    precision = evaluation.eval["precision"][0, :, :, 1, 0]
-    known = precision[precision > -1]
-    return float(known.mean()) if known.size else 0.0
+    return _ap50(truths, predictions, classes, {"within": area})
 
 
 def ap50_of_objects(
@@ -163,9 +161,21 @@ def ap50_of_objects(
     Returns:
         0..1 over the classes that have such an object; 0 where none has.
     """
+    return _ap50(truths, predictions, classes, {}, chosen)
+
+
+def _ap50(
+    truths: Sequence[Example],
+    predictions: Sequence[Detections],
+    classes: int,
+    sizes: Mapping[str, tuple[float, float]],
+    chosen: Sequence[np.ndarray] | None = None,
+) -> float:
+    """Mean over the classes within the last of `sizes`, or of all; arguments of `coco.run_coco`, every detection counts."""
+    from mirada.tasks.coco import run_coco  # as above
+
     most = max(100, *(len(found) for found in predictions)) if predictions else 100
-    evaluation = _run_coco(truths, predictions, classes, most, {}, chosen)
-    precision = evaluation.eval["precision"][0, :, :, 0, 0]
+    precision = run_coco(truths, predictions, classes, most, sizes, chosen).eval["precision"][0, :, :, -1, 0]
     known = precision[precision > -1]
     return float(known.mean()) if known.size else 0.0
 
@@ -185,19 +195,6 @@ def _by_size(evaluation: COCOeval) -> dict[str, float]:
 def _mean(values: Sequence[float | None]) -> float:
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else 0.0
-
-
-def _run_coco(
-    truths: Sequence[Example],
-    predictions: Sequence[Detections],
-    classes: int,
-    max_detections: int,
-    sizes: Mapping[str, tuple[float, float]],
-    chosen: Sequence[np.ndarray] | None = None,
-) -> COCOeval:
-    from mirada.tasks.coco import run_coco  # loads pycocotools, which most commands have no use for
-
-    return run_coco(truths, predictions, classes, max_detections, sizes, chosen)
 
 
 def _collect_matches(

@@ -152,4 +152,4 @@ def read_hidden(said: Mapping[str, Any]) -> tuple[bool | None, ...]:
 
 def is_true(text: str | None) -> bool:
     """Whether a cell, an element or an attribute says yes."""
-    return (text or "").strip().lower() in ("1", "true", "yes")
+    return read_flag(text) is True

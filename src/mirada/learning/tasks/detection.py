@@ -225,10 +225,10 @@ class DetectionLoss:
             return chosen, unsure, tf.cast(positive, tf.float32), None
         if self.by_class and class_logits is not None:
             scores = tf.sigmoid(class_logits)
-        elif class_logits is not None:
-            scores = tf.sigmoid(logits)[..., None] * tf.nn.softmax(class_logits)
         else:
             scores = tf.sigmoid(logits)[..., None]
+            if class_logits is not None:
+                scores *= tf.nn.softmax(class_logits)
         chosen, quality, unsure = assign_by_task(*truth, self.points, tf.stop_gradient(scores), tf.stop_gradient(boxes))
         return chosen, unsure, quality, quality
 
