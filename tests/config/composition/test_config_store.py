@@ -45,4 +45,4 @@ def test_one_composition_leaves_nothing_to_the_next() -> None:
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         assert compose("train", overrides=["epochs=77", "augment.hue=0.07"]).epochs == 77
         after = compose("train")
-    assert (after.epochs, after.augment.hue) == (22, 0.03)
+    assert (after.epochs, after.augment.hue) == (40, 0.03)
