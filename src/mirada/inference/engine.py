@@ -6,11 +6,8 @@ as the training enlarged them. What tiles find is put together, so that an objec
 
 from __future__ import annotations
 
-import queue
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -39,6 +36,7 @@ from mirada.inference.merging import suppress_wide
 from mirada.inference.prediction import Decoding, Detections, Localization, Prediction, best_score, decode_outputs
 from mirada.inference.tiling import AS_TRAINED, Tile, TileCutter, Viewing, own_zone, plan_tiles, seen_better
 from mirada.inference.variants import choose_variant, load_variants
+from mirada.workers.crew import share_out
 
 Photograph = Path | str | bytes | Image.Image | np.ndarray
 """A file, its bytes, a PIL image, or an (H, W, 3), (H, W, 1) or (H, W) uint8 array, RGB or grey; a grey one may hold deeper
@@ -112,8 +110,7 @@ class Engine:
         self.path, self.card, self.viewing, self.decoding, self.threads = Path(path), card, viewing, decoding, threads
         self._gate = gate or nullcontext()
         self.model = Model(path, card, threads)
-        self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
-        self._opened = 0
+        self._models: list[Model] = []  # for tiles
 
     def predict(
         self,
@@ -225,30 +222,10 @@ class Engine:
 
     def _see(self, jobs: Iterator[Job]) -> Iterator[Seen]:
         """Run the jobs through as many models as there are threads, in their order; what waits is bounded."""
-        if self.threads == 1:
-            for tile, pixels, placement in jobs:
-                yield tile, placement, *self._infer(self.model, pixels)
-            return
-        while self._opened < self.threads:
-            self._models.put(Model(self.path, self.card))
-            self._opened += 1
-
-        def one(job: Job) -> Seen:
-            tile, pixels, placement = job
-            model = self._models.get()
-            try:
-                return tile, placement, *self._infer(model, pixels)
-            finally:
-                self._models.put(model)
-
-        with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[Future[Seen]] = deque()
-            for job in jobs:
-                waiting.append(pool.submit(one, job))
-                if len(waiting) > 2 * self.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        models = [self.model] if self.threads == 1 else self._models
+        while len(models) < self.threads:
+            models.append(Model(self.path, self.card))
+        return share_out(models, lambda model, job: (job[0], job[2], *self._infer(model, job[1])), jobs)
 
 
 def open_engine(
