@@ -1,6 +1,6 @@
 import pytest
 
-from mirada.config import ModelConfig, TrainConfig
+from mirada.config import AugmentConfig, ModelConfig, TrainConfig
 from mirada.errors import MiradaError
 
 
@@ -22,6 +22,14 @@ def test_a_rate_out_of_range_is_refused(settings, said):
 
 def test_a_rate_may_be_looked_for():
     TrainConfig(data_dir="", output_dir="", learning_rate="auto", backbone_lr_scale="auto")
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "plain"),
+    [(None, 40, 4), (None, 41, 5), (None, 3, 1), (None, 1, 0), (0, 40, 0), (7, 40, 7), (7, 5, 5)],
+)
+def test_the_last_tenth_of_the_epochs_is_plain_unless_a_number_is_given(given, epochs, plain):
+    assert AugmentConfig(mosaic=0.5, plain_epochs=given).plain_of(epochs) == plain
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,11 @@ def idle_settings(config: Any, facts: Facts) -> list[tuple[str, str]]:
         config: of a stage or of `predict`, checked.
         facts: of its data or model.
     """
-    rules = _RULES[type(config)](config, facts)
-    return [(key, why) for keys, why in rules for key in keys.split() if _value(config, key) != _default(config, key)]
+    reasons: dict[str, str] = {}
+    for keys, why in _RULES[type(config)](config, facts):
+        for key in keys.split():
+            reasons.setdefault(key, why)
+    return [(key, why) for key, why in reasons.items() if _value(config, key) != _default(config, key)]
 
 
 def _train(config: TrainConfig, facts: Facts) -> Idle:
@@ -84,7 +87,9 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "model.stages", "it is for pretrained networks"
     if config.model.backbone in FROM_SCRATCH:
         frozen = " freeze_epochs" * (config.freeze_epochs > 0)  # 0 says that there are none
-        pretrained = f"model.frozen_blocks backbone_lr_scale{frozen} guard_epochs guard_returns"
+        pretrained = (
+            f"model.frozen_blocks backbone_lr_scale layer_lr_decay thaw_blocks{frozen} guard_epochs guard_returns"
+        )
         yield pretrained, f"{config.model.backbone} has no pretrained layers"
     if config.model.backbone == "tiny" and config.model.frozen_blocks < 2:
         yield "model.frozen_blocks", "the blocks of tiny begin with 2"
@@ -105,7 +110,8 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
     if facts.channels == 1:
         yield "augment.hue augment.saturation", "the images are grey"
     if not facts.validated:
-        yield "patience val_every tune_threshold", "there is no validation image"
+        chosen = "tune_threshold threshold_recall tune_min_score min_score_share"
+        yield f"patience val_every {chosen} guard_epochs guard_returns", "there is no validation image"
     if facts.workers == 1:
         yield "peer_wait_s", "there are no other workers"
         if config.gpus < 2:
@@ -143,7 +149,7 @@ def _mixed_images(config: TrainConfig, facts: Facts) -> Idle:
         yield "augment.rand_strength", "it is for rand_operations"
     if not mixed:
         yield "augment.plain_epochs", "nothing is mixed"
-    elif augment.plain_epochs >= config.epochs:
+    elif augment.plain_of(config.epochs) == config.epochs:
         yield "augment.mosaic augment.mixup augment.copy_paste", "augment.plain_epochs are all epochs"
 
 
@@ -165,9 +171,14 @@ def _preprocess(config: PreprocessConfig, facts: Facts) -> Idle:
 
 
 def _quantize(config: QuantizeConfig, facts: Facts) -> Idle:
+    keys = "qat.calibration_batches qat.patience qat.gpus qat.teacher qat.warmup_epochs qat.layer_lr_decay"
+    of_qat = "qat.epochs qat.learning_rate qat.guard_epochs qat.guard_returns"
     if not config.may_tune:
-        keys = "qat.epochs qat.learning_rate qat.calibration_batches qat.patience qat.gpus qat.teacher"
-        yield keys, "no variant is trained further"
+        yield f"{of_qat} {keys}", "no variant is trained further"
+    elif not config.may_tune_qat:
+        yield of_qat, "it is for qat, neither for pruned nor for clustered"
+    elif config.qat.guard_epochs == 0:
+        yield "qat.guard_returns", "qat.guard_epochs is 0"
     if "pruned" not in config.variants:
         yield "pruning.sparsity", "variants hold no pruned"
     if "clustered" not in config.variants:
@@ -175,7 +186,7 @@ def _quantize(config: QuantizeConfig, facts: Facts) -> Idle:
     if not {"pruned", "clustered"} & {*config.variants}:
         yield "fine_tune.epochs fine_tune.learning_rate", "variants hold neither pruned nor clustered"
     if config.max_drop is None:
-        idle = "ladder float_layers" + (" on_miss" if config.device is None else "")
+        idle = "ladder float_layers climb_until prefer" + (" on_miss" if config.device is None else "")
         yield idle, "there is no budget while max_drop is null"
     elif not {"selective", "qat_selective"} & {*config.ladder}:
         yield "float_layers", "the ladder has no selective rung"

@@ -10,6 +10,7 @@ from mirada.config.checks import at_least, between, greater_than, one_of, requir
 from mirada.config.commands import command
 from mirada.config.exporting import DeviceConfig
 from mirada.config.tracking import TrackingConfig
+from mirada.config.training import AUTO
 
 RUNGS = ("calibration", "selective", "qat", "qat_selective")  # from the cheapest to the dearest
 VARIANTS = ("float32", "float16", "dynamic", "int8", "qat")
@@ -25,20 +26,32 @@ class QatConfig:
     """Quantization-aware training: the trained model is tuned with its int8 rounding in place."""
 
     epochs: int = 2
-    learning_rate: float = 3e-5
+    learning_rate: int | float | str = 3e-5  # auto: by a range test
     calibration_batches: int = 30  # batches that set the ranges before training starts
     patience: int = 0  # epochs without a better validation metric before tuning stops; 0: never
     gpus: int = 1
     teacher: str | None = None  # float: the model itself | folder of another one; null: the labels alone
+    warmup_epochs: float = 0.2
+    layer_lr_decay: float = 1.0  # each block of the pretrained layers learns so much slower than the one after it
+    guard_epochs: int = 1  # epochs below the calibrated network's figure before tuning goes back to it; 0: never
+    guard_returns: int | None = None  # times that it goes back and on more gently; null: the float training's
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         self.teacher = self.teacher or None
         at_least("qat.epochs", self.epochs, 1)
-        greater_than("qat.learning_rate", self.learning_rate, 0)
+        if isinstance(self.learning_rate, str):
+            given = self.learning_rate
+            require(given == AUTO, f"qat.learning_rate must be a number or auto, got {given!r}.")
+        else:
+            greater_than("qat.learning_rate", self.learning_rate, 0)
         at_least("qat.calibration_batches", self.calibration_batches, 1)
         at_least("qat.patience", self.patience, 0)
         at_least("qat.gpus", self.gpus, 0)
+        at_least("qat.warmup_epochs", self.warmup_epochs, 0)
+        between("qat.layer_lr_decay", self.layer_lr_decay, 0.1, 1.0)
+        at_least("qat.guard_epochs", self.guard_epochs, 0)
+        at_least("qat.guard_returns", self.guard_returns or 0, 0)
 
 
 @dataclass
@@ -68,7 +81,7 @@ class ClusteringConfig:
 
 @dataclass
 class FineTuneConfig:
-    """How pruned and clustered are trained further; all else is as `QatConfig` says."""
+    """How pruned and clustered are trained further; all else is as `QatConfig` says, but nothing guards them."""
 
     epochs: int = 3  # of training with zeros or few values in place
     learning_rate: float | None = None  # at its peak; null: of the float training's a 3rd (pruned), a 30th (clustered)
@@ -104,7 +117,7 @@ class QuantizeConfig:
     )
     device: DeviceConfig | None = None  # a board that best has to fit, too; null: none
     evidence_images: int = 16  # images that layers.csv is measured on; 0: there is none
-    seed: int = 0  # of the choice of images, and of what is trained further
+    seed: int = 0  # of the choice of images, and of a drop's interval; what is trained further has the float training's
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -126,9 +139,13 @@ class QuantizeConfig:
     @property
     def may_tune(self) -> bool:
         """Whether a variant or a rung of the ladder trains."""
-        return bool({*TUNED} & {*self.variants}) or (
-            self.max_drop is not None and bool({"qat", "qat_selective"} & {*self.ladder})
-        )
+        return bool({*TUNED} & {*self.variants}) or self.may_tune_qat
+
+    @property
+    def may_tune_qat(self) -> bool:
+        """Whether that is qat, and not pruned and clustered alone."""
+        rungs = {"qat", "qat_selective"} & {*self.ladder} if self.max_drop is not None else set()
+        return "qat" in self.variants or bool(rungs)
 
 
 @command("check_qat")

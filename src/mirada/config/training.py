@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from omegaconf import MISSING
@@ -128,7 +129,7 @@ class AugmentConfig:
     mosaic: float = 0.0  # share of the images that are made of parts of four; all mixing moves pixels and scales none
     mixup: float = 0.0  # share of the images that another one is laid over
     copy_paste: float = 0.0  # share of the images that an object of a class rarer than the mean is pasted into
-    plain_epochs: int = 0  # last epochs without mosaic, mixup and copy_paste
+    plain_epochs: int | None = None  # last epochs without mosaic, mixup and copy_paste; null: a tenth, at least one
     rand_operations: int = 0  # of RandAugment, one after the other, for classification; 0: none
     rand_strength: float = 0.3  # of RandAugment's operations
 
@@ -136,7 +137,7 @@ class AugmentConfig:
         """Refuse values out of range."""
         for key in ("mosaic", "mixup", "copy_paste", "rand_strength"):
             between(f"augment.{key}", getattr(self, key), 0.0, 1.0)
-        at_least("augment.plain_epochs", self.plain_epochs, 0)
+        at_least("augment.plain_epochs", self.plain_epochs or 0, 0)
         between("augment.rand_operations", self.rand_operations, 0, 5)
         between("augment.scale_min", self.scale_min, 0.1, 1.0)
         between("augment.scale_max", self.scale_max, 1.0, 4.0)
@@ -144,6 +145,12 @@ class AugmentConfig:
             between(f"augment.{key}", getattr(self, key), 0.0, 0.9)
         between("augment.hue", self.hue, 0.0, 0.5)
         between("augment.rotate_degrees", self.rotate_degrees, 0.0, 45.0)
+
+    def plain_of(self, epochs: int) -> int:
+        """How many of so many epochs come last and mix nothing; all of them only where `plain_epochs` says so."""
+        if self.plain_epochs is None:
+            return min(math.ceil(epochs / 10), epochs - 1)
+        return min(self.plain_epochs, epochs)
 
 
 AUTO = "auto"  # a learning rate that is looked for before the training

@@ -73,7 +73,7 @@ class Trainer:
         batches = BatchSettings(
             batch_size=config.batch_size, seed=config.seed, augmentation=config.augment, accumulate=config.accumulate,
             scale=card.input_scale, offset=card.input_offset,
-            plain_from=max(0, config.epochs - config.augment.plain_epochs),
+            plain_from=config.epochs - config.augment.plain_of(config.epochs),
             part=(devices.cluster.index, devices.workers) if devices.cluster else (0, 1),
         )  # fmt: skip
         self.input = TrainingInput(dataset, batches, config=config.input, workers=config.workers)
@@ -203,7 +203,8 @@ class Trainer:
             state.best_metric, state.best_epoch = metric, state.epoch
             self.checkpoints.write_best(state, self.average)
         state.history.append({"epoch": state.epoch, **figures})
-        if self._validates and self.course.validates(state.epoch) and self.step.variables[0]:
+        guarded = state.guard.whole or self.step.variables[0]  # all layers, or the pretrained ones where there are any
+        if guarded and self._validates and self.course.validates(state.epoch):
             self._say(self.course.guard(metric, name, self.checkpoints), tell)
 
     def _say(self, text: str | None, tell: Callable[[str], None]) -> None:

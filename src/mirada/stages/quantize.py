@@ -166,7 +166,7 @@ def _report(metric: str, variant: str, epoch: int, figures: dict[str, float]) ->
 
 
 def _tell(variant: str, text: str) -> None:
-    """One line where a tuning went back."""
+    """One line where a tuning found its rate, or went back."""
     print(f"{variant} {text}", flush=True)
 
 

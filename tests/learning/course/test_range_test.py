@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirada.errors import MiradaError
 from mirada.inference.card import load_card
 from mirada.learning.course.range_test import RangeTest, choose_rate, draw_range_test, running_mean
 from mirada.stages import train
@@ -19,6 +20,14 @@ def test_the_rate_is_a_tenth_of_that_with_the_lowest_mean():
     rates = [float(rate) for rate in np.geomspace(1e-4, 1e0, 41)]
     losses = [3.0 - step / 20 for step in range(31)] + [9.0] * 10
     assert choose_rate(rates, losses) == pytest.approx(rates[30] / 10, rel=0.05)
+
+
+def test_a_first_loss_that_is_no_number_is_told(config):
+    trainer = make_trainer(replace(config, learning_rate="auto"))
+    kernel = trainer.model.get_layer("classes").kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(MiradaError, match="the loss of its first batch is nan: set learning_rate .* to a number"):
+        list(trainer.fit())
 
 
 def test_the_curve_is_drawn():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -332,18 +332,3 @@ def test_the_calibrated_network_is_kept_where_training_makes_it_worse(tmp_path, 
     kernels = {layer.name: layer.get_weights()[0] for layer in tuned.network.layers if isinstance(layer, RoundedLayer)}
     np.testing.assert_array_equal(kernels["classes"], model.get_layer("classes").get_weights()[0])
     assert any(isinstance(layer, Range) for layer in tuned.network.layers)
-
-
-def test_settings_are_the_float_trainings_except_for_those_of_the_tuning():
-    card = make_card(TINY)
-    with pytest.raises(MiradaError, match=r"does not say how it was trained .*train again, or leave qat out"):
-        tuning.training_config(card, QatConfig(), "data", "out")
-    from mirada.config import TrainConfig
-
-    training = asdict(TrainConfig(model=TINY, data_dir="", output_dir="", batch_size=4, freeze_epochs=3, seed=7))
-    card.training = {k: v for k, v in training.items() if k not in ("tracking", "data_dir", "output_dir", "resume")}
-    settings = tuning.training_config(card, QatConfig(5, 1e-5, gpus=2), "data", "out")
-    assert (settings.epochs, settings.learning_rate, settings.gpus, settings.freeze_epochs) == (5, 1e-5, 2, 0)
-    assert (settings.batch_size, settings.seed, settings.model, settings.data_dir) == (4, 7, TINY, "data")
-    with pytest.raises(MiradaError, match="multiple of gpus"):
-        tuning.training_config(card, QatConfig(gpus=3), "data", "out")

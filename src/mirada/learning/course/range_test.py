@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mirada.errors import MiradaError
 from mirada.learning.course.course import Course
 from mirada.learning.course.stretch import Stretch
 from mirada.plots import ink_colour, line_colour, new_figure, to_png
@@ -47,8 +48,12 @@ def find_rate(stretch: Stretch, course: Course, steps: int = STEPS) -> RangeTest
         stretch: of a training that has not begun.
         course: tells whether the pretrained layers take part, and how fast.
         steps: over which the rate rises from LOWEST to HIGHEST.
+
+    Raises:
+        MiradaError: the loss is not finite before anything has been learnt.
     """
-    rates, losses = list(np.geomspace(LOWEST, HIGHEST, steps)), []
+    rates = [float(rate) for rate in np.geomspace(LOWEST, HIGHEST, steps)]
+    losses: list[float] = []
     scale, frozen = course.backbone_lr_scale, course.frozen(0)
 
     def set_rates(step: int) -> None:
@@ -57,12 +62,18 @@ def find_rate(stretch: Stretch, course: Course, steps: int = STEPS) -> RangeTest
     with stretch.undone():
         for loss in stretch.losses(steps, frozen, set_rates):
             if not np.isfinite(loss):
+                if not losses:
+                    raise MiradaError(
+                        f"The range test of learning_rate=auto can't begin, as the loss of its first batch is {loss}: set "
+                        "learning_rate (of a tuned variant, qat.learning_rate) to a number, and the error will name the "
+                        "images to look at."
+                    )
                 break
             losses.append(loss)
             mean = running_mean(losses)
             if mean[-1] > _EXPLODED * min(mean):
                 break
-    rates = [float(rate) for rate in rates[: len(losses)]]
+    rates = rates[: len(losses)]
     return RangeTest(rates, losses, choose_rate(rates, losses))
 
 

@@ -19,9 +19,6 @@ from mirada.learning.devices import Devices
 from mirada.learning.quantization.qat import Compress, build_qat, calibrate
 from mirada.learning.training import Trainer
 
-WARMUP_EPOCHS = 0.2
-GUARD_EPOCHS = 1  # below the calibrated network's figure: training goes back to it, and on more gently
-
 
 @dataclass
 class Tuned:
@@ -34,6 +31,7 @@ class Tuned:
         before, after: the task's figures on the val split, of the calibrated network and of the best epoch; empty without
             a val split.
         seconds: of calibration and training.
+        learning_rate: that the range test found; None: it was given.
     """
 
     network: keras.Model
@@ -42,6 +40,7 @@ class Tuned:
     before: dict[str, float]
     after: dict[str, float]
     seconds: float
+    learning_rate: float | None = None
 
 
 def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_dir: str | Path) -> TrainConfig:
@@ -69,18 +68,23 @@ def training_config(card: Card, config: QatConfig, data_dir: str | Path, output_
             f"The model's card (model.json) does not say how it was trained ({error}), which tuning has to know: train "
             "again, or leave qat out of variants, and pruned and clustered."
         ) from error
+    augment = trained.augment
+    if augment.plain_epochs is None:  # tuning goes on where the float training ended, which is without mixing
+        augment = replace(augment, plain_epochs=config.epochs)
     return replace(
         trained,
+        augment=augment,
         epochs=config.epochs,
         learning_rate=config.learning_rate,
         patience=config.patience,
         gpus=config.gpus,
         backbone_lr_scale=1.0,
-        layer_lr_decay=1.0,
+        layer_lr_decay=config.layer_lr_decay,
         thaw_blocks=0,
-        guard_epochs=GUARD_EPOCHS,
+        guard_epochs=config.guard_epochs,
+        guard_returns=trained.guard_returns if config.guard_returns is None else config.guard_returns,
         freeze_epochs=0,
-        warmup_epochs=WARMUP_EPOCHS,
+        warmup_epochs=config.warmup_epochs,
         compare_epochs=0,
         schedule="cosine",
         val_every=1,
@@ -112,7 +116,7 @@ def tune(
         batches: float inputs (B, S, S, C) that set the ranges.
         report: called with the number of finished epochs, 0 after calibration, and the figures.
         compress: as `build_qat` takes it; None: nothing is compressed.
-        tell: called with a sentence where an epoch made it worse and the training went back.
+        tell: called with a sentence where a rate was found, or an epoch made it worse and the training went back.
 
     Raises:
         MiradaError: a layer has no scheme, or the loss is not finite.
@@ -128,17 +132,19 @@ def tune(
         network.set_weights(weights)
         return network
 
-    trainer = Trainer(config, dataset, devices, card, build)
+    own = replace(card, training=dict(card.training))  # the trainer notes the rate found there
+    trainer = Trainer(config, dataset, devices, own, build)
     before = trainer.validate()
     report(0, before)
-    if before and compress is None:
+    if before and compress is None:  # of compressed kernels the figure before any training is not to be trusted
         trainer.guard(before[f"val_{trainer.task.main_metric}"])
     for figures in trainer.fit(tell=tell):
         report(trainer.state.epoch, figures)
     best, after = _better(trainer, before, keep=compress is None)
     if best:
         calibrated.set_weights(trainer.best_model().get_weights())
-    return Tuned(calibrated, best, trainer.state.epoch, before, after, time.perf_counter() - started)
+    seconds, state = time.perf_counter() - started, trainer.state
+    return Tuned(calibrated, best, state.epoch, before, after, seconds, state.learning_rate)
 
 
 def _better(trainer: Trainer, before: dict[str, float], *, keep: bool) -> tuple[int, dict[str, float]]:

@@ -38,7 +38,7 @@ class Conversions:
         card: the model's card.
         dataset: the processed data.
         report: called with the variant that is tuned, the number of finished epochs, 0 after calibration, and the figures.
-        tell: called with the variant that is tuned, and a sentence where its training went back.
+        tell: called with the variant that is tuned, and a sentence where its rate was found or its training went back.
 
     Attributes:
         float_model: as it was trained.
@@ -135,6 +135,8 @@ class Conversions:
         """How a variant's tuning went, for `variants.json`."""
         metric, tuned = f"val_{get_task(self.card.task).main_metric}", self.tuned(name)
         figures = {"best_epoch": tuned.best_epoch, "epochs": tuned.epochs, "seconds": round(tuned.seconds, 1)}
+        if tuned.learning_rate is not None:
+            figures["found_learning_rate"] = tuned.learning_rate
         if metric in tuned.before:
             figures |= {f"{metric}_calibrated": tuned.before[metric], f"{metric}_tuned": tuned.after[metric]}
         return figures
