@@ -165,9 +165,6 @@ def test_a_bundle_gives_what_the_engine_gives(folder: Path, bundle: Path, wanted
     content = ask_bundle(bundle, folder, "--min-score", "0.001")
     assert (content["view"], content["tiles"], content["left_out"]) == ("tiles", 35, 0)
     assert rows_of(content) == wanted
-    expected = json.loads((bundle / "golden" / "expected.json").read_text())
-    scores = [row["score"] for entry in expected for row in entry["found"]["objects"]]
-    assert 0.25 <= min(scores) < LEAST, "golden objects begin with 0.25, whatever the card says"
 
 
 @pytest.mark.parametrize("ask", [ask_over_http, ask_as_a_job])
