@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -142,22 +143,28 @@ def test_predict_gives_what_the_engine_gives(folder: Path, wanted: Found, tmp_pa
     assert sorted(rows) == sorted(corners)
 
 
-def test_a_bundle_gives_what_the_engine_gives(
-    folder: Path, squares_folder: Path, wanted: Found, tmp_path: Path
-) -> None:
-    model = str(folder / "model")
+@pytest.fixture(scope="module")
+def bundle(folder: Path, squares_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model, out = str(folder / "model"), tmp_path_factory.mktemp("roads_bundle") / "out"
     config = ExportConfig(
         model_dir=model, variants_dir=model, data_dir=str(squares_folder / "data"), variant=VARIANT, golden=2,
-        output_dir=str(tmp_path / "out"),
+        output_dir=str(out),
     )  # fmt: skip
     export.run(config)
-    command = [sys.executable, "-I", "-B", str(tmp_path / "out" / "run.py"), "predict", "--min-score", "0.001"]
-    done = subprocess.run(
-        [*command, str(folder / "photo.png")], capture_output=True, text=True, check=True, timeout=120
-    )
+    return out
+
+
+def ask_bundle(bundle: Path, folder: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-I", "-B", str(bundle / "run.py"), "predict", *arguments, str(folder / "photo.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     (content,) = json.loads(done.stdout).values()
+    return dict(content) | {"detections": content["objects"]}
+
+
+def test_a_bundle_gives_what_the_engine_gives(folder: Path, bundle: Path, wanted: Found) -> None:
+    content = ask_bundle(bundle, folder, "--min-score", "0.001")
     assert (content["view"], content["tiles"], content["left_out"]) == ("tiles", 35, 0)
-    assert [(row["label"], row["score"], row["box"]) for row in content["objects"]] == wanted
+    assert rows_of(content) == wanted
 
 
 @pytest.mark.parametrize("ask", [ask_over_http, ask_as_a_job])
@@ -199,15 +206,24 @@ def _ask_mlflow(folder: Path, tmp_path: Path, signature: Any) -> dict[str, Found
 
 
 def test_who_names_no_score_gets_the_cards_on_every_road(
-    folder: Path, service: LiveService, wanted: Found, tmp_path: Path
+    folder: Path, service: LiveService, bundle: Path, wanted: Found, tmp_path: Path
 ) -> None:
+    from mirada.export.pyfunc_model import ServedModel
+
     sure = [row for row in wanted if row[1] >= LEAST]
     assert 0 < len(sure) < len(wanted)
     found = mirada.load(folder / "model", VARIANT, min_score=None).predict(folder / "photo.png").prediction
     assert found.scores.tolist() == [score for _, score, _ in sure]
     upload = {"image": (folder / "photo.png").read_bytes()}
     assert rows_of(httpx.post(f"{service.url}/v1/predict", files=upload, timeout=30).json()) == sure
+    assert rows_of(ask_bundle(bundle, folder)) == sure
     model = str(folder / "model")
+    served = ServedModel()
+    served.load_context(
+        SimpleNamespace(artifacts={"card": f"{model}/model.json", "variant": f"{model}/{VARIANT}.tflite"})
+    )
+    (answer,) = served.predict(None, [upload["image"]])
+    assert [row["score"] for row in answer["detections"]] == [round(score, 4) for _, score, _ in sure]
     config = PredictConfig(
         source=str(folder / "photo.png"), model_dir=model, variants_dir=model, variant=VARIANT,
         output_dir=str(tmp_path / "out"), pictures=False,

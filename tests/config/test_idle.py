@@ -56,6 +56,8 @@ CASES = [
     ("train", "tune_threshold=recall", Facts("detection"), ["tune_threshold"]),
     ("train", "tune_threshold=recall", Facts("localization", classes=3), ["tune_threshold"]),
     ("train", "threshold_recall=0.9", Facts("classification"), ["threshold_recall"]),
+    ("train", "tune_threshold=precision threshold_precision=0.9", Facts("classification"), []),
+    ("train", "tune_threshold=recall threshold_precision=0.9", Facts("classification"), ["threshold_precision"]),
     ("train", "augment.hue=0.1 augment.contrast=0.1", Facts("detection", channels=1), ["augment.hue"]),
     ("train", "augment.mosaic=0.5 augment.mixup=0.5 augment.copy_paste=0.5 augment.plain_epochs=3 assigner=task_aligned "
      "box_loss=ciou augment.keep_sizes=true", Facts("detection"), []),

@@ -309,7 +309,7 @@ def test_a_key_that_no_training_of_a_task_reads_is_one_that_is_told(task, networ
                                  head_stride=None if task == "detection" else 16, stem_stride=4, stem_width=8,
                                  multiplier=0.5, blocks=1, expansion=2, stages=5, dfl_bins=8,
                                  scores="class_wise"),
-        teacher_weight=0.7, teacher_temperature=3.0,
+        teacher_weight=0.7, teacher_temperature=3.0, threshold_precision=0.7,
         threshold_recall=0.7, tune_min_score="recall", min_score_share=0.8, guard_epochs=3, guard_returns=4,
         assigner="task_aligned", box_loss="ciou",
         augment=AugmentConfig("x", mosaic=0.5, mixup=0.5, copy_paste=0.5, keep_sizes=True,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -99,7 +100,7 @@ def test_plots_confusion_and_pictures_are_the_tasks_own(done):
 
 def test_the_page_tells_of_the_task_of_what_was_published_and_of_the_training(done):
     task, folder, _ = done
-    page = (folder / "reports" / "index.html").read_text()
+    page = re.sub(r"base64,[^\"]+", "", (folder / "reports" / "index.html").read_text())  # a picture may spell any word
     kept = "0.625 of 0.625 localization accuracy" if task == "localization" else "0.750 of 0.750 accuracy"
     assert f"int8 keeps {kept}" in page
     for text in (

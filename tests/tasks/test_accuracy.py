@@ -9,6 +9,7 @@ from mirada.tasks.accuracy import (
     calibration_error,
     measure_labels,
     paired_drop,
+    threshold_at_precision,
     threshold_at_recall,
     wilson_interval,
 )
@@ -124,3 +125,19 @@ def test_the_highest_threshold_that_finds_a_share_of_the_second_class(recall, ex
     truth, second = np.array([1, 1, 0, 1, 1, 0]), np.array([0.3, 0.9, 0.95, 0.5, 0.8, 0.1])
     assert threshold_at_recall(truth, second, recall) == pytest.approx(expected)
     assert threshold_at_recall(truth[2:3], second[2:3], recall) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [(0.6, 0.1), (0.75, 0.3), (0.8, 0.3), (0.81, None)],  # from the top on 0/1, 1/2, 2/3, 3/4, 4/5, 4/6 are right
+)
+def test_the_lowest_threshold_at_which_a_share_of_the_second_class_is_right(precision, expected):
+    truth, second = np.array([1, 1, 0, 1, 1, 0]), np.array([0.3, 0.9, 0.95, 0.5, 0.8, 0.1])
+    assert threshold_at_precision(truth, second, precision) == expected
+
+
+def test_equal_probabilities_are_called_the_second_class_together():
+    truth, second = np.array([1, 1, 0, 0]), np.array([0.5, 0.9, 0.5, 0.2])  # from 0.5 on 2/3, never 2/2
+    assert threshold_at_precision(truth, second, 1.0) == 0.9
+    assert threshold_at_precision(truth, second, 2 / 3) == 0.5
+    assert threshold_at_precision(np.array([0, 0]), np.array([0.5, 0.9]), 0.5) is None

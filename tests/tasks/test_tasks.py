@@ -55,11 +55,12 @@ def test_the_threshold_is_chosen_on_the_given_images_where_there_are_two_classes
     truths = [example(label) for label in (0, 0, 1)]
     found = [Classification(np.array([1 - p, p]), 0) for p in (0.1, 0.6, 0.8)]
     for name in ("classification", "localization"):
-        assert get_task(name).choose_threshold(truths, found) == pytest.approx(0.7)
+        for goal, share, threshold in (("balanced_accuracy", 1, 0.7), ("recall", 1, 0.8), ("precision", 0.5, 0.6)):
+            assert get_task(name).choose_threshold(truths, found, goal, share) == pytest.approx(threshold)
     three = [Classification(np.array([0.2, 0.3, 0.5]), 2)] * 3
-    assert get_task("classification").choose_threshold(truths, three) == 0.5
-    assert get_task("classification").choose_threshold([], []) == 0.5
-    assert get_task("detection").choose_threshold(truths, []) == 0.5
+    assert get_task("classification").choose_threshold(truths, three, "recall", 0.9) == 0.5
+    assert get_task("classification").choose_threshold([], [], "recall", 0.9) == 0.5
+    assert get_task("detection").choose_threshold(truths, [], "recall", 0.9) == 0.5
 
 
 @pytest.mark.parametrize("name", ["classification", "localization"])

@@ -102,6 +102,8 @@ def _train(config: TrainConfig, facts: Facts) -> Idle:
         yield "tune_threshold", "it is for one of two classes an image"
     if config.tune_threshold != "recall":
         yield "threshold_recall", "it is for tune_threshold=recall"
+    if config.tune_threshold != "precision":
+        yield "threshold_precision", "it is for tune_threshold=precision"
     if facts.task != "detection":
         yield "tune_min_score min_score_share", "every image gets one answer, whatever its score"
     elif config.tune_min_score not in ("precision", "recall"):

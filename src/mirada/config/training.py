@@ -205,9 +205,10 @@ class TrainConfig:
     teacher_weight: float = 0.5  # of the loss, what is held against the teacher; the rest is held against the labels
     teacher_temperature: float = 4.0  # that both answers' class logits are divided by
     tune_threshold: str = (
-        "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall
+        "none"  # two classes, the second one's threshold on val: none (0.5) | balanced_accuracy | recall | precision
     )
     threshold_recall: float = 0.95  # for tune_threshold=recall: the highest threshold that finds this share of them
+    threshold_precision: float = 0.95  # for tune_threshold=precision: the lowest at which this share of them is right
     tune_min_score: str = (
         "f1"  # detection, from which score on things are shown, on val: f1 | precision | recall | none
     )
@@ -263,8 +264,9 @@ class TrainConfig:
         )
         between("teacher_weight", self.teacher_weight, 0.0, 1.0)
         between("teacher_temperature", self.teacher_temperature, 1.0, 100.0)
-        one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall"))
+        one_of("tune_threshold", self.tune_threshold, ("none", "balanced_accuracy", "recall", "precision"))
         between("threshold_recall", self.threshold_recall, 0.5, 1.0)
+        between("threshold_precision", self.threshold_precision, 0.5, 1.0)
         one_of("tune_min_score", self.tune_min_score, ("none", "f1", "precision", "recall"))
         between("min_score_share", self.min_score_share, 0.05, 1.0)
         require(

@@ -56,7 +56,8 @@ class ServedModel(PythonModel):
         """
         images = model_input.iloc[:, 0] if isinstance(model_input, pd.DataFrame) else model_input
         engine, viewing = self._engine, read_viewing(params or {})
-        min_score = float((params or {}).get("min_score") or 0.0)
+        wanted = (params or {}).get("min_score")
+        min_score = float(engine.card.min_score if wanted is None else wanted)
         # Nothing is cut off: an answer has no place to say so.
         decoding = Decoding(score_floor=max(min_score, STANDARD.score_floor), max_detections=None)
         answers = []

@@ -37,7 +37,8 @@ class Card:
         strides: pixels of the input to a cell of each output map, one entry a level; empty without maps.
         outputs: part -> output names, one a level, as in the signature 'serving_default'; see
             `mirada.inference.prediction` for what the parts of each task mean.
-        threshold: classification with two classes: the second one's probability from which on it is chosen.
+        threshold: classification with two classes: the second one's probability from which on it is chosen; 0.5, or
+            chosen on validation images.
         min_score: detection: what is less sure is left out where nobody says otherwise, chosen on validation images.
         dataset: name of the data; data_digest: digest of `dataset.json`.
         model: the network's settings.

@@ -265,6 +265,21 @@ def _choose_min_score(trainer: Trainer, card: Card) -> None:
         card.min_score = score
 
 
+def _choose_threshold(trainer: Trainer, card: Card) -> None:
+    """Set the card's `threshold` by the validation images; where the goal is out of reach it stays, and that is said."""
+    config, task = trainer.config, get_task(card.task)
+    if not trainer.dataset.splits["val"]["images"]:
+        return
+    share = config.threshold_precision if config.tune_threshold == "precision" else config.threshold_recall
+    threshold = task.choose_threshold(*trainer.predict("val"), config.tune_threshold, share)
+    if threshold is None:
+        print(
+            f"note: no threshold has the {config.tune_threshold} that tune_threshold wants on val: {card.threshold} stays."
+        )
+    else:
+        card.threshold = threshold
+
+
 def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     """Write the model, then its card, each whole or not at all."""
     with written_aside(output_dir / "model.keras") as part:
@@ -272,9 +287,8 @@ def _save(trainer: Trainer, card: Card, output_dir: Path) -> None:
     best = trainer.state.history[trainer.state.best_epoch - 1]
     card.metrics = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
     task = get_task(card.task)
-    if trainer.config.tune_threshold != "none" and trainer.dataset.splits["val"]["images"]:
-        recall = trainer.config.threshold_recall if trainer.config.tune_threshold == "recall" else None
-        card.threshold = task.choose_threshold(*trainer.predict("val"), recall)
+    if trainer.config.tune_threshold != "none":
+        _choose_threshold(trainer, card)
     if task.counts_objects and trainer.config.tune_min_score != "none":
         _choose_min_score(trainer, card)
     if trainer.config.measure_train:

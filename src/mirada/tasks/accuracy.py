@@ -186,6 +186,25 @@ def threshold_at_recall(truth: np.ndarray, second: np.ndarray, recall: float) ->
     return float(found[math.ceil(recall * len(found) - 1e-9) - 1]) if len(found) else 0.5
 
 
+def threshold_at_precision(truth: np.ndarray, second: np.ndarray, precision: float) -> float | None:
+    """The lowest probability of the second of two classes from which on a share of what is called so is right.
+
+    Args:
+        truth: (N,) 0 or 1.
+        second: (N,) probability of the second class.
+        precision: the share, above 0.
+
+    Returns:
+        The threshold, one of these probabilities; None where none of them reaches the share.
+    """
+    order = np.argsort(-second, kind="stable")
+    scores = second[order]
+    right = np.cumsum(truth[order] == 1) / np.arange(1, len(scores) + 1)
+    last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # equal ones are called so together
+    reached = np.flatnonzero(last & (right >= precision - 1e-9))
+    return float(scores[reached[-1]]) if len(reached) else None
+
+
 def paired_drop(reference: np.ndarray, variant: np.ndarray, samples: int, seed: int) -> tuple[float, float, float]:
     """The drop in a share of images from a reference to a variant, with its 95 % interval.
 

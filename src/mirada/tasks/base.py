@@ -101,15 +101,16 @@ class Learning(Figures, Generic[PredictionT]):
     learning_rate: float
 
     def choose_threshold(
-        self, truths: Sequence[Example], predictions: Sequence[PredictionT], recall: float | None = None
-    ) -> float:
-        """The card's threshold, chosen on validation images; 0.5 where the task has no use for it.
+        self, truths: Sequence[Example], predictions: Sequence[PredictionT], goal: str, share: float
+    ) -> float | None:
+        """The card's threshold, chosen on validation images; 0.5 where the task has no use for it, None out of reach.
 
         Args:
             truths: the images.
             predictions: what a model says to each.
-            recall: choose the highest threshold that finds this share of the second class; None: the one that is best for
-                balanced accuracy.
+            goal: 'balanced_accuracy', the best of it; 'recall', the highest threshold that finds a share of the second
+                class; 'precision', the lowest at which a share of what is called the second class is right.
+            share: of recall or precision that is wanted.
         """
         return 0.5
 

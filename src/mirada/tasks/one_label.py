@@ -15,6 +15,7 @@ from mirada.tasks.accuracy import (
     ClassificationMetrics,
     best_threshold,
     measure_labels,
+    threshold_at_precision,
     threshold_at_recall,
 )
 from mirada.tasks.base import Task
@@ -37,18 +38,16 @@ class OneLabel(Task[LabelT, LabelResultT]):
     confusion_caption = "Rows are what an image is, columns what it was taken for."
 
     def choose_threshold(
-        self, truths: Sequence[Example], predictions: Sequence[LabelT], recall: float | None = None
-    ) -> float:
-        """With two classes, the second one's probability that separates these images with the best balanced accuracy.
-
-        0.5 with more than two classes or without an image.
-        """
+        self, truths: Sequence[Example], predictions: Sequence[LabelT], goal: str, share: float
+    ) -> float | None:
+        """With two classes, the second one's probability from which on it is chosen; of more, or without an image, 0.5."""
         if not predictions or len(predictions[0].probabilities) != 2:
             return 0.5
         second = np.array([p.probabilities[1] for p in predictions])
-        if recall is None:
+        if goal == "balanced_accuracy":
             return best_threshold(true_labels(truths), second)
-        return threshold_at_recall(true_labels(truths), second, recall)
+        choose = threshold_at_recall if goal == "recall" else threshold_at_precision
+        return choose(true_labels(truths), second, share)
 
     def outcomes(self, result: LabelResultT) -> RightImages:
         """Which images came out right."""

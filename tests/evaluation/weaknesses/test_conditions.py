@@ -58,6 +58,18 @@ def test_objects_are_counted_by_size_overlap_and_flag() -> None:
     assert groups["side", "16–24"].recall("float32") == 0.5
 
 
+def test_crowded_objects_have_an_average_precision_of_their_own() -> None:
+    groups = groups_of((0, 0, 0.9), (2, 0, 0.85), (1, 0, 0.8), (3, 0, 0.7))  # the second with the wrong label
+    # Alone is the first of class a, found before anything wrong. Of the two neighbours that of class a comes after a
+    # detection of nothing, precision 1 / 2, and that of class b is not found; those of other groups are ignored.
+    assert groups["overlap", "none"].ap50["float32"] == pytest.approx(1)
+    assert groups["overlap", "0.3–0.5"].ap50["float32"] == pytest.approx((1 / 2 + 0) / 2)
+    told = Weaknesses(classes={"float32": {}}, groups=list(groups.values()))
+    assert told.figures()["float32"]["overlap"]["0.3–0.5"]["ap50"] == pytest.approx(1 / 4)
+    table = told.tables()["overlap"]
+    assert table is not None and (table.head[-1], table.rows[1][-1]) == ("float32: AP50", "0.250")
+
+
 def test_what_lies_below_the_threshold_was_not_found() -> None:
     # one right at 0.9, then a false one: the best F1 is at 0.9, so the right one at 0.1 does not count
     extra = Detections(

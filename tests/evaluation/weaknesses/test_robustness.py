@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mirada.data.images import encode
+from mirada.data.images import decode, encode
 from mirada.data.records import Example
 from mirada.evaluation.weaknesses.corruptions import corrupt
 from mirada.evaluation.weaknesses.robustness import (
@@ -19,6 +19,7 @@ from mirada.evaluation.weaknesses.robustness import (
     plot_robustness,
     robustness_table,
 )
+from mirada.evaluation.weaknesses.scenes import Scene
 from mirada.inference.prediction import STANDARD, Classification
 from mirada.tasks import get_task
 
@@ -51,7 +52,8 @@ class Failing:
 
 
 def measure(samples: int = 200, **models: Failing) -> Robustness:
-    found = measure_robustness([models], EXAMPLES, TASK, STANDARD, samples, 0)  # type: ignore[arg-type]
+    scenes = [Scene(decode(example.image), "none", 8) for example in EXAMPLES]
+    found = measure_robustness([models], EXAMPLES, scenes, TASK, STANDARD, samples, 0)  # type: ignore[arg-type]
     assert found is not None
     return found
 

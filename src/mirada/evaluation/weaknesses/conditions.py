@@ -42,7 +42,7 @@ class Group:
         name: of the group, such as '16–24' or 'truncated'.
         objects: how many.
         found: variant -> how many it found at its own threshold, right label and IoU of 0.5 at least.
-        ap50: variant -> average precision at IoU 0.5 of these objects; empty but for sides and occlusion.
+        ap50: variant -> average precision at IoU 0.5 of these objects; empty for those that were set aside.
     """
 
     by: str
@@ -84,11 +84,10 @@ def group_objects(
     for low, high in zip((-1.0, *OVERLAPS), OVERLAPS, strict=False):
         chosen = ~aside & (overlaps > low) & (overlaps <= high)
         if chosen.any():
-            groups.append(_group("overlap", "none" if low < 0 else f"{low:g}–{high:g}", chosen, found, {}))
+            name = "none" if low < 0 else f"{low:g}–{high:g}"
+            groups.append(_group("overlap", name, chosen, found, _ap50_of(chosen, truths, predictions, classes)))
     for kind, chosen in _by_occlusion(truths, aside).items():
-        parts = np.split(chosen, np.cumsum([len(truth.labels) for truth in truths])[:-1])
-        ap50 = {name: ap50_of_objects(truths, row, classes, parts) for name, row in predictions.items()}
-        groups.append(_group("occlusion", kind, chosen, found, ap50))
+        groups.append(_group("occlusion", kind, chosen, found, _ap50_of(chosen, truths, predictions, classes)))
     if aside.any():
         groups.append(_group("flag", "set aside: difficult, a crowd or cut off", aside, found, {}))
     return groups
@@ -96,6 +95,14 @@ def group_objects(
 
 def _group(by: str, name: str, chosen: np.ndarray, found: Mapping[str, np.ndarray], ap50: dict[str, float]) -> Group:
     return Group(by, name, int(chosen.sum()), {variant: int(row[chosen].sum()) for variant, row in found.items()}, ap50)
+
+
+def _ap50_of(
+    chosen: np.ndarray, truths: Sequence[Example], predictions: Mapping[str, Sequence[Detections]], classes: int
+) -> dict[str, float]:
+    """Variant -> average precision of the chosen objects, (N,) bool over those of all photographs in order."""
+    parts = np.split(chosen, np.cumsum([len(truth.labels) for truth in truths])[:-1])
+    return {name: ap50_of_objects(truths, row, classes, parts) for name, row in predictions.items()}
 
 
 def _by_occlusion(truths: Sequence[Example], aside: np.ndarray) -> dict[str, np.ndarray]:

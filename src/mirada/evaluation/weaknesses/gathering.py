@@ -31,6 +31,7 @@ from mirada.evaluation.weaknesses.robustness import (
     robustness_table,
 )
 from mirada.evaluation.weaknesses.saliency import draw_saliency, explain
+from mirada.evaluation.weaknesses.scenes import scenes_of
 from mirada.inference.card import Card
 from mirada.inference.litert import Model
 from mirada.inference.prediction import Classification
@@ -154,8 +155,8 @@ def find_weaknesses(
         examples = pick_examples(dataset, config.split, config.corruptions)
         bar = progress.add_task("corruptions", total=len(examples) * (1 + len(CONDITIONS)))
         robustness = measure_robustness(
-            crew, examples, task, decoding_of(config), config.bootstrap_samples, config.seed,
-            lambda: progress.advance(bar),
+            crew, examples, scenes_of(dataset, config.split, examples), task, decoding_of(config),
+            config.bootstrap_samples, config.seed, lambda: progress.advance(bar),
         )  # fmt: skip
     return Weaknesses(
         classes={name: task.class_figures(result) for name, result in results.items()},

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, product
 from typing import Any
 
 import numpy as np
 
-from mirada.data.images import decode
 from mirada.data.records import Dataset, Example
 from mirada.evaluation.weaknesses.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from mirada.evaluation.weaknesses.scenes import Scene
 from mirada.inference.litert import Model
 from mirada.inference.prediction import Decoding, Prediction
 from mirada.inference.variants import REFERENCE
@@ -78,6 +79,7 @@ def pick_examples(dataset: Dataset, split: str, most: int) -> list[Example]:
 def measure_robustness(
     crew: Sequence[Mapping[str, Model]],
     examples: Sequence[Example],
+    scenes: Sequence[Scene],
     task: Task,
     decoding: Decoding,
     samples: int,
@@ -89,6 +91,7 @@ def measure_robustness(
     Args:
         crew: of each thread float32 and at most one beside it.
         examples: inputs of the network.
+        scenes: theirs, in the same order, which are corrupted.
         task: of the models' card.
         decoding: of detections.
         samples: resamplings of the images, `SAMPLES` at most; with 0 an interval is its value.
@@ -99,20 +102,20 @@ def measure_robustness(
         return None
     within = replace(decoding, max_detections=_DETECTIONS)
     card = next(iter(crew[0].values())).card
-    images = [decode(example.image, card.channels) for example in examples]
     truths = [replace(example, image=b"") for example in examples]
 
     def look(models: Mapping[str, Model], job: tuple[Condition | None, int]) -> dict[str, Prediction]:
         condition, number = job
-        shown = corrupt(images[number], *condition, seed + number) if condition else images[number]
+        spoil = partial(corrupt, kind=condition[0], strength=condition[1], seed=seed + number) if condition else None
+        shown = scenes[number].shown(spoil)
         return {name: model.find(shown, within) for name, model in models.items()}
 
     conditions = (None, *CONDITIONS)
-    looks = share_out(crew, look, product(conditions, range(len(images))))
+    looks = share_out(crew, look, product(conditions, range(len(scenes))))
     results: dict[Any, dict[str, Any]] = {}
     for condition in conditions:
         found: dict[str, list[Any]] = {name: [] for name in crew[0]}
-        for predictions in islice(looks, len(images)):
+        for predictions in islice(looks, len(scenes)):
             for name, prediction in predictions.items():
                 found[name].append(prediction)
             advance()

@@ -25,7 +25,7 @@ from mirada.inference.prediction import Classification, Decoding, Detections, Lo
 from mirada.inference.tiling import Viewing
 
 MODEL, SUMS, GOLDEN = "model.tflite", "SHA256SUMS", "golden"
-PLAIN_SCORE = 0.25  # what a bundle's expected objects begin with
+PLAIN_SCORE = 0.25  # what a bundle's expected objects begin with, whatever score the card shows things from
 BOUND_STEPS = 16  # of an 8-bit output, by which kernels of another processor may differ
 BOUND_FLOAT = 1e-3  # likewise of a float output, as a share of what it spans
 _SURE, _SAME_IOU, _SAME_SCORE = 0.4, 0.8, 0.15  # objects are compared from this score on, and are the same within these
@@ -252,8 +252,10 @@ def _clock_in(cpuinfo: Path) -> float | None:
 
 def _predict(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     viewing = Viewing(wanted.view, wanted.tile, wanted.overlap)
-    decoding = Decoding(score_floor=wanted.min_score, max_detections=wanted.max_detections)
-    engine = Engine(folder / MODEL, load_card(folder), viewing, decoding, wanted.threads)
+    card = load_card(folder)
+    least = card.min_score if wanted.min_score is None else wanted.min_score
+    decoding = Decoding(score_floor=least, max_detections=wanted.max_detections)
+    engine = Engine(folder / MODEL, card, viewing, decoding, wanted.threads)
     told: dict[str, Any] = {}
     for picture in wanted.pictures:
         answer = engine.predict(Path(picture))
@@ -266,7 +268,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="what the model finds in pictures")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE")
-    predict.add_argument("--min-score", type=float, default=PLAIN_SCORE, help="what it is less sure of is left out")
+    predict.add_argument("--min-score", type=float, help="leave out what scores less; else min_score of model.json")
     predict.add_argument("--max-detections", type=int, help="of a picture, the best")
     predict.add_argument("--view", default="auto", help="auto (as the training saw pictures), whole or tiles")
     predict.add_argument("--tile", type=int, help="side of a tile in pixels of the picture")
