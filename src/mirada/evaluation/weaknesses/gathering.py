@@ -189,8 +189,14 @@ def _explain_worst(
     bar = progress.add_task("saliency", total=len(worst) * len(models))
     images = {
         i: load_input(
-            photograph.image, card.input_size, card.fit, channels=card.channels, enhance=card.enhance, transpose=True
-        )[0]
+            photograph.image,
+            card.input_size,
+            card.fit,
+            channels=card.channels,
+            enhance=card.enhance,
+            transpose=True,
+            depth_range=card.depth_range,
+        )[0]  # fmt: skip
         for i, photograph in enumerate(dataset.whole_photographs(config.split))
         if i in worst
     }
