@@ -58,11 +58,23 @@ def test_only_settings_that_differ_have_a_column_and_those_of_a_sweep_come_first
 def test_what_follows_from_a_groups_choice_has_no_column():
     tiny = {"model.name": "tiny", "model.backbone": "tiny", "model.width": "16"}
     lite0 = {"model.name": "lite0", "model.backbone": "efficientnet", "model.width": "64"}
-    assert differing([run(1, tiny), run(2, lite0), run(3, {"model.name": "lite0"})]) == ["model.name"]
+    unknown = run(3, {"model.name": "lite0"}, evaluated=False)
+    assert differing([run(1, tiny), run(2, lite0), unknown]) == ["model.name"]
     assert differing([run(1, tiny), run(2, lite0), run(3, lite0 | {"model.width": "32"})]) == [
         "model.name",
         "model.width",
     ]
+
+
+def test_a_setting_that_an_evaluated_run_lacks_is_a_value_of_its_own():
+    board = {"quantize.device": "esp32s3"}
+    runs = [run(1), run(2, board), run(3, evaluated=False)]
+    (group,) = group_runs(runs, variants=["int8"])
+    assert group.columns == ["quantize.device"]
+    assert [row.settings["quantize.device"] for row in group.rows] == ["–", "esp32s3", "–"]
+    assert [group.label(one) for one in runs[1:2]] == ["quantize.device=esp32s3"]
+    assert group.label(runs[0]) == "quantize.device=– 000000", "as that which was not evaluated"
+    assert differing([run(1, board), run(2, board), run(3, evaluated=False)]) == [], "it may not have come so far"
 
 
 def test_runs_of_other_images_tasks_and_splits_are_apart():
@@ -142,6 +154,19 @@ def test_times_of_different_machines_and_changed_code_are_pointed_out():
         "Times were measured on different CPUs (A, B): don't compare them.",
         "Trained with uncommitted changes of the code: 00000000.",
     ]
+
+
+def test_runs_of_different_code_are_pointed_out():
+    def notes(*commits: str) -> list[str]:
+        runs = [run(n, {"seed": str(n)}, tags={"git_commit": c}) for n, c in enumerate(commits)]
+        return group_runs([*runs, run(8), run(9, tags={"git_commit": "c" * 40}, evaluated=False)])[0].notes
+
+    assert notes("a" * 40, "a" * 40, "unknown") == []
+    (note,) = notes("a" * 40, "b" * 40, "a" * 40)
+    assert note == (
+        "Trained at different commits of the code, a mean over seeds and folds does not tell them apart "
+        "(aaaaaaaaaaaa: 00000000, 00000000; bbbbbbbbbbbb: 00000000)."
+    )
 
 
 def test_plots_are_about_the_variant_that_a_single_page_is_about():

@@ -39,6 +39,17 @@ def test_runs_that_differ_in_their_seed_alone_are_one():
     assert found[0].spread("int8", "no_such") is None
 
 
+def test_seeds_with_and_without_a_setting_are_not_joined():
+    board = {"quantize.device": "esp32s3"}
+    runs = [run(1, {"seed": "0"}), run(2, {"seed": "0"} | board), run(3, {"seed": "1"}), run(4, {"seed": "1"} | board)]
+    (group,) = group_runs(runs)
+    assert [(one.settings, [run.name for run in one.runs]) for one in repeats_of(group, BOTH)] == [
+        ({"quantize.device": "–"}, ["run 1", "run 3"]),
+        ({"quantize.device": "esp32s3"}, ["run 2", "run 4"]),
+    ]
+    assert repeats_of(group_runs([runs[0], runs[3]])[0], BOTH) == [], "another seed, and another setting"
+
+
 def test_folds_are_one_group_though_their_data_differ():
     (group,) = group_runs([fold(1, 0), fold(2, 1), fold(3, 2)])
     (one,) = repeats_of(group, BOTH)

@@ -71,8 +71,9 @@ def test_the_table_of_all_folds_reads_as_written(summary: Summary) -> None:
     table = pooled_table(summary)
     assert table.head == ["rung", "val images", "accuracy, float32", "accuracy", "drop [95 %]", "budget", "answer",
                           "mean of folds", "mean drop"]  # fmt: skip
-    # one of two images is lost: a binomial of two draws reaches from 0 to 1; each fold's own drop is 1 and 0
-    int8 = ["int8", "2", "1.000", "0.500", "+0.500 [0.000, +1.000]", "0.1", "cannot tell, 2 more would"]
+    # one of two images is lost: a binomial of two draws reaches from 0 to 1, what two can show to -0.473; each fold's own
+    # drop is 1 and 0
+    int8 = ["int8", "2", "1.000", "0.500", "+0.500 [−0.473, +1.000]", "0.1", "cannot tell, 8 more would"]
     assert table.rows[0] == [*int8, "0.500 ± 0.707", "+0.500 ± 0.707"]
     assert [row[0] for row in table.rows] == ["int8", "best"]
 
@@ -83,8 +84,8 @@ def test_files_and_figures_hold_them_unrounded(summary: Summary) -> None:
     assert float(first["value_mean"]) == pytest.approx(0.75) and float(first["value_sd"]) == pytest.approx(0.005**0.5)
     assert (first["over"], first["runs"]) == ("2 folds", "2")
     row = dict(zip(pooled.head, pooled.rows[0], strict=True))
-    assert (row["drop"], row["drop_low"], row["drop_high"], row["answer"], row["more_images"]) == (
-        "0.5", "0.0", "1.0", "cannot_tell", "2")  # fmt: skip
+    assert (row["drop"], row["drop_high"], row["answer"], row["more_images"]) == ("0.5", "1.0", "cannot_tell", "8")
+    assert float(row["drop_low"]) == pytest.approx(-0.4728, abs=1e-4)
     figures = summary_figures([summary])
     assert figures["mean/int8/accuracy"] == pytest.approx(0.74) and figures["pooled/int8/drop_high"] == 1.0
     assert figures["sd/float32/accuracy"] == pytest.approx(0.005**0.5)
@@ -92,7 +93,7 @@ def test_files_and_figures_hold_them_unrounded(summary: Summary) -> None:
 
 def test_the_page_has_both_tables(summary: Summary) -> None:
     page = render_comparison([summary.group], [], [summary])
-    assert "<td>0.750 ± 0.071</td>" in page and "<td>cannot tell, 2 more would</td>" in page
+    assert "<td>0.750 ± 0.071</td>" in page and "<td>cannot tell, 8 more would</td>" in page
     assert "Mean ± standard deviation" not in render_comparison([summary.group], [])
 
 

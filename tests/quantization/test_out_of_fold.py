@@ -26,10 +26,11 @@ def test_all_images_judge_the_drop() -> None:
     (int8, best) = pool_folds([fold("a", float32=[1], int8=[0]), fold("b", float32=[1], int8=[1])])
     assert (int8.rung, best.rung) == ("int8", "best")
     assert (int8.folds, int8.images, int8.reference, int8.value) == (2, 2, 1.0, 0.5)
-    # of two draws 0, 1 or 2 are the lost image with 1/4, 1/2, 1/4
-    assert (int8.drop, int8.drop_low, int8.drop_high) == (0.5, 0.0, 1.0)
-    # the budget lies 0.4 below the drop, the interval reaches 0.5 down: 2 x (0.5 / 0.4)^2 = 3.1 images would tell
-    assert (int8.answer, int8.more_images) == ("cannot_tell", 2)
+    # of two draws 0, 1 or 2 are the lost image with 1/4, 1/2, 1/4; 1 of 2 is 0.0126 or more, 0 of 2 at most 0.8419
+    assert (int8.drop, int8.drop_high) == (0.5, 1.0)
+    assert int8.drop_low == pytest.approx(0.5 - np.hypot(0.4874, 0.8419), abs=1e-4)
+    # the budget lies 0.4 below the drop: of 10, 0.3085 may be gained unseen and 0.4874 shrinks to 0.2180: 0.378; of 9, 0.407
+    assert (int8.answer, int8.more_images) == ("cannot_tell", 8)
     assert (int8.fold_references, int8.fold_values) == ([1.0, 1.0], [0.0, 1.0])
     assert pooled_figures([int8])["pooled/int8/drop_high"] == 1.0
 
@@ -41,6 +42,14 @@ def test_the_three_answers() -> None:
         )[0].answer
 
     assert [answer(0), answer(4), answer(40)] == ["within", "cannot_tell", "beyond"]
+
+
+@pytest.mark.parametrize(("images", "answer", "more"), [(4, "cannot_tell", 364), (368, "within", None)])
+def test_a_budget_of_a_hundredth_is_proven_by_368_images_that_none_of_is_lost(images, answer, more) -> None:
+    half = [1] * (images // 2)  # 0.99 ** 368 is 0.0248, 0.99 ** 367 is 0.0250 and a bit
+    folds = [fold(name, max_drop=0.01, float32=half, int8=half) for name in "ab"]
+    (int8, _) = pool_folds(folds)
+    assert (int8.images, int8.drop, int8.answer, int8.more_images) == (images, 0, answer, more)
 
 
 def test_best_is_what_each_fold_chose_and_only_shared_rungs_are_pooled() -> None:

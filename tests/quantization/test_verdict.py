@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_half_the_interval_takes_four_times_the_images():
     assert more_images(0.0, -0.5, 0.02, 0.01, 50) == 150 and more_images(0.02, -0.01, 0.5, 0.01, 50) == 400
     assert more_images(0.0, -0.02, 0.0101, 0.01, 10) == 1, "11 of 10.2"
     assert more_images(0.0, -0.02, 0.005, 0.01, 10) == 1, "at least"
+
+
+def test_what_no_image_has_shown_shrinks_with_their_number():
+    # 39 images without a loss leave 0.0903 open, 0.99 ** 368 is below 0.025
+    unseen = 1 - 0.025 ** (1 / 39)
+    assert more_images(0.0, -unseen, unseen, 0.01, 39, lambda half: half) == 368 - 39
+    # with 0.05 of scatter beside: 1239 images leave 0.0030 and 0.05 * sqrt(39 / 1239) = 0.0089 a tenth above 0.0094
+    total = 39 + more_images(0.0, -0.2, math.hypot(unseen, 0.05), 0.01, 39, lambda half: unseen)
+    assert math.hypot(3.689 / total, 0.05 * math.sqrt(39 / total)) == pytest.approx(0.01, abs=1e-5)
 
 
 def test_so_many_images_do_decide():

@@ -117,7 +117,28 @@ def test_a_drop_has_the_interval_of_a_paired_bootstrap():
     expected = np.percentile(reference[picks].mean(axis=1) - variant[picks].mean(axis=1), [2.5, 97.5])
     assert (low, high) == pytest.approx(tuple(expected), abs=0.006)
     assert paired_drop(reference, variant, 0, 0) == (drop, drop, drop)
-    assert paired_drop(reference, reference, 100, 0) == (0, 0, 0)
+
+
+def of_images(images: int, lost: int = 0, gained: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    at = np.arange(images)
+    return at >= gained, (at < gained) | (at >= gained + lost)
+
+
+@pytest.mark.parametrize(("images", "unseen"), [(4, 0.6024), (39, 0.0903), (140, 0.0260), (368, 0.00997)])
+def test_images_that_none_of_is_lost_prove_no_more_than_so_many_can(images, unseen):
+    # 0.025 = (1 - p) ** images: as often may be lost what none of them shows, and be gained
+    drop, low, high = paired_drop(*of_images(images), 300, 0)
+    assert (drop, low, high) == (0, pytest.approx(-unseen, abs=5e-5), pytest.approx(unseen, abs=5e-5))
+
+
+def test_few_lost_images_prove_less_than_none():
+    # Clopper and Pearson: 1 of 4 is 0.0063 to 0.8059, 0 of 4 at most 0.6024; low: 0.25 less the root of 0.2437² + 0.6024²
+    assert paired_drop(*of_images(4, lost=1), 300, 0) == pytest.approx((0.25, -0.3998, 0.8059), abs=1e-4)
+    assert paired_drop(*of_images(4, gained=1), 300, 0) == pytest.approx((-0.25, -0.8059, 0.3998), abs=1e-4)
+    # 10 of 140 are 0.0348 to 0.1274: the root of 0.0367² + 0.0260² below, and as much above where they are gained
+    assert paired_drop(*of_images(140, lost=10), 1000, 0) == pytest.approx((0.0714, 0.0265, 0.1274), abs=1e-4)
+    highs = [paired_drop(*of_images(140, lost=lost), 1000, 0)[2] for lost in range(8)]
+    assert highs == sorted(highs), "one image more that is lost never proves more"
 
 
 @pytest.mark.parametrize(("recall", "expected"), [(1.0, 0.3), (0.75, 0.5), (0.6, 0.5), (0.5, 0.8)])

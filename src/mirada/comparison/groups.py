@@ -20,6 +20,7 @@ _NO_SETTING = (  # recorded as one, but of how a model is measured and shown, an
     "evaluate.pictures",
     "dataset",
 )
+_ABSENT = "–"  # the value of a setting that an evaluated run has not
 _FIRST = ("epochs", "gpus", "workers", "batch_size", "learning_rate")  # columns of a sweep, in this order
 
 
@@ -132,7 +133,7 @@ class Group:
         """A row for each variant of each run, and one for each run without."""
         rows = []
         for run in self.runs:
-            settings = {column: run.params.get(column, "–") for column in self.columns}
+            settings = {column: run.params.get(column, _ABSENT) for column in self.columns}
             validation = run.others.get(f"best_{self.metric}")
             shown = {
                 name: figures for name, figures in run.figures.items() if not self.variants or name in self.variants
@@ -171,10 +172,10 @@ class Group:
             return ""
         if not self.columns:
             return run.id[:6]
-        words = [f"{short(column)}={run.params.get(column, '–')}" for column in self.columns[:3]]
-        text = " ".join(words)
-        same = [other for other in self.runs if other is not run and other.params.items() >= {
-            column: run.params.get(column, "–") for column in self.columns[:3]}.items()]  # fmt: skip
+        told = {column: run.params.get(column, _ABSENT) for column in self.columns[:3]}
+        text = " ".join(f"{short(column)}={value}" for column, value in told.items())
+        same = [other for other in self.runs if other is not run and told == {
+            column: other.params.get(column, _ABSENT) for column in told}]  # fmt: skip
         return f"{text} {run.id[:6]}" if same else text
 
     @property
@@ -188,6 +189,14 @@ class Group:
         changed = [run.id[:8] for run in self.runs if run.tags.get("git_dirty") == "True"]
         if changed:
             notes.append(f"Trained with uncommitted changes of the code: {', '.join(changed)}.")
+        commits: dict[str, list[str]] = {}
+        for run in self.runs:
+            if run.figures and (commit := run.tags.get("git_commit", "unknown")) != "unknown":
+                commits.setdefault(commit[:12], []).append(run.id[:8])
+        if len(commits) > 1:
+            named = "; ".join(f"{commit}: {', '.join(ids)}" for commit, ids in commits.items())
+            means = "a mean over seeds and folds does not tell them apart"
+            notes.append(f"Trained at different commits of the code, {means} ({named}).")
         return notes
 
 
@@ -252,12 +261,14 @@ def _group(
 def differing(runs: Sequence[RunRecord]) -> list[str]:
     """The settings with more than one value among these runs, the usual ones of a sweep first.
 
-    Where a group's choice differs (`model.name`), its other keys are left out as far as they follow from it.
+    Where a group's choice differs (`model.name`), its other keys are left out as far as they follow from it. A key that an
+    evaluated run lacks counts as a value of its own, as some are recorded only where they are set (`quantize.device`); a run
+    that was not evaluated may not have come to the stage that records it.
     """
     values: dict[str, list[str | None]] = {}
     for key in dict.fromkeys(key for run in runs for key in run.params):
         if shapes_result(key) and not key.startswith(_NO_SETTING):
-            values[key] = [run.params.get(key) for run in runs]
+            values[key] = [run.params.get(key, _ABSENT if run.figures else None) for run in runs]
     found = [key for key, column in values.items() if len({value for value in column if value is not None}) > 1]
     kept = []
     for key in found:

@@ -209,7 +209,10 @@ class Validation:
         latency, base = (float(np.median(times[name])) for name in ("this", "float32"))
         drop, low, high = (float(end) for end in self.task.drop(self._reference, result, _RESAMPLINGS, self.seed))
         answer = answer_of(low, high, self.max_drop)
-        told = answer != CANNOT_TELL
+        more = None
+        if answer == CANNOT_TELL:
+            seen, images = self._outcomes[REFERENCE], len(self.photographs)
+            more = more_images(drop, low, high, self.max_drop, images, seen.unseen_in)
         return Rung(
             rung=candidate.rung,
             kind=candidate.kind,
@@ -224,7 +227,7 @@ class Validation:
             minutes=(candidate.seconds + time.perf_counter() - started) / 60,
             float_layers=candidate.float_layers,
             answer=answer,
-            more_images=None if told else more_images(drop, low, high, self.max_drop, len(self.photographs)),
+            more_images=more,
             board=self._board(candidate.content) if self._board else None,
         )
 

@@ -52,8 +52,8 @@ class Pooled:
         metric: the main metric. rung: its name, or `best`: whichever rung each fold chose.
         folds, images: how many.
         reference, value: float32's and the rung's main metric over all images together.
-        drop, drop_low, drop_high: how far the second lies below the first, and its 95 % interval: a paired bootstrap over
-            all images.
+        drop, drop_low, drop_high: how far the second lies below the first, and its 95 % interval over all images, as of
+            `Outcomes.drop_to`.
         answer, more_images: as of `budget.Rung`.
         max_drop: the budget.
         fold_references, fold_values: float32's and the rung's main metric of each fold by itself.
@@ -135,7 +135,9 @@ def _pool(folds: Sequence[ValOutcomes], rung: str, samples: int, seed: int) -> P
     reference, result = pool_outcomes(references), pool_outcomes(results)
     drop, low, high = reference.drop_to(result, samples, seed)
     budget, images = folds[0].max_drop, sum(len(fold.images) for fold in folds)
-    answer = answer_of(low, high, budget)
+    answer, more = answer_of(low, high, budget), None
+    if answer == CANNOT_TELL:
+        more = more_images(drop, low, high, budget, images, reference.unseen_in)
     return Pooled(
         metric=folds[0].metric,
         rung=rung,
@@ -147,7 +149,7 @@ def _pool(folds: Sequence[ValOutcomes], rung: str, samples: int, seed: int) -> P
         drop_low=low,
         drop_high=high,
         answer=answer,
-        more_images=more_images(drop, low, high, budget, images) if answer == CANNOT_TELL else None,
+        more_images=more,
         max_drop=budget,
         fold_references=[part.value for part in references],
         fold_values=[part.value for part in results],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 WITHIN, BEYOND, CANNOT_TELL = "within", "beyond", "cannot_tell"
 PREFERENCES = ("size", "speed")
 _HAIR = 1e-9  # figures are shares of images: what is computed a hair above the budget is at it
+_MOST = 10**15  # images: more are never asked for
 _SAME = 0.01  # files or times that differ by less are as small, or as fast, as each other
 
 
@@ -40,16 +42,25 @@ def answer_of(low: float, high: float, max_drop: float) -> str:
     return BEYOND if low > max_drop + _HAIR else CANNOT_TELL
 
 
-def more_images(drop: float, low: float, high: float, max_drop: float, images: int) -> int | None:
+def more_images(
+    drop: float,
+    low: float,
+    high: float,
+    max_drop: float,
+    images: int,
+    unseen_in: Callable[[float], float] = lambda half: 0.0,
+) -> int | None:
     """How many images beside those measured would move the budget out of the interval.
 
-    The interval's half on the budget's side is taken to shrink with the root of the number of images, as a mean's does, and
-    the drop to stay where it is.
+    The interval's half on the budget's side is taken to shrink with the root of the number of images, as a mean's does, but
+    for the part of it that stands for what no image has shown, which shrinks with the number itself; and the drop to stay
+    where it is.
 
     Args:
         drop, low, high: the drop and the ends of its interval.
         max_drop: the budget, inside the interval.
         images: that were measured.
+        unseen_in: as of `Outcomes`, the part of a half that stands for what no image has shown.
 
     Returns:
         At least 1; None where the drop is at the budget itself, which no number of images decides.
@@ -58,7 +69,14 @@ def more_images(drop: float, low: float, high: float, max_drop: float, images: i
     half = high - drop if drop <= max_drop else drop - low
     if distance <= _HAIR:
         return None
-    return max(1, math.ceil(images * (half / distance) ** 2) - images)
+    unseen = unseen_in(half)
+    rest = math.sqrt(max(0.0, half**2 - unseen**2))
+
+    def tells(total: int) -> bool:
+        share = images / total
+        return math.hypot(1 - (1 - unseen) ** share, rest * math.sqrt(share)) <= distance + _HAIR
+
+    return max(1, bisect_left(range(_MOST), True, lo=images, key=tells) - images)
 
 
 def choose(rungs: Sequence[R], prefer: str) -> R:

@@ -10,6 +10,7 @@ import numpy as np
 
 FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 101)
 CALIBRATION_BINS = 15  # of equal width, as Guo et al. (2017) have them
+_TAIL = 0.025  # beyond each end of a 95 % interval
 _TINY = 1e-12  # probability below which the log loss does not look
 
 
@@ -114,6 +115,50 @@ def wilson_interval(hits: int, total: int, z: float = 1.959964) -> tuple[float, 
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
+def share_interval(hits: int, total: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share, 0..1 (Clopper and Pearson 1934).
+
+    Args:
+        hits: 0..total. total: at least 1.
+
+    >>> [round(end, 3) for end in share_interval(1, 4)]
+    [0.006, 0.806]
+    """
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(hits, total - hits + 1, _TAIL)) if hits else 0.0
+    high = float(betaincinv(hits + 1, total - hits, 1 - _TAIL)) if hits < total else 1.0
+    return low, high
+
+
+def unseen_share(total: float) -> float:
+    """The upper end of `share_interval(0, total)`: as often may happen what none of so many units has shown.
+
+    >>> [round(unseen_share(total), 3) for total in (0, 4, 39, 140, 368)]
+    [1.0, 0.602, 0.09, 0.026, 0.01]
+    """
+    return float(1 - _TAIL ** (1 / total)) if total else 1.0
+
+
+def drop_interval(lost: int, gained: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of the share of images lost less that gained, from the exact intervals of both.
+
+    The distances of both shares from their ends are put together as independent ones are (method of variance estimates
+    recovery, Zou and Donner 2008, after Newcombe 1998). Where none is gained nor lost, the ends are `unseen_share`.
+
+    Args:
+        lost, gained: images. images: at least 1.
+
+    >>> [round(end, 3) for end in drop_interval(0, 0, 39)], [round(end, 3) for end in drop_interval(1, 0, 4)]
+    ([-0.09, 0.09], [-0.4, 0.806])
+    """
+    drop, shares = (lost - gained) / images, (lost / images, gained / images)
+    (lost_low, lost_high), (gained_low, gained_high) = share_interval(lost, images), share_interval(gained, images)
+    below = ((shares[0] - lost_low) ** 2 + (gained_high - shares[1]) ** 2) ** 0.5
+    above = ((lost_high - shares[0]) ** 2 + (shares[1] - gained_low) ** 2) ** 0.5
+    return drop - below, drop + above
+
+
 def _label_metrics(confusion: np.ndarray, k: int) -> LabelMetrics:
     hits, truths, chosen = int(confusion[k, k]), int(confusion[k].sum()), int(confusion[:, k].sum())
     return LabelMetrics(
@@ -209,7 +254,8 @@ def paired_drop(reference: np.ndarray, variant: np.ndarray, samples: int, seed: 
     """The drop in a share of images from a reference to a variant, with its 95 % interval.
 
     A paired bootstrap over images. Only how many images were lost and how many gained matters, so resampling images is
-    drawing these counts from a multinomial distribution.
+    drawing these counts from a multinomial distribution. What no image has shown it never draws: of few images, or few
+    that differ, it knows too little. So each end lies at least as far out as `drop_interval` has it.
 
     Args:
         reference, variant: (N,) bool, whether each image came out right.
@@ -227,4 +273,5 @@ def paired_drop(reference: np.ndarray, variant: np.ndarray, samples: int, seed: 
     shares = np.array([lost, gained, images - lost - gained]) / images
     counts = np.random.default_rng(seed).multinomial(images, shares, size=samples)
     low, high = np.percentile((counts[:, 0] - counts[:, 1]) / images, [2.5, 97.5])
-    return drop, float(low), float(high)
+    least, most = drop_interval(lost, gained, images)
+    return drop, min(float(low), least), max(float(high), most)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mirada.tasks.accuracy import paired_drop
-from mirada.tasks.resampling import Matches, bootstrap_drop, map50_of_samples
+from mirada.tasks.accuracy import paired_drop, unseen_share
+from mirada.tasks.resampling import Matches, bootstrap_drop, map50_of_samples, telling_units
 
 
 class Outcomes(ABC):
@@ -52,6 +53,17 @@ class Outcomes(ABC):
         """
 
     @abstractmethod
+    def unseen_in(self, half: float) -> float:
+        """How much of an end's distance from the drop, as `drop_to` gives it, stands for what no unit has shown.
+
+        Args:
+            half: that distance.
+
+        Returns:
+            `unseen_share` of the units, or 0: it shrinks with the number of images, all else with its root.
+        """
+
+    @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, for `read_outcomes`."""
 
@@ -75,6 +87,10 @@ class RightImages(Outcomes):
         """Of that share."""
         assert isinstance(other, RightImages)
         return paired_drop(self.right, other.right, samples, seed)
+
+    def unseen_in(self, half: float) -> float:
+        """The exact intervals of shares have it in them, always."""
+        return min(half, unseen_share(self.units))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """One array."""
@@ -100,6 +116,11 @@ class FoundObjects(Outcomes):
         """Of mAP50."""
         assert isinstance(other, FoundObjects)
         return bootstrap_drop(self.matches, other.matches, samples, seed)
+
+    def unseen_in(self, half: float) -> float:
+        """All of it, where that is what it is; else nothing, as a bootstrap with spread has none."""
+        unseen = unseen_share(telling_units(self.matches))
+        return half if unseen < 1 and math.isclose(half, unseen) else 0.0
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The classes one after the other; `label` (D,) says which a detection is of, `truths` is (classes, units)."""
