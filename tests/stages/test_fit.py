@@ -59,6 +59,19 @@ def test_what_would_end_in_nothing_is_refused_before_anything_trains(
     assert not list(tmp_path.rglob("model.keras"))
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["device=none"], "fit needs a board: device=esp32s3, or another file of conf/device"),
+        (["device.limits.arena_bytes=0"], "device.limits.arena_bytes must be at least 1, got 0"),
+        (["minutes=0.001"], "minutes must be at least 1, got 0.001"),
+    ],
+)
+def test_bad_input_is_refused_while_it_is_read(tmp_path: Path, words: list[str], sentence: str) -> None:
+    with pytest.raises(MiradaError, match=sentence):
+        composed(tmp_path, *words)
+
+
 @pytest.mark.slow
 def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_is_not_trained(tmp_path: Path) -> None:
     config, settings = composed(tmp_path, "device.limits.arena_bytes=60000")

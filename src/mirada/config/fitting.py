@@ -84,7 +84,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        greater_than("minutes", self.minutes, 0)
+        at_least("minutes", self.minutes, 1)
         for key in ("most_trained", "most_judged"):
             at_least(key, getattr(self, key), 1)
         at_least("short_epochs", 1 if self.short_epochs is None else self.short_epochs, 1)
