@@ -29,9 +29,9 @@ def main(cfg: DictConfig) -> float:
     overrides = list(hydra_config.overrides.task)
     settings = compose_fit(config, overrides)  # mistakes are refused before slow imports
     from mirada.stages import fit
-    from mirada.stages.fitting.notes import tell_before
+    from mirada.stages.fitting.notes import look_over
 
-    tell_before(config, settings)
+    look_over(config, settings)
     sweep_dir = hydra_config.sweep.dir if hydra_config.mode is RunMode.MULTIRUN else None
     return fit.run(config, settings, told=" ".join(overrides), sweep_dir=sweep_dir)
 

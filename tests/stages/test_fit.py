@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 
 from mirada.boards.tflm import allocate
+from mirada.cli import explain
 from mirada.config import FitConfig, parse
 from mirada.errors import MiradaError
 from mirada.stages import fit
@@ -70,6 +72,12 @@ def test_what_would_end_in_nothing_is_refused_before_anything_trains(
 def test_bad_input_is_refused_while_it_is_read(tmp_path: Path, words: list[str], sentence: str) -> None:
     with pytest.raises(MiradaError, match=sentence):
         composed(tmp_path, *words)
+
+
+def test_a_value_of_the_space_without_brackets_is_told_how_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(HydraException) as refused:
+        composed(tmp_path, "space.width=16")
+    assert explain(refused.value) == "space.width is a list: write space.width=[16]."
 
 
 @pytest.mark.slow
