@@ -122,15 +122,6 @@ class Space:
             found += [one for one in made if not any(one != other and self.is_larger(one, other) for other in made)]
         return found
 
-    def _joined(self, model: str, values: Mapping[str, Value]) -> Candidate:
-        """The candidate with these values, its stages raised to those that its head can go with."""
-        own = dict(values)
-        if _STAGES in own:
-            stages = self.axes[model][_STAGES]
-            later = stages[stages.index(own[_STAGES]) :]
-            own[_STAGES] = next(value for value in later if (value, own.get(_HEAD, 0)) not in self.apart)
-        return Candidate(model, tuple(own.items()))
-
     def places(self, candidate: Candidate) -> tuple[int, ...]:
         """On each axis, the place of its value."""
         axes = self.axes[candidate.model]
@@ -167,6 +158,15 @@ class Space:
     def read(self, model: str, values: Mapping[str, Value]) -> Candidate:
         """A candidate from what was written of it."""
         return Candidate(model, tuple((key, values[key]) for key in self.axes[model]))
+
+    def _joined(self, model: str, values: Mapping[str, Value]) -> Candidate:
+        """The candidate with these values, its stages raised to those that its head can go with."""
+        own = dict(values)
+        if _STAGES in own:
+            stages = self.axes[model][_STAGES]
+            later = stages[stages.index(own[_STAGES]) :]
+            own[_STAGES] = next(value for value in later if (value, own.get(_HEAD, 0)) not in self.apart)
+        return Candidate(model, tuple(own.items()))
 
 
 def make_space(config: SpaceConfig, task: str) -> Space:
