@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mirada.cli import launch
+from mirada.cli import MISTAKES, launch
 from mirada.config import FitConfig, parse
 from mirada.sweeps.compose import qualify
 from mirada.sweeps.fit_settings import compose_fit, spell_recipe
@@ -25,12 +25,26 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 def main(cfg: DictConfig) -> float:
     """Check the configuration, the board and every stage's settings, then search."""
     refuse_cluster("fit.py")
-    config, hydra_config = parse(cfg), HydraConfig.get()
+    hydra_config = HydraConfig.get()
     overrides = list(hydra_config.overrides.task)
+    sweep_dir = hydra_config.sweep.dir if hydra_config.mode is RunMode.MULTIRUN else None
+    try:
+        return search(parse(cfg), overrides, sweep_dir)
+    except MISTAKES as error:
+        if sweep_dir is not None:
+            from mirada.stages.fitting.outcome import note_failure
+
+            note_failure(Path(sweep_dir), str(hydra_config.runtime.choices["device"]), " ".join(overrides), error)
+        raise
+
+
+def search(config: FitConfig, overrides: list[str], sweep_dir: str | None) -> float:
+    """Compose the stages, look over what the search is to do, and do it."""
     settings = compose_fit(config, overrides)  # mistakes are refused before slow imports
     from mirada.stages import fit
+    from mirada.stages.fitting.notes import look_over
 
-    sweep_dir = hydra_config.sweep.dir if hydra_config.mode is RunMode.MULTIRUN else None
+    look_over(config, settings)
     return fit.run(config, settings, told=" ".join(overrides), sweep_dir=sweep_dir)
 
 

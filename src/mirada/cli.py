@@ -217,6 +217,9 @@ def explain(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _explain_key(cause)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key and "not a ListConfig" in str(cause):
+        value = str(error).split("\n")[0].partition("=")[2].strip("'\" ")
+        return f"{cause.full_key} is a list: write {cause.full_key}=[{value or '…'}]."
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause).splitlines()[0]}."
     return " ".join(str(error).split()) or type(error).__name__

@@ -30,6 +30,24 @@ RESIDUAL = Network(
 """A stem, one residual block, a mean and a dense layer; three maps live in the block's last two operators: 49,152 bytes."""
 
 
+def in_two_strips() -> Network:
+    """RESIDUAL with stem and block in an upper and a lower half: the same answers and weights."""
+    tensors, operators = {0: RESIDUAL.tensors[0], 9: Tensor("net/sum/add", MAP, 1)}, []
+    for first in (10, 20):
+        tensors[first] = Tensor("picture_rows", (1, 32, 64, 3), 1)
+        tensors |= {first + n: Tensor(RESIDUAL.tensors[n].name, (1, 16, 32, 16), 1) for n in (1, 2, 3, 4)}
+        operators += [
+            Operator("SLICE", (0,), (first,), 0, 32, (100 + first,)),
+            Operator("CONV_2D", (first,), (first + 1,), 432, 432, (101,)),
+            Operator("DEPTHWISE_CONV_2D", (first + 1,), (first + 2,), 144, 144, (102,)),
+            Operator("CONV_2D", (first + 2,), (first + 3,), 256, 256, (103,)),
+            Operator("ADD", (first + 1, first + 3), (first + 4,), 0, 0),
+        ]
+    operators += [Operator("CONCATENATION", (14, 24), (9,), 0, 0), Operator("MEAN", (9,), (5,), 0, 0)]
+    tensors |= {5: RESIDUAL.tensors[5], 6: RESIDUAL.tensors[6]}
+    return Network(tensors, (*operators, RESIDUAL.operators[-1]), (0,), (6,))
+
+
 def carried(**changes: object) -> Carried:
     """What RESIDUAL takes of a board: 49,152 bytes of values and 10,848 of tables."""
     figures: dict[str, object] = {

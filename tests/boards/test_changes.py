@@ -12,7 +12,7 @@ from mirada.boards.changes import (
 )
 from mirada.boards.memory import plan_memory
 from mirada.boards.network import Network
-from tests.boards.networks import RESIDUAL
+from tests.boards.networks import RESIDUAL, in_two_strips
 
 
 def peak(network: Network | None) -> int:
@@ -50,12 +50,31 @@ def test_a_block_that_is_passed_over_leaves_the_rest_joined() -> None:
 def test_of_each_kind_the_smallest_change_and_that_first_which_keeps_most() -> None:
     found = nearest_changes(RESIDUAL, lambda network: peak(network) <= 29_152)
     assert [(one.what, one.before, one.after) for one in found] == [
-        ("input_size", 64, 48),  # 3 maps of 24 x 24 x 16: 27,648; of 25 x 25 it would be 30,000
         ("blocks", 1, 0),
         ("width", 1, 0.7),  # 8 channels
+        ("input_size", 64, 32),  # the next that preprocess takes
         ("stride", 1, 2),
     ]
-    assert found[0].kept == pytest.approx((576 * 832 + 64) / RESIDUAL.macs)
+    assert found[0].kept == pytest.approx((1024 * 432 + 64) / RESIDUAL.macs)
+
+
+@pytest.mark.parametrize(("limit", "side"), [(120_000, 96), (60_000, 64), (20_000, 32)])
+def test_inputs_are_those_that_preprocess_takes(limit: int, side: int) -> None:
+    wide = with_input_size(RESIDUAL, 150)  # three maps of 16 channels and half its side
+    (one,) = [one for one in nearest_changes(wide, lambda n: peak(n) <= limit) if one.what == "input_size"]
+    assert one.after == side
+
+
+def test_in_a_file_with_strips_every_strip_is_changed_and_shared_weights_count_once() -> None:
+    strips = in_two_strips()
+    assert strips.weight_bytes == RESIDUAL.weight_bytes + 2 * 32 and strips.macs == RESIDUAL.macs
+    strided = with_stride(strips)
+    assert strided is not None and strided.tensors[10].shape == (1, 32, 64, 3)
+    assert [strided.tensors[index].shape for index in (11, 21, 24, 9)] == [*[(1, 8, 16, 16)] * 3, (1, 16, 16, 16)]
+    assert peak(strips) == 12_288 + 3 * 8_192 and peak(strided) == 12_288 + 6_144 + 2_048
+    (left,) = [one for one in nearest_changes(strips, lambda n: peak(n) <= 32_768) if one.what == "blocks"]
+    assert left.sentence == "without 1 of the 1 repeated blocks" and left.network.weight_bytes == 432 + 64 + 2 * 32
+    assert [one.kind for one in left.network.operators].count("CONV_2D") == 2
 
 
 def test_where_no_single_change_is_enough_two_are_taken() -> None:

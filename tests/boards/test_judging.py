@@ -22,11 +22,11 @@ def test_the_limit_that_fails_is_named_with_its_excess_and_the_nearest_change() 
         ("arena_bytes", 20_000), ("flash_bytes", 0), ("operators", 0),
     ]  # fmt: skip
     nearest = verdict.changes[0]
-    assert (nearest.what, nearest.after) == ("input_size", 48)
-    assert nearest.figures["arena_bytes"] == 10_848 + 3 * 24 * 24 * 16
+    assert (nearest.what, nearest.after) == ("blocks", 0)
+    assert nearest.figures["arena_bytes"] == 10_848 + 12_288 + 16_384
     assert verdict.sentence("Board") == (
-        "it does not fit Board: 60,000 of 40,000 bytes of arena, 20,000 too many; nearest change: input_size 48 instead of "
-        "64, about 38,496 bytes of arena and 2,000 bytes of flash."
+        "it does not fit Board: 60,000 of 40,000 bytes of arena, 20,000 too many; nearest change: without 1 of the 1 "
+        "repeated blocks, about 39,520 bytes of arena and 1,600 bytes of flash."
     )
 
 
@@ -40,9 +40,8 @@ def test_time_of_the_npu_alone_can_break_a_limit_but_not_keep_it() -> None:
     timed = carried(milliseconds=20.0, unknown={"milliseconds": "1 operators run on the processor"})
     slow, quick = judge(timed, Limits(milliseconds=16)), judge(timed, Limits(milliseconds=30))
     assert (slow.answer, quick.answer) == (TOO_MUCH, CANNOT_TELL)
-    assert slow.changes[0].what == "input_size" and slow.changes[0].figures["milliseconds"] == pytest.approx(
-        15.6, abs=0.5
-    )
+    assert slow.changes[0].what == "blocks"
+    assert slow.changes[0].figures["milliseconds"] == pytest.approx(20 * (432 * 1024 + 64) / (832 * 1024 + 64))
     assert quick.sentence("Core") == "it may fit Core: 20 of 30 ms and more: 1 operators run on the processor."
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mirada.boards.limits import Limits, limits_of
+from mirada.boards.limits import Limits, limits_of, say_not_judged
 from mirada.boards.table import read_boards
 from mirada.config import BoardLimitsConfig, DeviceConfig, VelaConfig
 from mirada.errors import MiradaError
@@ -39,6 +39,34 @@ def test_the_boards_share_is_taken_and_what_is_set_goes_before() -> None:
 def test_limits_that_contradict_the_board_are_refused(board, own, sentence) -> None:
     with pytest.raises(MiradaError, match=sentence):
         limits_of(board, own)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("esp32s3", r"ram_bytes \(ESP32-S3 Series Datasheet.*512 KB.*\) is null: set device.limits.arena_bytes"),
+        (
+            "raspberry_pi_4",
+            "LiteRT .* has no arena: train without it .python src/experiment.py wanted_device=raspberry_pi_4",
+        ),
+        ("coral_edgetpu", "device=coral_edgetpu has no limit to hold a model against"),
+    ],
+)
+def test_a_board_without_an_arena_is_refused(name: str, sentence: str) -> None:
+    board = read_boards()[name]
+    board.ram_bytes, board.limits = None, BoardLimitsConfig()  # flash alone, where it has any
+    with pytest.raises(MiradaError, match=sentence):
+        limits_of(board)
+
+
+def test_memory_without_a_limit_is_told_with_its_key() -> None:
+    core = read_boards()["ethos_u55_128"]
+    assert say_not_judged(core, Limits(milliseconds=16)) == (
+        "device=ethos_u55_128: SRAM isn't judged: set device.limits.arena_bytes; flash isn't judged: set "
+        "device.limits.flash_bytes."
+    )
+    assert say_not_judged(core, Limits(1000, None, 16)).startswith("device=ethos_u55_128: flash isn't")
+    assert say_not_judged(CHIP, limits_of(CHIP)) == ""
 
 
 def test_a_board_without_any_number_says_which_and_where_it_is_told() -> None:

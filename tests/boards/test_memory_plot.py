@@ -11,8 +11,8 @@ def test_the_words_name_the_peak_who_it_is_and_what_would_lower_it() -> None:
     assert describe_memory(RESIDUAL, MEMORY, 60_000, 10_848) == [
         "The peak is between operators 3 and 4 of 6 (CONV_2D): 48 KB, among them 16 KB of stem and 16 KB of deep.",
         "TensorFlow Lite Micro's arena is 60,000 bytes (59 KB): 48 KB of values, 11 KB of tables that stay.",
-        "With twice the stride in the first convolution the peak would be 16 KB (0.33 of it); with input_size 62 instead of "
-        "64 the peak would be 45 KB (0.94 of it).",
+        "With twice the stride in the first convolution the peak would be 16 KB (0.33 of it); with input_size 32 instead of "
+        "64 the peak would be 12 KB (0.25 of it).",
     ]
 
 

@@ -116,6 +116,8 @@ CASES = [
     ("evaluate", "judged=int8 +limits={max_drop: 0.1}", Facts("detection"), []),
     ("predict", "every_nth=2 max_fps=3", Facts("detection"), ["every_nth", "max_fps"]),
     ("predict", "every_nth=2 max_fps=3", Facts("detection", footage=True), []),
+    ("fit", "npu_milliseconds=8 data=shapes data.path=x", Facts("detection"), ["npu_milliseconds", "data.path"]),
+    ("fit", "npu_milliseconds=8 data=voc data.path=x device=ethos_u55_128", Facts("detection"), []),
 ]  # fmt: skip
 
 

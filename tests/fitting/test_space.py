@@ -1,10 +1,12 @@
 """The space: which keys count where, how many candidates there are, and which of two is the larger one."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from mirada.config import ModelConfig, SpaceConfig
 from mirada.errors import MiradaError
-from mirada.fitting.space import Candidate, make_space
+from mirada.fitting.space import Candidate, Value, make_space
 
 SMALL = SpaceConfig(
     model=["mcu", "tiny"], input_size=[128, 96], channels=[3, 1], width=[16, 32], head_depth=[1], head_stride=[0, 8, 16],
@@ -63,13 +65,41 @@ def test_stages_are_an_axis_of_the_pretrained_network_alone() -> None:
     assert detection.smallest("lite0").configure(ModelConfig("lite0")).stages == 3
 
 
-def test_a_cut_before_the_map_of_a_head_is_refused() -> None:
-    config = SpaceConfig(model=["lite0"], head_stride=[8, 16], stages=[3, 4])
+def cut(*stages: int, heads: tuple[int, ...] = (8, 16, 0)) -> SpaceConfig:
+    """A space of stages and heads: 8 needs three stages, 16 four, a pyramid (0) six."""
+    return SpaceConfig(
+        model=["lite0"], input_size=[96], channels=[1], width=[16], head_depth=[1], head_stride=[*heads],
+        stages=[*stages],
+    )  # fmt: skip
+
+
+def pairs_of(candidates: Iterable[Candidate]) -> list[tuple[Value, Value]]:
+    return [(dict(one.values)["stages"], dict(one.values)["head_stride"]) for one in candidates]
+
+
+def test_stages_and_heads_that_cannot_go_together_are_passed_over() -> None:
+    space = make_space(cut(3, 4, 6, 2), "detection")
+    assert space.axes["lite0"]["stages"] == (3, 4, 6)  # two leave no head its map
+    assert len(space) == 6  # 3 with 8; 4 with 8 and 16; 6 with all
+    assert pairs_of([space.smallest("lite0")]) == [(4, 16)]
+    assert pairs_of(space.smallest_of_all()) == [(4, 16), (3, 8)]  # six with a pyramid is larger than both
+    assert pairs_of(space.next_larger(space.smallest("lite0"))) == [(4, 8), (6, 16)]
+    optuna = pytest.importorskip("optuna")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = {*pairs_of(space.suggest(study.ask()) for _ in range(60))}
+    assert drawn == {(3, 8), (4, 8), (4, 16), (6, 8), (6, 16), (6, 0)}
+    assert make_space(cut(3, heads=(8, 16)), "detection").axes["lite0"]["head_stride"] == (8,)
+    assert make_space(cut(3, 4), "localization").axes["lite0"]["stages"] == (4,)
+    assert len(make_space(cut(1, 2), "classification")) == 2
+
+
+def test_stages_that_leave_no_head_its_map_are_refused() -> None:
     with pytest.raises(
-        MiradaError, match="model.stages=3 leaves no map at stride 16, which detection with model.head_st"
+        MiradaError, match=r"space.stages=\[3\] cuts .*: space.head_stride=16 needs 4 at least; add more"
     ):
-        make_space(config, "detection")
-    assert len(make_space(config, "classification"))
+        make_space(cut(3, heads=(0, 16)), "detection")
+    with pytest.raises(MiradaError, match="localization needs 4 at least"):
+        make_space(cut(3), "localization")
 
 
 def test_two_candidates_have_two_keys() -> None:
@@ -83,6 +113,12 @@ def test_two_candidates_have_two_keys() -> None:
     [
         ({"input_size": [100]}, "space.input_size must hold multiples of 32, got 100"),
         ({"channels": [2]}, "space.channels may hold 1, 3, got 2"),
+        ({"width": [16, 0]}, "space.width must be at least 8, got 0; set space.width to 8 or more"),
+        ({"multiplier": [0.5, 9]}, "space.multiplier must be between 0.1 and 4.0, got 9"),
+        ({"head_depth": [0]}, "space.head_depth must be between 1 and 6, got 0"),
+        ({"blocks": [7]}, "space.blocks must be between 1 and 6, got 7"),
+        ({"expansion": [0]}, "space.expansion must be between 1 and 6, got 0"),
+        ({"stem_width": [65]}, "space.stem_width must be between 4 and 64, got 65"),
         ({"width": []}, "space.width must hold one value at least"),
         ({"width": [16, 16]}, "space.width holds a value twice"),
         ({"stages": [8]}, "space.stages may hold 0, 1, 2, 3, 4, 5, 6, 7, got 8"),

@@ -1,18 +1,22 @@
 """A search for a board: refusals before anything trains, where nothing fits, and a small one from end to end."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 
 from mirada.boards.tflm import allocate
+from mirada.cli import explain
 from mirada.config import FitConfig, parse
 from mirada.errors import MiradaError
 from mirada.stages import fit
-from mirada.stages.fitting.outcome import ROWS, add_row, row_of
+from mirada.stages.fitting.outcome import ROWS, add_row, note_failure, row_of
 from mirada.sweeps.compose import qualify
 from mirada.sweeps.fit_settings import FitSettings, compose_fit
 
@@ -59,6 +63,25 @@ def test_what_would_end_in_nothing_is_refused_before_anything_trains(
     assert not list(tmp_path.rglob("model.keras"))
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["device=none"], "fit needs a board: device=esp32s3, or another file of conf/device"),
+        (["device.limits.arena_bytes=0"], "device.limits.arena_bytes must be at least 1, got 0"),
+        (["minutes=0.001"], "minutes must be at least 1, got 0.001"),
+    ],
+)
+def test_bad_input_is_refused_while_it_is_read(tmp_path: Path, words: list[str], sentence: str) -> None:
+    with pytest.raises(MiradaError, match=sentence):
+        composed(tmp_path, *words)
+
+
+def test_a_value_of_the_space_without_brackets_is_told_how_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(HydraException) as refused:
+        composed(tmp_path, "space.width=16")
+    assert explain(refused.value) == "space.width is a list: write space.width=[16]."
+
+
 @pytest.mark.slow
 def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_is_not_trained(tmp_path: Path) -> None:
     config, settings = composed(tmp_path, "device.limits.arena_bytes=60000")
@@ -76,18 +99,40 @@ def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_
 def test_where_nothing_fits_the_nearest_miss_and_a_board_that_carries_it_are_named(tmp_path: Path) -> None:
     with pytest.raises(MiradaError, match="Nothing of this space fits .* nearest is tiny 64 grey") as nothing:
         fit.run(*composed(tmp_path, "device.limits.arena_bytes=9000"), sweep_dir=str(tmp_path))
+    note_failure(tmp_path, "esp32s3", "", nothing.value)
     assert "18,304 of 9,000 bytes of arena" in str(nothing.value)
     assert "the smallest board that would carry it is" in str(nothing.value)
     assert json.loads((tmp_path / ROWS).read_text())[0]["candidate"] == "nothing fits"
 
 
-def test_a_sweep_over_boards_has_a_line_for_each_board_the_last_one_counts(
+def test_a_sweep_has_a_line_for_each_board_and_settings_the_last_one_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, _ = composed(tmp_path)
-    add_row(tmp_path, row_of(config.device, None, None, None, None, "too small"), "mAP50")
-    add_row(tmp_path, row_of(replace(config.device, name="other"), None, 0.5, 0.01, None, "more"), "mAP50")
-    add_row(tmp_path, row_of(config.device, None, 0.25, 0.0, None, "again"), "mAP50")
+    other = replace(config.device, name="other")
+    add_row(tmp_path, row_of(config.device, None, None, None, None, "too small", "device=esp32s3 minutes=9"), "mAP50")
+    add_row(tmp_path, row_of(other, None, 0.5, 0.01, None, "more", "device=other minutes=9"), "mAP50")
+    add_row(tmp_path, row_of(config.device, None, 0.25, 0.0, None, "again", "device=esp32s3 minutes=9"), "mAP50")
     rows = json.loads((tmp_path / ROWS).read_text())
     assert [(row["board"], row["accuracy"]) for row in rows] == [("other", "0.500"), ("esp32s3", "0.250")]
     assert "other: more\nesp32s3: again" in capsys.readouterr().out
+    note_failure(tmp_path, "esp32s3", "device=esp32s3 minutes=9 seed=1", MiradaError("no disk"))
+    rows = json.loads((tmp_path / ROWS).read_text())
+    assert [row["candidate"] for row in rows] == ["nothing fits", "nothing fits", "failed"]
+    assert "esp32s3: again\nesp32s3 seed=1: no disk" in capsys.readouterr().out
+
+
+def test_every_job_of_a_sweep_has_a_folder_and_a_line_also_those_refused(tmp_path: Path) -> None:
+    words = ["-m", "data=shapes", "minutes=0.5,0.25", "device=esp32s3,none", f"hydra.sweep.dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "src/fit.py", *words], capture_output=True, text=True, cwd=CONF.parent, timeout=300
+    )
+    assert done.returncode == 1
+    rows = json.loads((tmp_path / ROWS).read_text())
+    assert [(row["board"], row["next_better"]) for row in rows] == [
+        ("esp32s3", "minutes must be at least 1, got 0.5; set minutes to 1 or more."),
+        ("none", "fit needs a board: device=esp32s3, or another file of conf/device."),
+        ("esp32s3", "minutes must be at least 1, got 0.25; set minutes to 1 or more."),
+        ("none", "fit needs a board: device=esp32s3, or another file of conf/device."),
+    ]
+    assert {path.name for path in tmp_path.glob("[0-9]*")} == {"0_esp32s3", "1_none", "2_esp32s3", "3_none"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mirada.boards.network import DENSE, Network, Tensor
+from mirada.boards.network import DENSE, Network, Operator, Tensor
 
 INPUT_SIZE, WIDTH, BLOCKS, STRIDE = "input_size", "width", "blocks", "stride"
 _CHANNELS = 8  # channels come in groups of so many
-_LEAST_SIDE = 32
+_SIDES = 32  # an input's side is a multiple of it, as preprocess has it
 _WIDTHS = tuple(part / 20 for part in range(19, 2, -1))  # 0.95, 0.9 … 0.15
 _REDUCES = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "FULLY_CONNECTED")  # what comes out is as large whatever went in
 
@@ -70,11 +70,23 @@ def with_input_size(network: Network, side: int) -> Network:
 
 
 def with_stride(network: Network) -> Network | None:
-    """Twice the stride in the first convolution: all maps behind it have half the sides; None where there is none."""
-    first = next((entry for entry in network.operators if entry.kind == "CONV_2D" and entry.kernel), None)
-    if first is None or min(network.tensors[first.outputs[0]].shape[1:3]) < 2:
+    """Twice the stride in the first convolution: all maps behind it have half the sides; None where there is none.
+
+    In a file with strips the first convolution is there once for each strip of the picture.
+    """
+    first = [index for operator in _first_convolutions(network) for index in operator.outputs]
+    if not first or min(side for index in first for side in network.tensors[index].shape[1:3]) < 2:
         return None
-    return _times(network, 0.5, first.outputs)
+    return _times(network, 0.5, first)
+
+
+def _first_convolutions(network: Network) -> list[Operator]:
+    """Those that see the picture, or parts of it."""
+    picture = {*network.inputs}
+    for operator in network.operators:
+        if not operator.kernel and operator.inputs and picture.issuperset(operator.inputs):
+            picture.update(operator.outputs)
+    return [one for one in network.operators if one.kind == "CONV_2D" and one.kernel and one.inputs[0] in picture]
 
 
 def with_width(network: Network, factor: float) -> Network:
@@ -186,15 +198,9 @@ def _changed(network: Network, what: str, before: float, after: float, sentence:
     return Changed(what, before, after, sentence, other, other.macs / network.macs if network.macs else 1.0)
 
 
-def _step(network: Network) -> int:
-    """What an input's side is a multiple of: so many times smaller the smallest map is."""
-    sides = [min(tensor.shape[1:3]) for tensor in network.tensors.values() if tensor.places > 1]
-    return max(1, network.input_size // min(sides)) if sides else 1
-
-
 def _sizes(network: Network) -> Iterator[Changed]:
-    side, step = network.input_size, _step(network)
-    for smaller in range((side - 1) // step * step, _LEAST_SIDE - 1, -step):
+    side = network.input_size
+    for smaller in range((side - 1) // _SIDES * _SIDES, 0, -_SIDES):
         text = f"input_size {smaller} instead of {side}"
         yield _changed(network, INPUT_SIZE, side, smaller, text, with_input_size(network, smaller))
 
@@ -215,16 +221,26 @@ def _and_width(network: Network, size: Changed) -> Iterator[Changed]:
 def _blocks(network: Network) -> Iterator[Changed]:
     """Without more and more of them, those first whose weights and multiplications weigh most."""
 
-    def weight(block: tuple[int, ...]) -> float:
-        entries = [network.operators[place] for place in block]
-        share = sum(entry.weight_bytes for entry in entries) / max(network.weight_bytes, 1)
+    def weight(copies: list[tuple[int, ...]]) -> float:
+        own = [network.operators[place] for place in copies[0]]
+        entries = [network.operators[place] for block in copies for place in block]
+        share = sum(entry.weight_bytes for entry in own) / max(network.weight_bytes, 1)
         return share + sum(map(network.macs_of, entries)) / max(network.macs, 1)
 
-    blocks = sorted(find_blocks(network), key=weight, reverse=True)
+    blocks = sorted(_copies(network, find_blocks(network)), key=weight, reverse=True)
     for count in range(1, len(blocks) + 1):
         text = f"without {count} of the {len(blocks)} repeated blocks"
-        left = without_blocks(network, blocks[:count])
+        left = without_blocks(network, [block for copies in blocks[:count] for block in copies])
         yield _changed(network, BLOCKS, len(blocks), len(blocks) - count, text, left)
+
+
+def _copies(network: Network, blocks: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
+    """Blocks of the same weights together: in a file with strips each strip has a block of its own."""
+    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for block in blocks:
+        shared = tuple(index for place in block for index in network.operators[place].constants)
+        found.setdefault(shared or tuple(-place - 1 for place in block), []).append(block)
+    return list(found.values())
 
 
 def _strides(network: Network) -> Iterator[Changed]:

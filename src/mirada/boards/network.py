@@ -49,6 +49,7 @@ class Operator:
     Attributes:
         kind: 'CONV_2D' and the like. inputs, outputs: indices of tensors that are computed or given, no constants.
         kernel: numbers in its kernel; 0 of an operator without one. weight_bytes: of all its constants.
+        constants: their indices; operators with the same ones, as those of two strips of a map, share them.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Operator:
     outputs: tuple[int, ...]
     kernel: float
     weight_bytes: float
+    constants: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ class Network:
 
     @property
     def weight_bytes(self) -> float:
-        """Of all constants."""
-        return sum(operator.weight_bytes for operator in self.operators)
+        """Of all constants; what operators share is there once."""
+        shared = {operator.constants: operator.weight_bytes for operator in self.operators if operator.constants}
+        return sum(shared.values()) + sum(one.weight_bytes for one in self.operators if not one.constants)
 
     def with_tensors(self, tensors: dict[int, Tensor]) -> Network:
         """The same operators on tensors of other sizes, the kernels grown or shrunk by their channels."""
@@ -115,9 +118,10 @@ def read_graph(model: Any) -> Network:
         given = [int(i) for i in entry.inputs if i >= 0]
         made = tuple(int(i) for i in entry.outputs if i >= 0)
         inputs = tuple(i for i in given if i not in stored)
-        constants = [graph.tensors[i] for i in given if i in stored]
+        held = tuple(i for i in given if i in stored)
+        constants = [graph.tensors[i] for i in held]
         kernel = int(np.prod(constants[0].shape)) if constants and kind in (*DENSE, DEPTHWISE) and inputs else 0
-        operators.append(Operator(kind, inputs, made, float(kernel), float(sum(map(_size, constants)))))
+        operators.append(Operator(kind, inputs, made, float(kernel), float(sum(map(_size, constants))), held))
         used |= {*inputs, *made}
     tensors = {i: _tensor(graph.tensors[i]) for i in sorted(used - stored)}
     inputs, outputs = (_kept(ends, tensors) for ends in (graph.inputs, graph.outputs))

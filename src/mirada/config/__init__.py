@@ -210,6 +210,7 @@ def parse(cfg: DictConfig) -> Any:
         MiradaError: a mandatory value is absent, a value is out of range, or a key was added that no schema knows.
     """
     _refuse_unknown(cfg)
+    _refuse_no_board(cfg)
     try:
         config = OmegaConf.to_object(cfg)
     except MissingMandatoryValue as error:
@@ -231,6 +232,14 @@ def _refuse_urls(config: Any) -> None:
                 f"{name}={value}: only a folder of this machine will do here; preprocess writes to a store, and data_dir "
                 "and data.path read from one."
             )
+
+
+def _refuse_no_board(cfg: DictConfig) -> None:
+    """`device=none` is for commands that can do without one."""
+    board = cfg._get_node("device", validate_access=False)
+    if isinstance(board, DictConfig) and not board._is_none() and OmegaConf.is_missing(board, "name"):
+        command = str(getattr(OmegaConf.get_type(cfg), "__name__", "this")).removesuffix("Config").lower()
+        raise MiradaError(f"{command} needs a board: device=esp32s3, or another file of conf/device.")
 
 
 def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:

@@ -38,9 +38,9 @@ class BoardLimitsConfig:
         """Refuse values out of range."""
         for key in ("arena_bytes", "flash_bytes"):
             if (value := getattr(self, key)) is not None:
-                at_least(f"limits.{key}", value, 1)
+                at_least(f"device.limits.{key}", value, 1)
         if self.milliseconds is not None:
-            greater_than("limits.milliseconds", self.milliseconds, 0)
+            greater_than("device.limits.milliseconds", self.milliseconds, 0)
 
 
 @dataclass

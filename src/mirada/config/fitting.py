@@ -11,7 +11,7 @@ from mirada.config.checks import at_least, between, greater_than, one_of, requir
 from mirada.config.commands import command
 from mirada.config.data import DataConfig
 from mirada.config.exporting import IO_TYPES, DeviceConfig
-from mirada.config.training import HEAD_STRIDES, STAGE_STRIDES
+from mirada.config.training import HEAD_STRIDES, LEAST_WIDTH, NETWORK_RANGES, STAGE_STRIDES
 
 NETWORKS = ("mcu", "tiny", "lite0")
 """Files of conf/model that have sizes to choose."""
@@ -46,6 +46,11 @@ class SpaceConfig:
         for size in self.input_size:
             between("space.input_size", size, 32, 2048)
             require(size % 32 == 0, f"space.input_size must hold multiples of 32, got {size}.")
+        for width in self.width:
+            at_least("space.width", width, LEAST_WIDTH)
+        for key, (low, high) in NETWORK_RANGES.items():
+            for value in getattr(self, key):
+                between(f"space.{key}", value, low, high)
         _all_of("channels", self.channels, (1, 3))
         _all_of("head_stride", self.head_stride, (0, *HEAD_STRIDES))
         _all_of("stages", self.stages, tuple(range(len(STAGE_STRIDES) + 1)))
@@ -84,7 +89,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        greater_than("minutes", self.minutes, 0)
+        at_least("minutes", self.minutes, 1)
         for key in ("most_trained", "most_judged"):
             at_least(key, getattr(self, key), 1)
         at_least("short_epochs", 1 if self.short_epochs is None else self.short_epochs, 1)

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mirada.config.data import PreprocessConfig
+from mirada.config.fitting import FitConfig
 from mirada.config.measuring import EvaluateConfig, QuantizeConfig
 from mirada.config.predicting import PredictConfig
 from mirada.config.training import FROM_SCRATCH, PRETRAINED, TrainConfig
@@ -215,12 +216,22 @@ def _evaluate(config: EvaluateConfig, facts: Facts) -> Idle:
         yield "judged", "there are no limits to judge by and nothing is registered"
 
 
+def _fit(config: FitConfig, facts: Facts) -> Idle:
+    board, source = config.device, config.data.source.kind
+    if board.vela is None:
+        yield "npu_milliseconds", f"device={board.name} has no NPU"
+    if source not in ("path", "kaggle"):
+        made = "drawn here" if source == "generated" else "those of a package"
+        yield "data.path", f"the pictures of data={config.data.name} are {made}"
+
+
 _RULES: dict[type, Any] = {
     TrainConfig: _train,
     PreprocessConfig: _preprocess,
     QuantizeConfig: _quantize,
     EvaluateConfig: _evaluate,
     PredictConfig: _predict,
+    FitConfig: _fit,
 }
 
 

@@ -27,6 +27,15 @@ FROM_SCRATCH = ("mcu", "study1", "study3")  # all their layers learn alike
 STAGE_STRIDES = (2, 4, 8, 16, 16, 32, 32)
 """Stride of the map that each stage of a network of `PRETRAINED` ends with."""
 HEAD_STRIDES = (8, 16)  # of a detector with one level
+NETWORK_RANGES: dict[str, tuple[float, float]] = {
+    "head_depth": (1, 6),
+    "stem_width": (4, 64),
+    "multiplier": (0.1, 4.0),
+    "blocks": (1, 6),
+    "expansion": (1, 6),
+}
+"""Key of a network -> the least and the most that it may be."""
+LEAST_WIDTH = 8
 _LOCALIZER_STRIDE = 16  # of the map whose cells vote
 
 
@@ -73,9 +82,10 @@ class ModelConfig:
             all(1 <= number <= 5 for number in self.pool_after),
             f"model.pool_after may hold 1 to 5, the convolutions of study1, got {self.pool_after}.",
         )
-        at_least("model.width", self.width, 8)
+        at_least("model.width", self.width, LEAST_WIDTH)
         between("model.stages", 1 if self.stages is None else self.stages, 1, len(STAGE_STRIDES))
-        between("model.head_depth", self.head_depth, 1, 6)
+        for key, (low, high) in NETWORK_RANGES.items():
+            between(f"model.{key}", getattr(self, key), low, high)
         require(
             self.head_stride in (None, *HEAD_STRIDES),
             f"model.head_stride must be 8, 16 or null, got {self.head_stride}.",
@@ -86,10 +96,6 @@ class ModelConfig:
         )
         one_of("model.scores", self.scores, ("objectness", "class_wise"))
         require(self.stem_stride in (2, 4), f"model.stem_stride must be 2 or 4, got {self.stem_stride}.")
-        between("model.stem_width", self.stem_width, 4, 64)
-        between("model.multiplier", self.multiplier, 0.1, 4.0)
-        between("model.blocks", self.blocks, 1, 6)
-        between("model.expansion", self.expansion, 1, 6)
         between("model.frozen_blocks", self.frozen_blocks, 0, PRETRAINED.get(self.backbone, 16))
 
     def missing_map(self, task: str) -> str:

@@ -15,6 +15,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from mirada.config import ModelConfig, SpaceConfig
+from mirada.config.training import STAGE_STRIDES
 from mirada.errors import MiradaError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _OF_MCU = ("stem_stride", "stem_width", "multiplier", "blocks", "expansion")
 _OF_DATA = (INPUT_SIZE, CHANNELS)
 _STEM = "stem_stride"
 _PRETRAINED = "lite0"  # of the networks, the one that can be cut
-_OR_ALL = {"head_stride": "8 to 32", "stages": "all"}  # key -> what its 0 says
+_STAGES, _HEAD = "stages", "head_stride"
+_OR_ALL = {_HEAD: "8 to 32", _STAGES: "all"}  # key -> what its 0 says
 
 
 @dataclass(frozen=True)
@@ -89,23 +91,36 @@ class Space:
 
     Attributes:
         axes: network -> its keys -> their values, those first that take less memory.
+        apart: pairs of stages and head_stride that can't go together, as the cut takes the head's map. Every head_stride
+            has stages that it can go with, and so with all that come after these.
     """
 
     axes: Mapping[str, Mapping[str, tuple[Value, ...]]]
+    apart: frozenset[tuple[Value, Value]] = frozenset()
 
     def __len__(self) -> int:
         """How many candidates there are."""
         total = 0
         for axes in self.axes.values():
-            count = 1
-            for values in axes.values():
-                count *= len(values)
-            total += count
+            pairs = [*product(axes.get(_STAGES, (0,)), axes.get(_HEAD, (0,)))]
+            allowed = sum(pair not in self.apart for pair in pairs)
+            total += math.prod(map(len, axes.values())) // len(pairs) * allowed
         return total
 
     def smallest(self, model: str) -> Candidate:
-        """The candidate of a network that is nowhere larger than another."""
-        return Candidate(model, tuple((key, values[0]) for key, values in self.axes[model].items()))
+        """The candidate of a network with the first value of each axis, its stages those that the head can go with."""
+        return self._joined(model, {key: values[0] for key, values in self.axes[model].items()})
+
+    def smallest_of_all(self) -> list[Candidate]:
+        """Of each network and stem the smallest: every candidate is as large as one of them (`is_larger`)."""
+        found = []
+        for model, axes in self.axes.items():
+            first = {key: values[0] for key, values in axes.items()}
+            stems: list[dict[str, Value]] = [{_STEM: stem} for stem in axes.get(_STEM, ())] or [{}]
+            heads: list[dict[str, Value]] = [{_HEAD: head} for head in axes.get(_HEAD, ()) if _STAGES in axes] or [{}]
+            made = [self._joined(model, first | stem | head) for stem, head in product(stems, heads)]
+            found += [one for one in made if not any(one != other and self.is_larger(one, other) for other in made)]
+        return found
 
     def places(self, candidate: Candidate) -> tuple[int, ...]:
         """On each axis, the place of its value."""
@@ -122,25 +137,36 @@ class Space:
         return all(a >= b for a, b in zip(self.places(one), self.places(other), strict=True))
 
     def next_larger(self, candidate: Candidate) -> Iterator[Candidate]:
-        """Those that are one step larger, on one axis each."""
+        """Those that are one step larger, on one axis each; of values that can't go together none."""
         axes = self.axes[candidate.model]
         for number, (key, value) in enumerate(candidate.values):
             after = axes[key].index(value) + 1
             if after < len(axes[key]):
                 values = list(candidate.values)
                 values[number] = (key, axes[key][after])
-                yield Candidate(candidate.model, tuple(values))
+                larger = dict(values)
+                if (larger.get(_STAGES, 0), larger.get(_HEAD, 0)) not in self.apart:
+                    yield Candidate(candidate.model, tuple(values))
 
     def suggest(self, trial: Trial) -> Candidate:
-        """What Optuna draws: the network, then a place on each of its axes."""
+        """What Optuna draws: the network, then a place on each of its axes; too few stages for its head are raised."""
         model = str(trial.suggest_categorical(MODEL, tuple(self.axes)))
         axes = self.axes[model]
         places = {key: trial.suggest_int(f"{model}.{key}", 0, len(values) - 1) for key, values in axes.items()}
-        return Candidate(model, tuple((key, axes[key][place]) for key, place in places.items()))
+        return self._joined(model, {key: axes[key][place] for key, place in places.items()})
 
     def read(self, model: str, values: Mapping[str, Value]) -> Candidate:
         """A candidate from what was written of it."""
         return Candidate(model, tuple((key, values[key]) for key in self.axes[model]))
+
+    def _joined(self, model: str, values: Mapping[str, Value]) -> Candidate:
+        """The candidate with these values, its stages raised to those that its head can go with."""
+        own = dict(values)
+        if _STAGES in own:
+            stages = self.axes[model][_STAGES]
+            later = stages[stages.index(own[_STAGES]) :]
+            own[_STAGES] = next(value for value in later if (value, own.get(_HEAD, 0)) not in self.apart)
+        return Candidate(model, tuple(own.items()))
 
 
 def make_space(config: SpaceConfig, task: str) -> Space:
@@ -151,14 +177,36 @@ def make_space(config: SpaceConfig, task: str) -> Space:
         task: 'detection', 'localization' or 'classification'.
 
     Raises:
-        MiradaError: a network would be cut before a map that one of the heads needs.
+        MiradaError: a network would be cut before the maps of all heads.
     """
-    if _PRETRAINED in config.model:
-        for stages, stride in product(config.stages, config.head_stride):
-            cut = ModelConfig(_PRETRAINED, stages=stages or None, head_stride=stride or None)
-            if missing := cut.missing_map(task):
-                raise MiradaError(f"of space.stages and space.head_stride all must go together, and {missing}")
-    return Space({model: {key: _ordered(config, key) for key in _keys(model, config, task)} for model in config.model})
+    spaces = {model: {key: _ordered(config, key) for key in _keys(model, config, task)} for model in config.model}
+    if _PRETRAINED not in spaces:
+        return Space(spaces)
+    axes = spaces[_PRETRAINED]
+    pairs = {*product(axes[_STAGES], axes.get(_HEAD, (0,)))}
+    apart = {pair for pair in pairs if _cut(*pair).missing_map(task)}
+    if not pairs - apart:
+        raise MiradaError(_say_apart(config, task))
+    for place, key in enumerate((_STAGES, _HEAD)):
+        left = {pair[place] for pair in pairs - apart}
+        axes |= {key: tuple(value for value in axes[key] if value in left)} if key in axes else {}
+    return Space(spaces, frozenset(apart))
+
+
+def _cut(stages: Value, head_stride: Value) -> ModelConfig:
+    return ModelConfig(_PRETRAINED, stages=int(stages) or None, head_stride=int(head_stride) or None)
+
+
+def _say_apart(config: SpaceConfig, task: str) -> str:
+    heads = config.head_stride if task == "detection" else [0]
+    counts = range(1, len(STAGE_STRIDES) + 1)
+    least = {head: next(n for n in counts if not _cut(n, head).missing_map(task)) for head in heads}
+    head = min(least, key=lambda head: least[head])
+    needs = f"space.head_stride={head} needs" if task == "detection" else f"{task} needs"
+    return (
+        f"space.stages={config.stages} cuts {_PRETRAINED} before the maps that its heads need: {needs} {least[head]} at "
+        "least; add more, or 0 for all."
+    )
 
 
 def _keys(model: str, config: SpaceConfig, task: str) -> list[str]:

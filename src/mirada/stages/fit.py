@@ -48,7 +48,7 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
     Args:
         config: of the search. settings: of the stages.
         told: the overrides as typed; the same ones go on with a search that was killed.
-        sweep_dir: where a sweep over boards keeps its table; None: there is none.
+        sweep_dir: where a sweep keeps its table; None: there is none.
 
     Returns:
         The main figure of the chosen one on val, as its last short training had it.
@@ -76,9 +76,8 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
             chosen, epochs = search.run()
         except NothingFits as error:
             sentence = outcome.say_nothing_fits(error.nearest, bench)
-            _note_row(sweep_dir, outcome.row_of(config.device, None, None, None, None, sentence), dataset)
             raise MiradaError(sentence) from error
-        return _finish(config, search, workshop, record, (chosen, epochs), dataset, sweep_dir)
+        return _finish(config, search, workshop, record, (chosen, epochs), dataset, (sweep_dir, told))
 
 
 def _check(config: FitConfig, settings: FitSettings) -> Limits:
@@ -197,7 +196,7 @@ def _finish(
     record: Record,
     chosen: tuple[Entry, int],
     dataset: Dataset,
-    sweep_dir: str | None,
+    sweep: tuple[str | None, str],
 ) -> float:
     entry, epochs = chosen
     planned, task, folder = search.plan.epochs, get_task(dataset.task), Path(config.output_dir)
@@ -232,12 +231,8 @@ def _finish(
     figures = counts | own | {f"chosen/{task.main_metric}": best[task.main_metric], "seconds": search.used}
     record.end(figures, [*files, picture, folder / "fit.json"])
     note = outcome.say_next(following, search.limits)
-    row = outcome.row_of(config.device, entry, best[task.main_metric], best.get("drop"), carried, note)
-    _note_row(sweep_dir, row, dataset)
+    row = outcome.row_of(config.device, entry, best[task.main_metric], best.get("drop"), carried, note, sweep[1])
+    if sweep[0] is not None:
+        outcome.add_row(Path(sweep[0]), row, task.metric_name)
     print(f"{search.used / 60:.1f} of {config.minutes:g} minutes; bundle: {done.bundle}; all candidates: {files[0]}")
     return float(entry.value or 0.0)
-
-
-def _note_row(sweep_dir: str | None, row: outcome.Row, dataset: Dataset) -> None:
-    if sweep_dir is not None:
-        outcome.add_row(Path(sweep_dir), row, get_task(dataset.task).metric_name)

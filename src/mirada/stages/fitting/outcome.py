@@ -8,25 +8,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from mirada.boards.carried import Carried, measure
 from mirada.boards.judging import WORDS, Verdict
 from mirada.boards.limits import Limits
 from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.table import read_boards, smallest_board
+from mirada.cli import explain
 from mirada.config import DeviceConfig
 from mirada.files import write_whole
 from mirada.fitting.book import Entry
 from mirada.fitting.judging import Bench
 from mirada.fitting.report import cost_axis, csv_of, plot_candidates, table_of
+from mirada.fitting.search import NothingFits
 from mirada.tables import Table, ms_text
 
 _TFLM = "esp32s3"  # any board of TensorFlow Lite Micro: its arena is the same on all
-ROWS = "boards.json"  # of a sweep over boards, in its folder
+ROWS = "boards.json"  # of a sweep, over boards or anything else, in its folder
 
 
 @dataclass(frozen=True)
 class Row:
-    """A board's line of the table: numbers as text, a dash for none."""
+    """A job's line of the table: numbers as text, a dash for none; `overrides` as they were typed tell it from others."""
 
     board: str
     candidate: str
@@ -36,6 +40,7 @@ class Row:
     flash: str
     ms: str
     next_better: str
+    overrides: str = ""
 
 
 def write_candidates(
@@ -139,8 +144,9 @@ def row_of(
     drop: float | None,
     carried: Carried | None,
     note: str,
+    overrides: str = "",
 ) -> Row:
-    """A board's line; without a chosen one the note says why."""
+    """A job's line; without a chosen one the note says why."""
 
     def text(value: float | None, digits: int) -> str:
         return "–" if value is None else f"{value:,.{digits}f}"
@@ -154,17 +160,54 @@ def row_of(
         text(carried.flash_bytes if carried else None, 0),
         ms_text(carried.milliseconds if carried else None),
         note,
+        overrides,
     )
 
 
-def add_row(folder: Path, row: Row, metric: str) -> None:
-    """Keep a board's line in the folder of a sweep, and print the table of all that are there."""
+def note_failure(folder: Path, board: str, overrides: str, error: BaseException) -> None:
+    """Keep the line of a job that has ended with a mistake.
+
+    Args:
+        folder: of the sweep. board: its name. overrides: of the job. error: what ended it.
+    """
+    chosen = "nothing fits" if isinstance(error.__cause__, NothingFits) else "failed"
+    add_row(folder, Row(board, chosen, "–", "–", "–", "–", "–", explain(error), overrides))
+
+
+def add_row(folder: Path, row: Row, metric: str = "") -> None:
+    """Keep a job's line in the folder of a sweep, and print the table of all that are there.
+
+    Args:
+        folder: of the sweep. row: of the job; one of the same board and overrides goes.
+        metric: name of the main figure; empty: not known.
+    """
     path = folder / ROWS
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    rows = [*(old for old in rows if old["board"] != row.board), asdict(row)]
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(rows, indent=2) + "\n")
+    with FileLock(folder / f".{ROWS}.lock"):  # jobs may run side by side
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        own = (row.board, row.overrides)
+        rows = [*(old for old in rows if (old["board"], old["overrides"]) != own), asdict(row) | {"metric": metric}]
+        write_whole(path, json.dumps(rows, indent=2) + "\n")
     if len(rows) > 1:
-        head = ["board", "chosen", f"{metric}, test", "drop", "arena bytes", "flash bytes", "ms"]
-        Table(head, [list(one.values())[: len(head)] for one in rows]).show("boards")
-        print(*(f"{one['board']}: {one['next_better']}" for one in rows), sep="\n", flush=True)
+        _show(rows)
+
+
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+    metrics = {one["metric"] for one in rows} - {""}
+    accuracy = f"{metrics.pop() if len(metrics) == 1 else 'accuracy'}, test"
+    figures = ["candidate", "accuracy", "drop", "arena", "flash", "ms"]
+    head = ["board", "settings", "chosen", accuracy, "drop", "arena bytes", "flash bytes", "ms"]
+    own = _differing([one["overrides"] for one in rows])
+    lines = [[one["board"], text, *(one[key] for key in figures)] for one, text in zip(rows, own, strict=True)]
+    if not any(own):
+        head, lines = [head[0], *head[2:]], [[line[0], *line[2:]] for line in lines]
+    Table(head, lines).show("boards")
+    names = [f"{one['board']} {text}".rstrip() for one, text in zip(rows, own, strict=True)]
+    print(*(f"{name}: {one['next_better']}" for name, one in zip(names, rows, strict=True)), sep="\n", flush=True)
+
+
+def _differing(overrides: Sequence[str]) -> list[str]:
+    """Of each job the settings that not all of them have, save the board."""
+    words = [one.split() for one in overrides]
+    shared = set.intersection(*map(set, words))
+    return [" ".join(word for word in own if word not in shared and not word.startswith("device=")) for own in words]
