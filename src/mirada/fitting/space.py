@@ -107,6 +107,15 @@ class Space:
         """The candidate of a network that is nowhere larger than another."""
         return Candidate(model, tuple((key, values[0]) for key, values in self.axes[model].items()))
 
+    def smallest_of_all(self) -> list[Candidate]:
+        """Of each network and stem the smallest: every candidate is as large as one of them (`is_larger`)."""
+        found = []
+        for model, axes in self.axes.items():
+            least = dict(self.smallest(model).values)
+            stems: list[dict[str, Value]] = [{_STEM: stem} for stem in axes.get(_STEM, ())]
+            found += [Candidate(model, tuple((least | stem).items())) for stem in stems or [{}]]
+        return found
+
     def places(self, candidate: Candidate) -> tuple[int, ...]:
         """On each axis, the place of its value."""
         axes = self.axes[candidate.model]

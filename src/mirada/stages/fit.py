@@ -27,8 +27,9 @@ from mirada.export.bundle.strip_plan import lower_peak
 from mirada.files import write_whole
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Bench, Taken
+from mirada.fitting.plan import Doing, Plan, Trained
 from mirada.fitting.report import count_entries, say_counts
-from mirada.fitting.search import Doing, NothingFits, Plan, Search, Trained, require_optuna
+from mirada.fitting.search import NothingFits, Search, require_optuna
 from mirada.fitting.space import Candidate, Space, make_space
 from mirada.stages.fitting import outcome
 from mirada.stages.fitting.record import Record, recorded

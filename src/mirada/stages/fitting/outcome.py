@@ -18,6 +18,7 @@ from mirada.files import write_whole
 from mirada.fitting.book import Entry
 from mirada.fitting.judging import Bench
 from mirada.fitting.report import cost_axis, csv_of, plot_candidates, table_of
+from mirada.fitting.search import Larger
 from mirada.tables import Table, ms_text
 
 _TFLM = "esp32s3"  # any board of TensorFlow Lite Micro: its arena is the same on all
@@ -91,11 +92,24 @@ def say_chosen(
     return lines
 
 
-def say_next(entry: Entry | None, limits: Limits) -> str:
-    """The next larger candidate, and what it would need."""
+def say_next(larger: Larger, limits: Limits) -> str:
+    """The next larger candidate, and what it would need; or that there is none, and why."""
+    entry = larger.nearest
     if entry is None or entry.taken is None:
-        return "all that are one step larger fit, too: more minutes may find better, or a wider space"
+        return _say_no_limit(larger)
     return f"the next larger one is {entry.candidate.title}; it would need {_needs(entry)}, and has {_has(limits)}"
+
+
+def _say_no_limit(larger: Larger) -> str:
+    """Of larger ones none is known not to fit."""
+    if not larger.fitting + larger.untold + larger.broken:
+        return "the space holds none that is one step larger: a wider space may find better"
+    if not larger.untold + larger.broken:
+        return "all that are one step larger fit, too: more minutes may find better, or a wider space"
+    parts = [f"{larger.fitting} fit"] if larger.fitting else []
+    parts += [f"of {larger.broken} the training broke off"] if larger.broken else []
+    parts += [f"of {larger.untold} can't be told whether they fit"] if larger.untold else []
+    return f"of those one step larger {', '.join(parts)}: more minutes may find better, or a wider space"
 
 
 def _needs(entry: Entry) -> str:

@@ -15,7 +15,7 @@ from mirada.config import ExportConfig, FitConfig, TrainConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.fitting.search import Trained
+from mirada.fitting.plan import Trained
 from mirada.fitting.space import Candidate
 from mirada.inference.card import load_card
 from mirada.stages.sharing import Sharing
