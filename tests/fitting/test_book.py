@@ -36,3 +36,11 @@ def test_a_line_that_was_cut_off_costs_that_line_alone(tmp_path: Path) -> None:
     assert [entry.candidate for entry in again] == [first] and again.seconds == 5.0
     again.write(Entry(second, "spared"), 7.0)
     assert len(Book(path, SPACE)) == 2
+
+
+def test_what_was_not_told_is_asked_again_by_the_next_process(tmp_path: Path) -> None:
+    first, second = SPACE.smallest("tiny"), next(SPACE.next_larger(SPACE.smallest("tiny")))
+    book = Book(tmp_path / "book.jsonl", SPACE)
+    book.write(Entry(first, "cannot_tell", Taken(None, 9, None, unknown={"arena_bytes": "SIGSEGV"})), 5.0)
+    book.write(Entry(second, "cannot_tell", Taken(9, 9, 1.0, unknown={"milliseconds": "1 operators run beside"})), 6.0)
+    assert [entry.candidate for entry in Book(tmp_path / "book.jsonl", SPACE)] == [second]

@@ -67,6 +67,21 @@ def test_a_damaged_answer_is_asked_anew(build: Counted, tmp_path: Path) -> None:
     assert len(build.built) == 2
 
 
+def test_what_was_not_told_is_asked_again_and_what_has_no_arena_is_not(
+    build: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = SimpleNamespace(
+        arena_bytes=None, flash_bytes=10, milliseconds=None, lacking=[], unknown={"arena_bytes": "SIGSEGV"}
+    )
+    with monkeypatch.context() as broken:
+        broken.setattr(judging, "measure", lambda content, board: crashed)
+        assert bench(build, tmp_path).take(GREY).arena_bytes is None
+        assert bench(build, tmp_path, runtime="litert").take(GREY).arena_bytes is None
+    assert bench(build, tmp_path).take(GREY).arena_bytes == 1600
+    assert bench(build, tmp_path, runtime="litert").take(GREY).arena_bytes is None  # LiteRT has no arena: that is kept
+    assert len(build.built) == 3
+
+
 def test_limits_are_included_and_an_unknown_time_can_not_be_told() -> None:
     taken = Taken(1000, 500, 2.0)
     assert hold(taken, Limits(1000, 500, 2.0)).answer == "fits"

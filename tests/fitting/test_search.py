@@ -1,6 +1,8 @@
 """The search with a trainer and a clock that are made up: what is trained, in what order, in what time."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from mirada.config import SpaceConfig
 from mirada.errors import MiradaError
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Taken
-from mirada.fitting.search import Doing, NothingFits, Plan, Search, Trained
+from mirada.fitting.plan import Doing, Plan, Trained
+from mirada.fitting.search import NothingFits, Search
 from mirada.fitting.space import Candidate, Space, make_space
 
 pytest.importorskip("optuna")
@@ -150,7 +153,7 @@ def test_where_not_even_the_smallest_fits_nothing_else_is_asked(tmp_path: Path) 
 def test_the_next_larger_one_is_the_nearest_that_does_not_fit(tmp_path: Path) -> None:
     search = World().search(tmp_path / "book")
     best, _ = search.run()
-    following = search.next_better(best)
+    following = search.next_better(best).nearest
     assert following is not None and following.taken is not None
     # From 128 grey: 160 grey takes 25,600 bytes, 128 in colour 49,152.
     assert (following.candidate.input_size, following.candidate.channels) == (160, 1)
@@ -173,3 +176,99 @@ def test_a_training_that_breaks_off_is_left_out(tmp_path: Path) -> None:
     entry: Entry | None = search.book.find(broken[0])
     assert entry is not None and (entry.answer, entry.why) == ("failed", "The loss became nan.")
     assert best.candidate != broken[0]
+
+
+MCU = make_space(
+    SpaceConfig(model=["mcu"], input_size=[96, 128], channels=[1], width=[16], head_depth=[1], head_stride=[8, 16],
+                stem_stride=[2, 4], stem_width=[8], multiplier=[0.5, 1.0], blocks=[1], expansion=[3]),
+    "detection",
+)  # fmt: skip
+
+
+def test_a_smallest_one_that_can_not_be_told_is_no_reason_to_give_up(tmp_path: Path) -> None:
+    world = World(lambda candidate, epochs: 0.5)
+
+    def take(candidate: Candidate) -> Taken:  # of stride 4 one operator runs beside the NPU
+        world.take(candidate)
+        beside = (
+            {"milliseconds": "1 operators run on the processor"} if dict(candidate.values)["stem_stride"] == 4 else {}
+        )
+        return Taken(1000, 1000, 1.0, unknown=beside)
+
+    search = world.search(tmp_path / "book", space=MCU, limits=Limits(milliseconds=16))
+    search.doing = replace(search.doing, take=take)
+    best, _ = search.run()
+    assert dict(best.candidate.values)["stem_stride"] == 2
+    assert {dict(candidate.values)["stem_stride"] for candidate, _ in world.trained} == {2}
+    untold = next(entry for entry in search.book if entry.answer == "cannot_tell")
+    assert search.excess(untold) == math.inf  # no better for the sampler than what is far too large
+
+
+def test_nothing_fits_only_where_the_smallest_of_each_stem_breaks_what_grows(tmp_path: Path) -> None:
+    world = World()
+    with pytest.raises(NothingFits, match="Nothing of this space fits: nearest is mcu 96 grey"):
+        world.search(tmp_path / "arena", space=MCU, limits=Limits(arena_bytes=9000)).run()
+    assert [dict(candidate.values)["stem_stride"] for candidate in world.taken] == [4, 2]
+
+
+def test_flash_spares_no_larger_one_as_a_finer_head_may_take_less(tmp_path: Path) -> None:
+    world = World(lambda candidate, epochs: 0.5)
+
+    def take(
+        candidate: Candidate,
+    ) -> Taken:  # the larger head stride, which counts as the smaller candidate, takes more
+        world.take(candidate)
+        return Taken(1000, 100 * dict(candidate.values)["head_stride"], None)
+
+    search = world.search(tmp_path / "book", space=MCU, limits=Limits(arena_bytes=2000, flash_bytes=800))
+    search.doing = replace(search.doing, take=take)
+    best, _ = search.run()
+    assert dict(best.candidate.values)["head_stride"] == 8
+    assert len(world.taken) == len(MCU) == 16 and not [entry for entry in search.book if entry.answer == "spared"]
+    none = World().search(tmp_path / "none", limits=Limits(flash_bytes=999))
+    with pytest.raises(NothingFits, match="Nothing of this space fits"):
+        none.run()
+    assert len(none.book) == 48
+    with pytest.raises(NothingFits, match="None of the 12 candidates that were built fits"):
+        World().search(tmp_path / "few", limits=Limits(flash_bytes=999), most_judged=12).run()
+
+
+class Stuck(Space):
+    """A space that draws the same candidate for ever."""
+
+    draws = 0
+
+    def suggest(self, trial: object) -> Candidate:
+        Stuck.draws += 1
+        assert Stuck.draws < 500
+        return self.read("tiny", dict(self.smallest("tiny").values) | {"input_size": 192})
+
+
+def test_draws_of_what_is_known_not_to_fit_come_to_an_end(tmp_path: Path) -> None:
+    world = World()
+    search = world.search(tmp_path / "book", space=Stuck(SPACE.axes))
+    best, _ = search.run()
+    assert best.candidate == SPACE.smallest("tiny")
+    assert Stuck.draws == 1 + 60 + 1  # the smallest is known before, then 60 in a row bring nothing new
+
+
+LEAST = {"input_size": 96, "channels": 1, "width": 16, "head_depth": 1, "head_stride": 8}
+MOST = {"input_size": 192, "channels": 3, "width": 64, "head_depth": 2, "head_stride": 8}
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "nearest", "fitting"),
+    [
+        (MOST, 192 * 192 * 3, None, 0),
+        (LEAST, 96 * 96 * 3, None, 4),  # 128 grey, 96 in colour, a width, a depth
+        (LEAST, 128 * 128, LEAST | {"channels": 3}, 3),
+    ],
+    ids=["the largest", "all larger fit", "one does not"],
+)
+def test_what_is_one_step_larger_is_counted(
+    tmp_path: Path, values: dict[str, int], limit: int, nearest: dict[str, int] | None, fitting: int
+) -> None:
+    search = World().search(tmp_path / "book", limits=Limits(arena_bytes=limit))
+    told = search.next_better(search.consider(SPACE.read("tiny", values)))
+    assert (dict(told.nearest.candidate.values) if told.nearest else None) == nearest
+    assert (told.fitting, told.untold, told.broken) == (fitting, 0, 0)

@@ -51,6 +51,10 @@ def composed(folder: Path, *words: str) -> tuple[FitConfig, FitSettings]:
         (["device=ethos_u55_128", "npu_milliseconds=null"], "device=ethos_u55_128 sets no limit: ram_bytes belongs to"),
         (["short_epochs=5"], "short_epochs=5 is more than train.epochs=1"),
         (["data.split.val=0", "data.split.kind=ratio"], "has no validation images, which candidates are chosen by"),
+        (
+            ["data.split.test=0"],
+            "has no test images, on which the chosen one is tested at the end: set data.split.test",
+        ),
         (["data.source.size=640", "data.source.images=8", "space.input_size=[32]"], "less than a cell of 16"),
     ],
 )
@@ -82,6 +86,12 @@ def test_a_value_of_the_space_without_brackets_is_told_how_to_be_written(tmp_pat
     assert explain(refused.value) == "space.width is a list: write space.width=[16]."
 
 
+def test_rungs_with_float_operators_are_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    with pytest.raises(MiradaError, match="quantize.ladder holds selective, qat_selective, whose float operators take"):
+        fit.run(*composed(tmp_path, "ladder=[calibration,selective,qat,qat_selective]"))
+    assert not (tmp_path / "out").exists() and not (tmp_path / "store").exists()
+
+
 @pytest.mark.slow
 def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_is_not_trained(tmp_path: Path) -> None:
     config, settings = composed(tmp_path, "device.limits.arena_bytes=60000")
@@ -91,6 +101,8 @@ def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_
     assert told["values"]["input_size"] == 64
     assert (told["trained"], told["unfit"], told["unfit_trained"]) == (1, 1, 0)
     assert allocate(out / "bundle" / "model.tflite").total == told["untrained"]["arena_bytes"] <= 60_000
+    assert (out / "bundle" / "model.tflite").stat().st_size == told["untrained"]["flash_bytes"]
+    assert told["budget"]["sentence"] in told["said"] and told["budget"]["max_drop"] == 0.01
     assert told["verdict"]["answer"] == "fits" and "to the byte" in " ".join(told["said"])
     assert all((out / name).is_file() for name in ("fit.csv", "pareto.png", "memory.png", "evaluate/index.html"))
 

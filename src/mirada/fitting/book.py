@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirada.boards.judging import CANNOT_TELL
 from mirada.fitting.judging import Taken
 from mirada.fitting.space import Candidate, Space
 
@@ -57,7 +58,7 @@ class Book:
     """
 
     def __init__(self, path: Path, space: Space) -> None:
-        """Read what is there; a line that was cut off by a kill is passed over."""
+        """Read what is there; a line that was cut off by a kill is passed over, as is what a board's tool did not tell."""
         self._path, self._space = path, space
         self._entries: dict[str, Entry] = {}
         self.seconds = 0.0
@@ -69,6 +70,7 @@ class Book:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
+        self._entries = {key: entry for key, entry in self._entries.items() if not _untold(entry)}
         if text and not text.endswith("\n"):
             self._append("\n")
 
@@ -125,6 +127,11 @@ class Book:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _untold(entry: Entry) -> bool:
+    """Whether its arena, and so all, may be told when it is asked again."""
+    return entry.answer == CANNOT_TELL and entry.taken is not None and entry.taken.arena_bytes is None
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:

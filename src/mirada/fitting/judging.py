@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mirada.boards.carried import known_figures, measure
+from mirada.boards.limits import CHIPS
 from mirada.config import DeviceConfig, ModelConfig
 from mirada.files import write_whole
 from mirada.fitting.space import Candidate
 
 _PACKAGES = ("tensorflow", "tf-keras", "tflite-micro", "ethos-u-vela")
-_FORMAT = 1
+_FORMAT = 2  # 1: without metadata and labels
 
 Build = Callable[[ModelConfig, str, int, int, int, str], bytes]
 """Settings, task, input size, channels, classes, type of the input -> the untrained network's int8 `.tflite`."""
@@ -84,7 +85,7 @@ class Bench:
         return self._build(self.model_of(candidate), self.task, size, channels, self.classes, self.io)
 
     def take(self, candidate: Candidate) -> Taken:
-        """What it takes, from the disk where it was asked before.
+        """What it takes, from the disk where it was asked before; what was not told for its arena is asked again.
 
         Raises:
             MiradaError: it can't be built.
@@ -98,6 +99,8 @@ class Bench:
             carried.arena_bytes, carried.flash_bytes, carried.milliseconds, carried.lacking, carried.unknown,
             round(time.perf_counter() - started, 2),
         )  # fmt: skip
+        if taken.arena_bytes is None and self.board.runtime in CHIPS:  # a crash, say: the next time it may be told
+            return taken
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps({"format": _FORMAT, **asdict(taken)}) + "\n")
         return taken

@@ -8,9 +8,8 @@ chosen is chosen by the validation figures alone. All of it keeps within a budge
 from __future__ import annotations
 
 import math
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from mirada.boards.judging import CANNOT_TELL, FITS, TOO_MUCH, hold
 from mirada.boards.limits import Limits
 from mirada.errors import MiradaError
 from mirada.fitting.book import FAILED, SPARED, Book, Entry
-from mirada.fitting.judging import Taken
+from mirada.fitting.plan import Doing, Plan
 from mirada.fitting.space import Candidate, Space
 
 if TYPE_CHECKING:
@@ -31,44 +30,23 @@ _SAFETY = 0.85  # of the time that is left for the full training
 _FACTOR = 3
 _IDLE = 60  # draws in a row that bring nothing new, after which the space counts as exhausted
 _FAR = 100.0  # an excess to tell the sampler where it is infinite
+_HOPELESS = 60  # candidates that are built where not even the smallest fit, and none does
+_GROWING = ("arena_bytes", "milliseconds")  # what a larger candidate takes no less of; a finer head may save flash
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a short training came to: the validation figure, the seconds of an epoch, its run in MLflow."""
-
-    value: float
-    epoch_seconds: float
-    run_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How far a search goes: seconds for all, epochs of a first and of a full training, candidates at most, the seed."""
-
-    seconds: float
-    short_epochs: int
-    epochs: int
-    most_trained: int
-    most_judged: int
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Doing:
-    """What a search has done for it.
+class Larger:
+    """What those came to that are one step larger than a candidate.
 
     Attributes:
-        take: a candidate -> what it takes of the board.
-        train: a candidate, epochs -> what a short training came to; raises MiradaError where it breaks off.
-        met: told of each candidate that was judged or trained.
-        clock: seconds, from any start.
+        nearest: of those that do not fit the one that exceeds the limits least; None where there is none.
+        fitting, untold, broken: how many fit, of how many that can't be told, and of how many a training broke off.
     """
 
-    take: Callable[[Candidate], Taken]
-    train: Callable[[Candidate, int], Trained]
-    met: Callable[[Entry], None] = lambda entry: None
-    clock: Callable[[], float] = time.monotonic
+    nearest: Entry | None
+    fitting: int = 0
+    untold: int = 0
+    broken: int = 0
 
 
 class Search:
@@ -115,8 +93,10 @@ class Search:
             return self.book.entry(chosen[0]), chosen[1]
         if chosen is not None:
             self.book.reopen()
-        self._require_fitting()
+        self._require_possible()
         self._draw()
+        if not self._fitting:
+            self._refuse_all([entry for entry in self.book if entry.taken])
         self._halve()
         best = self._best()
         self.next_better(best)  # asked here, as the full training gets all time that is left
@@ -129,7 +109,7 @@ class Search:
         if (known := self.book.find(candidate)) is not None:
             return known
         smaller = next(
-            (e for e in self.book if e.answer == TOO_MUCH and self.space.is_larger(candidate, e.candidate)), None
+            (e for e in self.book if self._breaks_growing(e) and self.space.is_larger(candidate, e.candidate)), None
         )
         if smaller is not None:
             entry = Entry(candidate, SPARED, why=f"larger than {smaller.candidate.title}, which does not fit")
@@ -146,17 +126,25 @@ class Search:
         return entry
 
     def excess(self, entry: Entry) -> float:
-        """The largest share by which it breaks a limit; of one that was never built infinite."""
-        return hold(entry.taken, self.limits).excess() if entry.taken else math.inf
+        """The largest share by which it breaks a limit; infinite of one that was never built, or that can't be told."""
+        return hold(entry.taken, self.limits).excess() if entry.taken and entry.answer != CANNOT_TELL else math.inf
 
-    def next_better(self, chosen: Entry) -> Entry | None:
-        """Of those one step larger than the chosen one the nearest that does not fit; None where all of them fit."""
+    def _breaks_growing(self, entry: Entry) -> bool:
+        """Whether it breaks a limit that all larger ones break, too."""
+        if entry.taken is None or entry.answer != TOO_MUCH:
+            return False
+        judged = hold(entry.taken, self.limits).judged
+        return any(one.answer == TOO_MUCH and one.limit in _GROWING for one in judged)
+
+    def next_better(self, chosen: Entry) -> Larger:
+        """What those one step larger than the chosen one come to, the nearest that does not fit among them."""
         steps = [self.consider(candidate) for candidate in self.space.next_larger(chosen.candidate)]
         steps = [
             self._build(entry.candidate) if entry.answer == SPARED else entry for entry in steps
         ]  # by how much not
         beyond = [entry for entry in steps if entry.answer == TOO_MUCH]
-        return min(beyond, key=self.excess) if beyond else None
+        fitting, untold, broken = (sum(e.answer == one for e in steps) for one in (FITS, CANNOT_TELL, FAILED))
+        return Larger(min(beyond, key=self.excess, default=None), fitting, untold, broken)
 
     def keep_time(self) -> None:
         """Write down how long the search has worked."""
@@ -168,11 +156,20 @@ class Search:
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
-    def _require_fitting(self) -> None:
-        """The smallest candidate of each network: where none of them fits, no other does."""
-        smallest = [self.consider(self.space.smallest(model)) for model in self.space.axes]
-        if not any(entry.answer == FITS for entry in smallest):
+    @property
+    def _fitting(self) -> list[Entry]:
+        """Those that fit, also where a training broke off."""
+        return [entry for entry in self.book if entry.answer in (FITS, FAILED)]
+
+    def _require_possible(self) -> None:
+        """The smallest of each network and stem: where each breaks a limit that all larger ones break, none fits."""
+        smallest = [self.consider(candidate) for candidate in self.space.smallest_of_all()]
+        if all(self._breaks_growing(entry) for entry in smallest):
             raise NothingFits(min(smallest, key=self.excess))
+
+    def _refuse_all(self, built: list[Entry]) -> None:
+        whole = len(self.book) >= len(self.space)
+        raise NothingFits(min(built, key=self.excess), None if whole else len(built))
 
     def _draw(self) -> None:
         study, idle = _open_study(self.plan.seed + len(self.book)), 0
@@ -181,9 +178,10 @@ class Search:
         while idle < _IDLE and self._is_open() and self._may_draw():
             trial = study.ask()
             candidate = self.space.suggest(trial)
+            known = self.book.find(candidate) is not None
             entry = self.consider(candidate)
             new = entry.answer == FITS and not entry.values
-            idle = 0 if new or entry.answer in (TOO_MUCH, CANNOT_TELL) else idle + 1
+            idle = 0 if new or (entry.taken and not known) else idle + 1
             if new:
                 self._train(entry, self.plan.short_epochs)
             self._tell(study, trial, entry)
@@ -199,7 +197,8 @@ class Search:
     def _may_draw(self) -> bool:
         judged = sum(entry.taken is not None for entry in self.book)
         trained = self.trained
-        if len(trained) >= self.plan.most_trained or judged >= self.plan.most_judged:
+        most = self.plan.most_judged if self._fitting else min(_HOPELESS, self.plan.most_judged)
+        if len(trained) >= self.plan.most_trained or judged >= most:
             return False
         times = [entry.epoch_seconds for entry in trained]
         guess = self.plan.short_epochs * sum(times) / len(times) if times else 0.0
@@ -237,7 +236,7 @@ class Search:
         elif entry.answer == FAILED:
             study.tell(trial, state=TrialState.FAIL)
         else:  # the sampler holds those for better that exceed the limits less
-            excess = 0.0 if entry.answer in (FITS, CANNOT_TELL) else min(self.excess(entry), _FAR)
+            excess = 0.0 if entry.answer == FITS else min(self.excess(entry), _FAR)
             trial.report(-excess, 0)
             study.tell(trial, state=TrialState.PRUNED)
 
@@ -284,15 +283,17 @@ def _best_third(group: Sequence[Entry], epochs: int) -> list[Entry]:
 
 
 class NothingFits(MiradaError):
-    """No candidate of the space fits.
+    """No candidate fits.
 
     Attributes:
         nearest: the one that exceeds the limits least.
+        what: 'Nothing of this space' where that is sure, else how many were built.
     """
 
-    def __init__(self, nearest: Entry) -> None:
-        super().__init__(f"nothing of this space fits: nearest is {nearest.candidate.title}: {nearest.why}.")
-        self.nearest = nearest
+    def __init__(self, nearest: Entry, built: int | None = None) -> None:
+        what = "Nothing of this space" if built is None else f"None of the {built} candidates that were built"
+        super().__init__(f"{what} fits: nearest is {nearest.candidate.title}: {nearest.why}.")
+        self.nearest, self.what = nearest, what
 
 
 def best_first(entries: Sequence[Entry]) -> list[Entry]:

@@ -23,14 +23,15 @@ from mirada.config import FitConfig
 from mirada.config.influence import shaping_settings
 from mirada.data.records import Dataset
 from mirada.errors import MiradaError
-from mirada.export.bundle.strip_plan import lower_peak
 from mirada.files import write_whole
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Bench, Taken
+from mirada.fitting.plan import Doing, Plan, Trained
 from mirada.fitting.report import count_entries, say_counts
-from mirada.fitting.search import Doing, NothingFits, Plan, Search, Trained, require_optuna
+from mirada.fitting.search import NothingFits, Search, require_optuna
 from mirada.fitting.space import Candidate, Space, make_space
 from mirada.stages.fitting import outcome
+from mirada.stages.fitting.candidate_file import Added
 from mirada.stages.fitting.record import Record, recorded
 from mirada.stages.fitting.workshop import Workshop, hold_alone
 from mirada.sweeps.fingerprint import code_digest
@@ -39,6 +40,7 @@ from mirada.tasks import get_task
 from mirada.tracking.overview import told_once
 
 _FOLDER = "fit"  # of the store
+_KEPT = 2  # version of what a search keeps: an older one is begun anew
 _SHORT_STEPS = 400  # of a first training: after fewer all networks look alike
 
 
@@ -61,7 +63,7 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
     store = Path(config.store_dir) / _FOLDER
     workshop = Workshop(config, settings)
     dataset = workshop.dataset(min(config.space.input_size), min(config.space.channels))
-    _check_data(dataset, config)
+    _check_data(dataset, config, settings.stages["evaluate"].split)
     config = replace(config, short_epochs=config.short_epochs or _short_epochs(settings, dataset))
     space, digest = make_space(config.space, dataset.task), _digest(config, settings, dataset)
     workshop.folder = store / digest
@@ -75,7 +77,7 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
         try:
             chosen, epochs = search.run()
         except NothingFits as error:
-            sentence = outcome.say_nothing_fits(error.nearest, bench)
+            sentence = outcome.say_nothing_fits(error, bench, limits)
             raise MiradaError(sentence) from error
         return _finish(config, search, workshop, record, (chosen, epochs), dataset, (sweep_dir, told))
 
@@ -90,15 +92,28 @@ def _check(config: FitConfig, settings: FitSettings) -> Limits:
         raise MiradaError(
             f"short_epochs={config.short_epochs} is more than train.epochs={settings.stages['train'].epochs}: lower it."
         )
+    if floats := [rung for rung in settings.stages["quantize"].ladder if "selective" in rung]:
+        raise MiradaError(
+            f"quantize.ladder holds {', '.join(floats)}, whose float operators take other memory than is judged before "
+            "training: leave them out, as [calibration,qat] does."
+        )
     tracking.check(settings.stages["train"].tracking)
     return limits
 
 
-def _check_data(dataset: Dataset, config: FitConfig) -> None:
-    """Refuse data that nothing can be chosen by, or whose objects no head of the space can tell apart."""
+def _check_data(dataset: Dataset, config: FitConfig, tested: str) -> None:
+    """Refuse data that nothing can be chosen by or tested on, or whose objects no head of the space can tell apart.
+
+    Args:
+        dataset: of the smallest input. config: of the search. tested: the split that the chosen one is tested on.
+    """
     if not dataset.splits["val"]["images"]:
         raise MiradaError(
             f"{dataset.name} has no validation images, which candidates are chosen by: set data.split.val."
+        )
+    if not dataset.splits[tested]["images"]:
+        raise MiradaError(
+            f"{dataset.name} has no {tested} images, on which the chosen one is tested at the end: set data.split.{tested}."
         )
     if dataset.task != "detection":
         return
@@ -126,6 +141,7 @@ def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
     stages = {name: shaping_settings(stage) for name, stage in settings.stages.items()}
     networks = {name: asdict(model) for name, model in settings.models.items()}
     content = [
+        _KEPT,
         stages,
         networks,
         asdict(config.device),
@@ -140,16 +156,19 @@ def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
 
 
 def _bench(config: FitConfig, settings: FitSettings, dataset: Dataset) -> Bench:
+    added = Added.of(dataset, tuned="qat" in settings.stages["quantize"].ladder, strips=config.strips)
+
     def build(model: Any, task: str, input_size: int, channels: int, classes: int, io: str) -> bytes:
         from mirada.learning.quantization.untrained import untrained_int8
+        from mirada.learning.tasks import learning_task
 
         content = untrained_int8(model, task, input_size, channels, classes, io=io)
-        return lower_peak(content) if config.strips else content
+        return added.to(content, task, input_size, channels, learning_task(task).output_names(model, classes))
 
     return Bench(
         config.device, settings.models, task=dataset.task, classes=len(dataset.classes), io=config.io,
         folder=Path(config.store_dir) / _FOLDER / "judged", build=build,
-        code=f"{code_digest('quantize')} strips={config.strips}",
+        code=f"{code_digest('quantize')} {added}",
     )  # fmt: skip
 
 
@@ -214,15 +233,15 @@ def _finish(
     picture, words = outcome.write_memory(folder, carried, search.limits, config.device.runtime == "tflm")
     metric = (task.main_metric, task.metric_name)
     lines = [say_counts(list(search.book), len(search.space))]
-    lines += outcome.say_chosen(entry, done.figures, carried, verdict, config.device, metric)
+    lines += outcome.say_chosen(entry, done, carried, verdict, config.device, metric)
     lines += [outcome.say_next(following, search.limits), *words]
     print(*lines, sep="\n", flush=True)
     best = done.figures["best"]
     search.keep_time()
-    untrained = asdict(entry.taken) if entry.taken else {}
+    budget, untrained = outcome.budget_of(done.ladder), asdict(entry.taken) if entry.taken else {}
     result = {
         "device": config.device.name, "chosen": entry.candidate.title, "values": dict(entry.candidate.values),
-        "epochs": epochs, "figures": done.figures, "verdict": verdict.record(), "untrained": untrained,
+        "epochs": epochs, "figures": done.figures, "budget": budget, "verdict": verdict.record(), "untrained": untrained,
         "minutes": search.used / 60, **count_entries(list(search.book)), "said": lines,
     }  # fmt: skip
     write_whole(folder / "fit.json", json.dumps(result, indent=2, default=float) + "\n")
@@ -235,4 +254,5 @@ def _finish(
     if sweep[0] is not None:
         outcome.add_row(Path(sweep[0]), row, task.metric_name)
     print(f"{search.used / 60:.1f} of {config.minutes:g} minutes; bundle: {done.bundle}; all candidates: {files[0]}")
+    outcome.require_limits(verdict, config.device, done.bundle)
     return float(entry.value or 0.0)

@@ -60,7 +60,6 @@ def assemble(
     Raises:
         MiradaError: the device has no use for it, it can't have such ends, or a label can't be written.
     """
-    labels = labels_text(card.labels).encode()
     tables = read_tables(path.read_bytes())
     steps = model_file.input_steps(tables)
     if kind is not None:
@@ -73,15 +72,28 @@ def assemble(
         scale, offset = steps[0], -steps[1] * steps[0]
     if postprocess:
         add_postprocess(tables, card)
-    metadata = describe(_description(tables, card, variant, licence, scale, offset, floats))
-    content = model_file.attach(tables, metadata, {LABELS_FILE: labels})
+    content = attach_description(tables, card, variant, licence, scale, offset)
     check_device(tables, len(content), device, path)
     return content, replace(card, input_scale=scale, input_offset=offset) if floats else card
 
 
-def _description(
-    tables: Any, card: Card, variant: str, licence: str, scale: float, offset: float, floats: bool
-) -> Description:
+def attach_description(tables: Any, card: Card, variant: str, licence: str, scale: float, offset: float) -> bytes:
+    """A `.tflite` with its metadata and labels.
+
+    Args:
+        tables: of the file.
+        card, variant, licence: as for `assemble`.
+        scale, offset: the float input is `pixel * scale + offset`.
+
+    Raises:
+        MiradaError: a label can't be written.
+    """
+    labels = labels_text(card.labels).encode()
+    metadata = describe(_description(tables, card, variant, licence, scale, offset))
+    return model_file.attach(tables, metadata, {LABELS_FILE: labels})
+
+
+def _description(tables: Any, card: Card, variant: str, licence: str, scale: float, offset: float) -> Description:
     parts = {name: part for part, names in card.outputs.items() for name in names}
     outputs = {name: _PARTS.get(parts.get(name, ""), "Not used.") for name in model_file.output_names(tables)}
     known = {tuple(answers): answers for answers in (_ANSWERS, _PROBABILITIES)}
@@ -94,7 +106,7 @@ def _description(
         channels=card.channels,
         mean=-offset / scale,
         std=1 / scale,
-        floats=floats,
+        floats=model_file.types_of_ends(tables)[0] == "float32",
         outputs=outputs,
         labelled=[name for name in outputs if parts.get(name) == "classes" or name in _PROBABILITIES],
         detections=outputs is _ANSWERS,

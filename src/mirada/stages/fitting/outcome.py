@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from mirada.boards.carried import Carried, measure
-from mirada.boards.judging import WORDS, Verdict
-from mirada.boards.limits import Limits
+from mirada.boards.carried import Carried, Takes, measure
+from mirada.boards.judging import FITS, TOO_MUCH, WORDS, Verdict, hold
+from mirada.boards.limits import Limits, known_limits
 from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.table import read_boards, smallest_board
 from mirada.cli import explain
 from mirada.config import DeviceConfig
+from mirada.errors import MiradaError
 from mirada.files import write_whole
 from mirada.fitting.book import Entry
 from mirada.fitting.judging import Bench
 from mirada.fitting.report import cost_axis, csv_of, plot_candidates, table_of
-from mirada.fitting.search import NothingFits
+from mirada.fitting.search import Larger, NothingFits
+from mirada.stages.fitting.workshop import Finished
 from mirada.tables import Table, ms_text
 
 _TFLM = "esp32s3"  # any board of TensorFlow Lite Micro: its arena is the same on all
@@ -69,22 +71,24 @@ def write_memory(folder: Path, carried: Carried, limits: Limits, tflm: bool) -> 
 
 def say_chosen(
     chosen: Entry,
-    figures: Mapping[str, Mapping[str, float]],
+    done: Finished,
     carried: Carried,
     verdict: Verdict,
     board: DeviceConfig,
     metric: tuple[str, str],
 ) -> list[str]:
-    """What the chosen one is, and whether it is what was judged before any training.
+    """What the chosen one is, whether it keeps within budget and limits, and whether that was known before training.
 
     Args:
-        metric: key and name of the main figure.
+        chosen: its entry. done: what came of its stages. carried, verdict: of the file that was exported.
+        board: the target. metric: key and name of the main figure.
     """
     key, name = metric
-    best, full = figures["best"], figures["float32"]
+    best, full = done.figures["best"], done.figures["float32"]
     lines = [
         f"{board.title} carries {chosen.candidate.title}: {name} {best[key]:.3f} in int8 on test, "
         f"{full[key]:.3f} in float32",
+        done.ladder["sentence"],
         verdict.sentence(board.title),
     ]
     before = chosen.taken.arena_bytes if chosen.taken else None
@@ -93,14 +97,49 @@ def say_chosen(
             "to the byte as judged before training" if before == carried.arena_bytes else f"judged as {before:,} before"
         )
         lines.append(f"its arena: {carried.arena_bytes:,} bytes, {same}")
+    if chosen.taken is not None:
+        lines.append(f"its flash: {carried.flash_bytes:,} bytes, judged as {chosen.taken.flash_bytes:,} before")
     return lines
 
 
-def say_next(entry: Entry | None, limits: Limits) -> str:
-    """The next larger candidate, and what it would need."""
+def budget_of(ladder: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of the budget of accuracy on val, for `fit.json`: answer, sentence, and the drop with its interval."""
+    best = next(rung for rung in ladder["rungs"] if rung["rung"] == ladder["best"])
+    shown = {key: best[key] for key in ("rung", "drop", "drop_low", "drop_high")}
+    return {key: ladder[key] for key in ("max_drop", "answer", "sentence")} | shown
+
+
+def require_limits(verdict: Verdict, board: DeviceConfig, bundle: Path) -> None:
+    """Refuse, once all is written, a bundle whose model is beyond the limits.
+
+    Raises:
+        MiradaError: it is.
+    """
+    if verdict.answer == TOO_MUCH:
+        raise MiradaError(
+            f"{bundle / 'model.tflite'} was exported, and {verdict.sentence(board.title)} Search again with "
+            "smaller values in space, or with a higher limit."
+        )
+
+
+def say_next(larger: Larger, limits: Limits) -> str:
+    """The next larger candidate, and what it would need; or that there is none, and why."""
+    entry = larger.nearest
     if entry is None or entry.taken is None:
-        return "all that are one step larger fit, too: more minutes may find better, or a wider space"
+        return _say_no_limit(larger)
     return f"the next larger one is {entry.candidate.title}; it would need {_needs(entry)}, and has {_has(limits)}"
+
+
+def _say_no_limit(larger: Larger) -> str:
+    """Of larger ones none is known not to fit."""
+    if not larger.fitting + larger.untold + larger.broken:
+        return "the space holds none that is one step larger: a wider space may find better"
+    if not larger.untold + larger.broken:
+        return "all that are one step larger fit, too: more minutes may find better, or a wider space"
+    parts = [f"{larger.fitting} fit"] if larger.fitting else []
+    parts += [f"of {larger.broken} the training broke off"] if larger.broken else []
+    parts += [f"of {larger.untold} can't be told whether they fit"] if larger.untold else []
+    return f"of those one step larger {', '.join(parts)}: more minutes may find better, or a wider space"
 
 
 def _needs(entry: Entry) -> str:
@@ -118,23 +157,51 @@ def _has(limits: Limits) -> str:
     return ", ".join(f"{value:,g} {word}" if word == "ms" else f"{value:,} {word}" for value, word in found if value)
 
 
-def say_nothing_fits(nearest: Entry, bench: Bench) -> str:
-    """One sentence: the nearest miss, and the smallest board that would carry it."""
-    arena, flash = None, 0
-    if nearest.taken is not None:
-        arena, flash = nearest.taken.arena_bytes, nearest.taken.flash_bytes
-    boards = read_boards()
+def say_nothing_fits(error: NothingFits, bench: Bench, limits: Limits) -> str:
+    """One sentence: the nearest miss, and the smallest board that would carry it, of NPUs the slowest in time."""
+    nearest, boards = error.nearest, read_boards()
+    slow = (
+        limits.milliseconds is not None and ((nearest.taken and nearest.taken.milliseconds) or 0) > limits.milliseconds
+    )
+    carrier = _fast_enough(nearest, bench, limits, boards) if slow else _large_enough(nearest, bench, limits, boards)
+    if carrier:
+        rest = f"{carrier}: add smaller values to space, or take that board."
+    elif slow:
+        rest = (
+            "no other NPU of conf/device is known to be fast enough, and no other board's time is known: add smaller "
+            "values to space."
+        )
+    else:
+        rest = "no board of conf/device is known to carry it: add smaller values to space."
+    return f"{error.what} fits {bench.board.title}: nearest is {nearest.candidate.title}, {nearest.why}; {rest}"
+
+
+def _large_enough(nearest: Entry, bench: Bench, limits: Limits, boards: Mapping[str, DeviceConfig]) -> str:
+    """The smallest microcontroller by TensorFlow Lite Micro's arena; empty where there is none."""
+    taken: Takes | None = nearest.taken
     if bench.board.runtime != "tflm":
-        tflm = measure(bench.build(nearest.candidate), boards[_TFLM])
-        arena, flash = tflm.arena_bytes, tflm.flash_bytes
-    found = smallest_board(arena, flash, boards) if arena is not None else None
-    carrier = (
-        f"the smallest board that would carry it is {found.title}" if found else "no board of the table carries it"
-    )
-    return (
-        f"Nothing of this space fits {bench.board.title}: nearest is {nearest.candidate.title}, {nearest.why}; {carrier}: "
-        "add smaller values to space, or take that board."
-    )
+        taken = measure(bench.build(nearest.candidate), boards[_TFLM])
+    if taken is None or taken.arena_bytes is None:
+        return ""
+    found = smallest_board(taken.arena_bytes, taken.flash_bytes, dict(boards))
+    untimed = ", whose time is not known" if limits.milliseconds is not None else ""
+    return f"the smallest board that would carry it is {found.title}{untimed}" if found else ""
+
+
+def _fast_enough(nearest: Entry, bench: Bench, limits: Limits, boards: Mapping[str, DeviceConfig]) -> str:
+    """The slowest other NPU that keeps within the time by Vela's estimate; empty where none does."""
+    content, found = bench.build(nearest.candidate), list[tuple[float, str]]()
+    for board in boards.values():
+        if board.vela is None or board.name == bench.board.name:
+            continue
+        taken = measure(content, board)
+        own = replace(known_limits(board), milliseconds=limits.milliseconds)
+        if taken.milliseconds is not None and hold(taken, own).answer == FITS:
+            found.append((taken.milliseconds, board.title))
+    if not found:
+        return ""
+    time, title = max(found)
+    return f"the slowest NPU that would be fast enough is {title}, {ms_text(time)} ms by Vela's estimate"
 
 
 def row_of(

@@ -15,7 +15,8 @@ from mirada.config import ExportConfig, FitConfig, TrainConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.fitting.search import Trained
+from mirada.evaluation.records.quantization import read_quantization
+from mirada.fitting.plan import Trained
 from mirada.fitting.space import Candidate
 from mirada.inference.card import load_card
 from mirada.stages.sharing import Sharing
@@ -47,10 +48,12 @@ class Finished:
     """A candidate after all stages.
 
     Attributes:
-        figures: variant -> its figures on test. run_id: in MLflow. bundle: its folder.
+        figures: variant -> its figures on test. ladder: `ladder.json`, what became of the budget of accuracy.
+        run_id: in MLflow. bundle: its folder.
     """
 
     figures: dict[str, dict[str, float]]
+    ladder: dict[str, Any]
     run_id: str | None
     bundle: Path
 
@@ -152,4 +155,4 @@ class Workshop:
             )  # fmt: skip
         )
         shutil.copytree(reports, Path(self.config.output_dir) / "evaluate", dirs_exist_ok=True)
-        return Finished(figures, load_card(train.output_dir).run_id, bundle)
+        return Finished(figures, read_quantization(Path(quantized)).ladder, load_card(train.output_dir).run_id, bundle)
