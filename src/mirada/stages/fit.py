@@ -156,13 +156,13 @@ def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
 
 
 def _bench(config: FitConfig, settings: FitSettings, dataset: Dataset) -> Bench:
-    added = Added.of(dataset, tuned="qat" in settings.stages["quantize"].ladder, strips=config.strips)
+    added = Added.of(dataset, config.io, tuned="qat" in settings.stages["quantize"].ladder, strips=config.strips)
 
     def build(model: Any, task: str, input_size: int, channels: int, classes: int, io: str) -> bytes:
         from mirada.learning.quantization.untrained import untrained_int8
         from mirada.learning.tasks import learning_task
 
-        content = untrained_int8(model, task, input_size, channels, classes, io=io)
+        content = untrained_int8(model, task, input_size, channels, classes)
         return added.to(content, task, input_size, channels, learning_task(task).output_names(model, classes))
 
     return Bench(

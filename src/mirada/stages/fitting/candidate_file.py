@@ -1,7 +1,8 @@
 """The file that a candidate would be exported as, before any training: its flash is that file's size.
 
-Beside the network it holds what an export adds, metadata and labels. Where the ladder may tune, names and biases are as
-quantization-aware training leaves them, which take the more flash: what fits so fits whatever rung is chosen.
+Beside the network it holds what an export adds, metadata and labels, and some room, as it must not be the smaller one. Where
+the ladder may tune, names and biases are as quantization-aware training leaves them, which take the more flash: what fits so
+fits whatever rung is chosen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mirada.data.records import Dataset
 from mirada.export.bundle.assembly import attach_description
+from mirada.export.bundle.model_file import set_ends
 from mirada.export.bundle.strip_plan import lower_peak
 from mirada.inference.card import Card
 from mirada.inference.tflite_file import code_of, read_tables, to_bytes
@@ -22,7 +24,7 @@ from mirada.inference.tflite_file import code_of, read_tables, to_bytes
 _VARIANT = "best"  # what is exported
 _CONVOLUTIONS = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
 _INPUT = b"/image_range/FakeQuantWithMinMaxVars" + 2 * b";/image_range/FakeQuantWithMinMaxVars/ReadVariableOp_1"
-_SCALE = 8  # bytes of a scale: tuning leaves fewer of them alike, each of which is stored once
+_ALIKE = 8  # bytes that a map's scale or zero point may take more than in the untrained network
 _NORMALIZED, _CALLED = b"FusedBatchNorm", b"StatefulPartitionedCall"
 
 
@@ -31,27 +33,28 @@ class Added:
     """What an export adds to a candidate's network.
 
     Attributes:
-        labels, dataset, licence: that the metadata tell.
+        labels, dataset, licence: that the metadata tell. io: type of input and outputs.
         tuned: whether the ladder may tune. strips: wide layers are computed in strips.
     """
 
     labels: tuple[str, ...]
     dataset: str
     licence: str
+    io: str
     tuned: bool
     strips: bool
 
     @classmethod
-    def of(cls, dataset: Dataset, *, tuned: bool, strips: bool) -> Added:
+    def of(cls, dataset: Dataset, io: str, *, tuned: bool, strips: bool) -> Added:
         """For a data set."""
         licence = str(dataset.about.get("source", {}).get("licence", ""))
-        return cls(tuple(dataset.classes), dataset.name, licence, tuned, strips)
+        return cls(tuple(dataset.classes), dataset.name, licence, io, tuned, strips)
 
     def to(self, content: bytes, task: str, input_size: int, channels: int, outputs: dict[str, list[str]]) -> bytes:
         """The file with all of it.
 
         Args:
-            content: the int8 `.tflite` of an untrained network.
+            content: the int8 `.tflite` of an untrained network, with the ends of a variant.
             task, input_size, channels: of it.
             outputs: part -> names of outputs, as a card has them.
 
@@ -59,8 +62,10 @@ class Added:
             MiradaError: a label can't be written.
         """
         tables = read_tables(content)
+        set_ends(tables, self.io, _VARIANT)
         if self.tuned:
             lengthen(tables)
+        _leave_room(tables)
         if self.strips:
             tables = read_tables(lower_peak(to_bytes(tables)))
         card = Card(task, list(self.labels), input_size, channels, "letterbox", [], outputs, self.dataset, "", {})
@@ -68,7 +73,7 @@ class Added:
 
 
 def lengthen(tables: Any) -> None:
-    """Give each convolution the names and a bias of its own that tuning leaves it, in place, and room for scales.
+    """Give each convolution the names and a bias of its own that tuning leaves it, in place.
 
     Args:
         tables: of an int8 `.tflite`, in which biases of zeros are one, and names are those of batch normalizations.
@@ -97,6 +102,11 @@ def lengthen(tables: Any) -> None:
             bias.buffer = len(tables.buffers)
             tables.buffers.append(own)
     graph.tensors[int(graph.inputs[0])].name += _INPUT
-    room, scales = schema.BufferT(), [tensor.quantization.scale for tensor in graph.tensors if tensor.quantization]
-    room.data = np.zeros(_SCALE * sum(scale is not None and len(scale) == 1 for scale in scales), np.uint8)
+
+
+def _leave_room(tables: Any) -> None:
+    """A few bytes for each map, as those whose scales or zero points are alike store them once, which is by chance."""
+    known = [tensor.quantization.scale for tensor in tables.subgraphs[0].tensors if tensor.quantization]
+    room = schema.BufferT()
+    room.data = np.zeros(_ALIKE * sum(scale is not None and len(scale) == 1 for scale in known), np.uint8)
     tables.buffers.append(room)
