@@ -216,19 +216,21 @@ def _finish(
     metric = (task.main_metric, task.metric_name)
     lines = [say_counts(list(search.book), len(search.space))]
     lines += outcome.say_chosen(entry, done.figures, carried, verdict, config.device, metric)
-    lines += [outcome.say_next(following, search.limits), *words]
+    lines += [done.accuracy.sentence(), outcome.say_next(following, search.limits), *words]
     print(*lines, sep="\n", flush=True)
     best = done.figures["best"]
     search.keep_time()
     untrained = asdict(entry.taken) if entry.taken else {}
     result = {
         "device": config.device.name, "chosen": entry.candidate.title, "values": dict(entry.candidate.values),
-        "epochs": epochs, "figures": done.figures, "verdict": verdict.record(), "untrained": untrained,
+        "epochs": epochs, "figures": done.figures, "board_accuracy": done.accuracy.record(),
+        "verdict": verdict.record(), "untrained": untrained,
         "minutes": search.used / 60, **count_entries(list(search.book)), "said": lines,
     }  # fmt: skip
     write_whole(folder / "fit.json", json.dumps(result, indent=2, default=float) + "\n")
     counts = {name: float(value) for name, value in count_entries(list(search.book)).items()}
     own = {f"chosen/{name}": value for name, value in carried.figures().items()}
+    own |= done.accuracy.figures()
     figures = counts | own | {f"chosen/{task.main_metric}": best[task.main_metric], "seconds": search.used}
     record.end(figures, [*files, picture, folder / "fit.json"])
     note = outcome.say_next(following, search.limits)

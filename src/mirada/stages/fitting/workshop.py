@@ -18,6 +18,7 @@ from mirada.errors import MiradaError
 from mirada.fitting.search import Trained
 from mirada.fitting.space import Candidate
 from mirada.inference.card import load_card
+from mirada.stages.fitting.shipping import VARIANT, BoardAccuracy, ship
 from mirada.stages.sharing import Sharing
 from mirada.sweeps.fit_settings import FitSettings
 from mirada.tasks import get_task
@@ -48,11 +49,13 @@ class Finished:
 
     Attributes:
         figures: variant -> its figures on test. run_id: in MLflow. bundle: its folder.
+        accuracy: of the bundle's file in TensorFlow Lite Micro and in LiteRT.
     """
 
     figures: dict[str, dict[str, float]]
     run_id: str | None
     bundle: Path
+    accuracy: BoardAccuracy
 
 
 class Workshop:
@@ -136,7 +139,8 @@ class Workshop:
         own = {"device": self.config.device} if self.config.io == "uint8" else {}
         self._share("quantize", replace(self.settings.stages["quantize"], **folders, **own, output_dir=quantized), job)
         judged = replace(self.settings.stages["evaluate"], **folders, variants_dir=quantized, output_dir=reports)
-        figures = evaluate.run(judged)
+        shipped, accuracy = ship(self.config, judged, job / "shipped")
+        figures = evaluate.run_shipped(judged, shipped)
         bundle = Path(self.config.output_dir) / "bundle"
         export.run(
             ExportConfig(
@@ -145,11 +149,11 @@ class Workshop:
                 data_dir=data_dir,
                 variants_dir=quantized,
                 reports_dir=reports,
-                variant="best",
+                variant=VARIANT,
                 io=self.config.io,
                 strips=self.config.strips,
                 output_dir=str(bundle),
             )  # fmt: skip
         )
         shutil.copytree(reports, Path(self.config.output_dir) / "evaluate", dirs_exist_ok=True)
-        return Finished(figures, load_card(train.output_dir).run_id, bundle)
+        return Finished(figures, load_card(train.output_dir).run_id, bundle, accuracy)
