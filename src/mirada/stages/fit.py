@@ -27,7 +27,7 @@ from mirada.export.bundle.strip_plan import lower_peak
 from mirada.files import write_whole
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Bench, Taken
-from mirada.fitting.report import count_entries, say_counts
+from mirada.fitting.report import Final, count_entries, say_counts
 from mirada.fitting.search import Doing, NothingFits, Plan, Search, Trained, require_optuna
 from mirada.fitting.space import Candidate, Space, make_space
 from mirada.stages.fitting import outcome
@@ -210,8 +210,9 @@ def _finish(
     carried = measure(done.bundle / "model.tflite", config.device)
     verdict = judge(carried, search.limits)
     files = outcome.write_candidates(
-        folder, list(search.book), search.limits, config.device, entry.candidate.key, task.metric_name
-    )
+        folder, list(search.book), search.limits, config.device, entry.candidate.key, task.metric_name,
+        Final(epochs, done.value),
+    )  # fmt: skip
     picture, words = outcome.write_memory(folder, carried, search.limits, config.device.runtime == "tflm")
     metric = (task.main_metric, task.metric_name)
     lines = [say_counts(list(search.book), len(search.space))]
@@ -223,7 +224,7 @@ def _finish(
     untrained = asdict(entry.taken) if entry.taken else {}
     result = {
         "device": config.device.name, "chosen": entry.candidate.title, "values": dict(entry.candidate.values),
-        "epochs": epochs, "figures": done.figures, "board_accuracy": done.accuracy.record(),
+        "epochs": epochs, "val": done.value, "figures": done.figures, "board_accuracy": done.accuracy.record(),
         "verdict": verdict.record(), "untrained": untrained,
         "minutes": search.used / 60, **count_entries(list(search.book)), "said": lines,
     }  # fmt: skip

@@ -49,12 +49,14 @@ class Finished:
 
     Attributes:
         figures: variant -> its figures on test. run_id: in MLflow. bundle: its folder.
+        value: the main figure on val, as the full training ended.
         accuracy: of the bundle's file in TensorFlow Lite Micro and in LiteRT.
     """
 
     figures: dict[str, dict[str, float]]
     run_id: str | None
     bundle: Path
+    value: float
     accuracy: BoardAccuracy
 
 
@@ -156,4 +158,5 @@ class Workshop:
             )  # fmt: skip
         )
         shutil.copytree(reports, Path(self.config.output_dir) / "evaluate", dirs_exist_ok=True)
-        return Finished(figures, load_card(train.output_dir).run_id, bundle, accuracy)
+        card = load_card(train.output_dir)
+        return Finished(figures, card.run_id, bundle, card.metrics[get_task(card.task).main_metric], accuracy)
