@@ -84,7 +84,7 @@ def csv_of(entries: Sequence[Entry], chosen: str) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     head = ["chosen", "answer", "model", *keys, "arena_bytes", "flash_bytes", "milliseconds", "judged_s"]
-    writer.writerow([*head, *(f"val_after_{number}" for number in epochs), "epoch_s", "run_id", "why"])
+    writer.writerow([*head, *(f"val_after_{number}" for number in epochs), "epoch_s", "run_id", "why", "peak"])
     for entry in best_first(entries):
         values, taken = dict(entry.candidate.values), entry.taken
         figures: list[Any] = ["", "", "", ""]
@@ -93,7 +93,8 @@ def csv_of(entries: Sequence[Entry], chosen: str) -> str:
         mark = "yes" if entry.candidate.key == chosen else ""
         row = [mark, entry.answer, entry.candidate.model, *(values.get(key, "") for key in keys), *figures]
         found = [entry.values.get(number, "") for number in epochs]
-        writer.writerow([*row, *found, round(entry.epoch_seconds, 2) or "", entry.run_id or "", entry.why])
+        peak = taken.peak if taken else ""
+        writer.writerow([*row, *found, round(entry.epoch_seconds, 2) or "", entry.run_id or "", entry.why, peak])
     return buffer.getvalue()
 
 
@@ -130,13 +131,13 @@ def plot_candidates(
     figure, axes = new_figure(dark, 7.6, 4.8)
     scheme = DARK if dark else LIGHT
     costs = {entry.candidate.key: _cost(entry, axis, scale) for entry in entries}
-    trained = [entry for entry in entries if entry.values and np.isfinite(costs[entry.candidate.key])]
-    for number, epochs in enumerate(sorted({epochs for entry in trained for epochs in entry.values})):
-        points = [(costs[e.candidate.key], e.values[epochs]) for e in trained if epochs in e.values]
-        _draw_length(axes, points, number, epochs)
+    trained = _drawn(entries, axis)
+    lengths = _lengths(trained)
+    for number, epochs in enumerate(lengths):
+        _draw_length(axes, [(costs[e.candidate.key], e.values[epochs]) for e in lengths[epochs]], number, epochs)
     best = next((entry for entry in trained if entry.candidate.key == chosen), None)
     if best is not None and best.value is not None:
-        _draw_chosen(axes, best, costs[chosen], final, scheme.ink, len({e for t in trained for e in t.values}))
+        _draw_chosen(axes, best, costs[chosen], final, scheme.ink, len(lengths))
     unfit = [costs[entry.candidate.key] for entry in entries if entry.answer == TOO_MUCH and entry.taken]
     bound = getattr(limits, axis)
     right = max([costs[e.candidate.key] for e in trained] + ([bound / scale] if bound else [1.0])) * 1.25
@@ -154,6 +155,26 @@ def plot_candidates(
     if axes.get_legend_handles_labels()[1]:
         figure.legend(frameon=False, labelcolor=scheme.ink, loc="outside upper left", ncols=2, fontsize=9)
     return to_png(figure)
+
+
+def front_entries(entries: Sequence[Entry], axis: str) -> list[Entry]:
+    """Those on the front of any length of training, by what they take."""
+    found: dict[str, Entry] = {}
+    for epochs, some in _lengths(_drawn(entries, axis)).items():
+        on = pareto_front([(entry.values[epochs], _cost(entry, axis, 1.0)) for entry in some])
+        found |= {entry.candidate.key: entry for entry, best in zip(some, on, strict=True) if best}
+    return sorted(found.values(), key=lambda entry: _cost(entry, axis, 1.0))
+
+
+def _drawn(entries: Sequence[Entry], axis: str) -> list[Entry]:
+    """Those that were trained, and of which it is known what they take."""
+    return [entry for entry in entries if entry.values and np.isfinite(_cost(entry, axis, 1.0))]
+
+
+def _lengths(trained: Sequence[Entry]) -> dict[int, list[Entry]]:
+    """Epochs of a training, ascending -> those that had it."""
+    lengths = sorted({epochs for entry in trained for epochs in entry.values})
+    return {epochs: [entry for entry in trained if epochs in entry.values] for epochs in lengths}
 
 
 def _draw_length(axes: Axes, points: list[tuple[float, float]], number: int, epochs: int) -> None:
