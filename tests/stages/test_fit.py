@@ -79,6 +79,11 @@ def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_
     assert allocate(out / "bundle" / "model.tflite").total == told["untrained"]["arena_bytes"] <= 60_000
     assert told["verdict"]["answer"] == "fits" and "to the byte" in " ".join(told["said"])
     assert all((out / name).is_file() for name in ("fit.csv", "pareto.png", "memory.png", "evaluate/index.html"))
+    beside = told["board_accuracy"]
+    assert beside["images"] == beside["of"] == beside["equal"] > 0 and beside["tflm"] == beside["reference"]
+    judged = json.loads((out / "evaluate" / "metrics.json").read_text())["best"]  # of the bundle's file
+    assert judged["arena_bytes"] == told["untrained"]["arena_bytes"]
+    assert judged["flash_bytes"] == (out / "bundle" / "model.tflite").stat().st_size
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def read_on_board(
     work = {name: count_workload(files[name].read_bytes()) for name in found if name in files}
     network = read_graph(read_tables(files[shown]))
     memory, arena = plan_memory(network), None
-    if not tflm.why_not():
+    if not tflm.why_not() and (shipped is None or shipped.judge.board.runtime == "tflm"):
         try:
             arena = tflm.allocate(files[shown])
         except MiradaError:  # an operator that it lacks: the plan is what is known

@@ -97,9 +97,10 @@ class Bench:
             return kept[0]
         started = time.perf_counter()
         carried = measure(self.build(candidate), self.board)
+        peak = " ".join(describe_memory(carried.network, carried.memory))
         taken = Taken(
             carried.arena_bytes, carried.flash_bytes, carried.milliseconds, carried.lacking, carried.unknown,
-            round(time.perf_counter() - started, 2), " ".join(describe_memory(carried.network, carried.memory)),
+            round(time.perf_counter() - started, 2), peak,
         )  # fmt: skip
         self._folder.mkdir(parents=True, exist_ok=True)
         content = {"format": _FORMAT, "taken": asdict(taken), "memory": carried.memory.record()}
