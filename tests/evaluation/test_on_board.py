@@ -5,8 +5,11 @@ import json
 import pytest
 
 from mirada.boards import tflm
+from mirada.boards.asking import wanted_judge
 from mirada.errors import MiradaError
-from mirada.evaluation.on_board import read_found, read_on_board
+from mirada.evaluation.on_board import Shipped, read_found, read_on_board
+from mirada.evaluation.runtimes import Runtimes
+from mirada.tables import Table
 from tests.quantization.foreign.drafts import Draft, convolution, image
 
 BOARD = {
@@ -57,3 +60,20 @@ def test_a_wanted_device_is_asked_in_the_place_of_the_one_of_quantize(tmp_path, 
     )
     with pytest.raises(MiradaError, match="wanted_device=pi is no file of conf/device: choose one of android_arm64, "):
         read_on_board(tmp_path, variants, "int8", "pi")
+
+
+def test_the_file_that_leaves_is_judged_in_the_place_of_its_variant(tmp_path, variants):
+    (tmp_path / "variants.json").write_text(json.dumps({"variants": [{"name": "int8", "board": BOARD}]}))
+    draft = Draft()
+    source = image(draft)
+    middle = convolution(draft, source)
+    other = draft.write(tmp_path / "other.tflite", [source], [middle, convolution(draft, source)])
+    variants["float32"] = other
+    shipped = tmp_path / "model.tflite"
+    shipped.write_bytes(variants["int8"].read_bytes() + bytes(100))
+    beside = Runtimes("int8", 0, 0.0, Table([], []))
+    leaves = Shipped(shipped, variants["int8"], wanted_judge("raspberry_pi_5"), "input int8", beside)
+    found = read_on_board(tmp_path, variants, "int8", shipped=leaves)
+    assert found.figures("int8")["flash_bytes"] == shipped.stat().st_size
+    assert found.figures("float32")["flash_bytes"] == other.stat().st_size
+    assert (found.title, found.note) == ("Raspberry Pi 5", "int8 as in the bundle: input int8.")

@@ -3,16 +3,19 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mirada.boards.judging import hold
 from mirada.boards.limits import Limits
+from mirada.boards.memory import Life, Memory
 from mirada.config import DeviceConfig, ModelConfig
 from mirada.fitting import judging
 from mirada.fitting.judging import Bench, Taken
 from mirada.fitting.space import Candidate
 
 GREY = Candidate("tiny", (("input_size", 96), ("channels", 1), ("width", 16)))
+MEMORY = Memory(("CONV_2D", "RELU"), (Life("a", 32, 0, 0), Life("b", 16, 0, 1)), np.array([48, 16]))
 WIDE = Candidate("tiny", (("input_size", 96), ("channels", 1), ("width", 32)))
 
 
@@ -32,10 +35,14 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Counted:
     def measure(content: bytes, board: DeviceConfig) -> SimpleNamespace:
         size = len(content)
         return SimpleNamespace(
-            arena_bytes=100 * size, flash_bytes=10 * size, milliseconds=None, lacking=[], unknown={"milliseconds": "no"}
-        )
+            arena_bytes=100 * size, flash_bytes=10 * size, milliseconds=None, lacking=[], unknown={"milliseconds": "no"},
+            network=None, memory=MEMORY,
+        )  # fmt: skip
 
     monkeypatch.setattr(judging, "measure", measure)
+    monkeypatch.setattr(
+        judging, "describe_memory", lambda network, memory: [f"The peak is {memory.peak_bytes}.", "So."]
+    )
     return Counted()
 
 
@@ -51,6 +58,15 @@ def test_a_candidate_is_built_once_for_all_processes(build: Counted, tmp_path: P
     assert bench(build, tmp_path).take(GREY) == first
     assert bench(build, tmp_path).take(WIDE).arena_bytes == 3200
     assert build.built == [16, 32]
+
+
+def test_the_memory_of_a_candidate_is_kept_with_its_peak_in_words(build: Counted, tmp_path: Path) -> None:
+    assert bench(build, tmp_path).memory(GREY) is None
+    assert bench(build, tmp_path).take(GREY).peak == "The peak is 48. So."
+    kept = bench(build, tmp_path).memory(GREY)
+    assert kept is not None and (kept.kinds, kept.lives) == (MEMORY.kinds, MEMORY.lives)
+    assert kept.used_bytes.tolist() == [48, 16]
+    assert build.built == [16]
 
 
 def test_another_input_type_another_code_or_another_board_is_asked_anew(build: Counted, tmp_path: Path) -> None:
@@ -71,8 +87,9 @@ def test_what_was_not_told_is_asked_again_and_what_has_no_arena_is_not(
     build: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crashed = SimpleNamespace(
-        arena_bytes=None, flash_bytes=10, milliseconds=None, lacking=[], unknown={"arena_bytes": "SIGSEGV"}
-    )
+        arena_bytes=None, flash_bytes=10, milliseconds=None, lacking=[], unknown={"arena_bytes": "SIGSEGV"},
+        network=None, memory=MEMORY,
+    )  # fmt: skip
     with monkeypatch.context() as broken:
         broken.setattr(judging, "measure", lambda content, board: crashed)
         assert bench(build, tmp_path).take(GREY).arena_bytes is None

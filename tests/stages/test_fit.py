@@ -10,15 +10,24 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from PIL import Image
 
 from mirada.boards.tflm import allocate
 from mirada.cli import explain
 from mirada.config import FitConfig, parse
 from mirada.errors import MiradaError
+from mirada.evaluation.runtimes import Runtimes
+from mirada.export.bundle.assembly import assemble
+from mirada.fitting.plan import Trained
+from mirada.fitting.space import Candidate
 from mirada.stages import fit
 from mirada.stages.fitting.outcome import ROWS, add_row, note_failure, row_of
+from mirada.stages.fitting.shipping import compare_accuracy
+from mirada.stages.fitting.workshop import Finished, Workshop
 from mirada.sweeps.compose import qualify
 from mirada.sweeps.fit_settings import FitSettings, compose_fit
+from mirada.tables import Table
+from tests.cards import CARD
 
 pytest.importorskip("tflite_micro")
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -36,9 +45,9 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def composed(folder: Path, *words: str) -> tuple[FitConfig, FitSettings]:
+def composed(folder: Path, *words: str, small: list[str] = SMALL) -> tuple[FitConfig, FitSettings]:
     own = [f"output_dir={folder / 'out'}", f"store_dir={folder / 'store'}"]
-    given = [word.replace("tracking.", "train.tracking.") for word in (*SMALL, *words)]
+    given = [word.replace("tracking.", "train.tracking.") for word in (*small, *words)]
     arguments = qualify([*given, *own], FitConfig)
     config = parse(compose("fit", overrides=arguments))
     return config, compose_fit(config, arguments)
@@ -105,6 +114,11 @@ def test_the_bundle_takes_what_was_judged_before_training_and_what_does_not_fit_
     assert told["budget"]["sentence"] in told["said"] and told["budget"]["max_drop"] == 0.01
     assert told["verdict"]["answer"] == "fits" and "to the byte" in " ".join(told["said"])
     assert all((out / name).is_file() for name in ("fit.csv", "pareto.png", "memory.png", "evaluate/index.html"))
+    beside = told["board_accuracy"]
+    assert beside["images"] == beside["of"] == beside["equal"] > 0 and beside["tflm"] == beside["reference"]
+    judged = json.loads((out / "evaluate" / "metrics.json").read_text())["best"]  # of the bundle's file
+    assert judged["arena_bytes"] == told["untrained"]["arena_bytes"]
+    assert judged["flash_bytes"] == (out / "bundle" / "model.tflite").stat().st_size
 
 
 @pytest.mark.slow
@@ -115,6 +129,55 @@ def test_where_nothing_fits_the_nearest_miss_and_a_board_that_carries_it_are_nam
     assert "18,304 of 9,000 bytes of arena" in str(nothing.value)
     assert "the smallest board that would carry it is" in str(nothing.value)
     assert json.loads((tmp_path / ROWS).read_text())[0]["candidate"] == "nothing fits"
+
+
+def test_a_classifier_in_strips_is_judged_as_it_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mirada.learning.quantization.untrained import untrained_int8  # TensorFlow takes seconds
+
+    for number in range(16):
+        image = Image.effect_noise((48, 48), 20 + number)
+        (tmp_path / "raw" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / "raw" / "ab"[number % 2] / f"{number}.png")
+    plain: list[int] = []
+
+    def finish(self: Workshop, candidate: Candidate, epochs: int) -> Finished:  # what quantize and export do, untrained
+        data = self.dataset(candidate.input_size, candidate.channels)
+        variant, bundle = tmp_path / "best.tflite", tmp_path / "out" / "bundle"
+        model = candidate.configure(self.settings.models[candidate.model])
+        made = (data.task, candidate.input_size, candidate.channels, len(data.classes))
+        variant.write_bytes(untrained_int8(model, *made, io="uint8"))
+        plain.append(allocate(variant).total)
+        card = replace(CARD, input_size=candidate.input_size, channels=candidate.channels, labels=data.classes)
+        bundle.mkdir()
+        content, _ = assemble(variant, card, "best", self.config.device, self.config.io, "", strips=self.config.strips)
+        (bundle / "model.tflite").write_bytes(content)
+        accuracy = compare_accuracy(Runtimes("best", 0, 0.0, Table([], [])), card, "test", 3, "tflm")
+        rung = {"rung": "int8", "drop": 0.0, "drop_low": 0.0, "drop_high": 0.1}
+        ladder = {
+            "best": "int8",
+            "max_drop": 0.01,
+            "answer": "cannot tell",
+            "sentence": "Four images can't.",
+            "rungs": [rung],
+        }
+        figures = {"best": {"accuracy": 0.75}, "float32": {"accuracy": 0.8}}
+        return Finished(figures, ladder, None, bundle, 0.625, accuracy)
+
+    monkeypatch.setattr(Workshop, "finish", finish)
+    monkeypatch.setattr(Workshop, "train_shortly", lambda self, candidate, epochs: Trained(0.5, 1.0))
+    config, settings = composed(
+        tmp_path, "data=folder", f"data.path={tmp_path / 'raw'}", "data.name=noise", "data.split.val=0.25", "strips=true",
+        "space.model=[mcu]", "space.input_size=[64]", "space.stem_stride=[2]", "space.stem_width=[8]",
+        "space.multiplier=[0.25]", "space.blocks=[1]", small=SMALL[4:],
+    )  # fmt: skip
+    fit.run(config, settings)
+    out = tmp_path / "out"
+    told = json.loads((out / "fit.json").read_text())
+    assert allocate(out / "bundle" / "model.tflite").total == told["untrained"]["arena_bytes"] < plain[0]
+    assert "to the byte as judged before training" in " ".join(told["said"]) and told["val"] == 0.625
+    peak = told["untrained"]["peak"]
+    assert peak.startswith("The peak is at operator ") and peak in (out / "fit.csv").read_text()
+    assert [path.name[:19] for path in (out / "memory").iterdir()] == ["mcu-64-grey-width-8"]
 
 
 def test_a_sweep_has_a_line_for_each_board_and_settings_the_last_one_counts(

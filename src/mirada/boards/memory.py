@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,10 +56,26 @@ class Memory:
             last += 1
         return first, last
 
+    def record(self) -> dict[str, Any]:
+        """All of it for JSON; `read_memory` reads it."""
+        lives = [[life.name, life.size_bytes, life.first, life.last] for life in self.lives]
+        return {"kinds": list(self.kinds), "lives": lives}
+
     def living(self, operator: int) -> list[Life]:
         """What lives while an operator works, the largest first."""
         found = [life for life in self.lives if life.first <= operator <= life.last]
         return sorted(found, key=lambda life: -life.size_bytes)
+
+
+def read_memory(content: Mapping[str, Any]) -> Memory:
+    """What `Memory.record` gave.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not that.
+    """
+    kinds = tuple(str(kind) for kind in content["kinds"])
+    lives = tuple(Life(str(name), int(size), int(first), int(last)) for name, size, first, last in content["lives"])
+    return Memory(kinds, lives, _used(lives, len(kinds)))
 
 
 def plan_memory(network: Network) -> Memory:
@@ -80,7 +98,12 @@ def plan_memory(network: Network) -> Memory:
         if index in first
     ]
     lives.sort(key=lambda life: (life.first, -life.size_bytes))
-    used = np.zeros(len(network.operators), np.int64)
+    kinds = tuple(operator.kind for operator in network.operators)
+    return Memory(kinds, tuple(lives), _used(lives, len(kinds)))
+
+
+def _used(lives: Sequence[Life], operators: int) -> np.ndarray:
+    used = np.zeros(operators, np.int64)
     for life in lives:
         used[life.first : life.last + 1] += life.size_bytes
-    return Memory(tuple(operator.kind for operator in network.operators), tuple(lives), used)
+    return used

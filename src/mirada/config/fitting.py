@@ -78,6 +78,9 @@ class FitConfig:
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
     strips: bool = False  # wide layers in strips of rows: equal answers, less memory, some of the work twice
     npu_milliseconds: float | None = 16.0  # of an inference on an NPU whose device.limits say no time
+    tflm_minutes: float = (
+        3.0  # at most so long test images are shown to TensorFlow Lite Micro and the reference kernels
+    )
     seed: int = 0
     output_dir: str = MISSING
     store_dir: str = "outputs/stages"
@@ -90,6 +93,7 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         at_least("minutes", self.minutes, 1)
+        greater_than("tflm_minutes", self.tflm_minutes, 0)
         for key in ("most_trained", "most_judged"):
             at_least(key, getattr(self, key), 1)
         at_least("short_epochs", 1 if self.short_epochs is None else self.short_epochs, 1)

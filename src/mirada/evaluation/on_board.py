@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.boards import tflm
-from mirada.boards.asking import board_table, wanted_judge
+from mirada.boards.asking import BoardJudge, board_table, wanted_judge
 from mirada.boards.carried import FIGURES
 from mirada.boards.judging import CANNOT_TELL, FITS
 from mirada.boards.memory import Memory, plan_memory
@@ -17,10 +17,33 @@ from mirada.boards.memory_plot import describe_memory, plot_memory
 from mirada.boards.network import read_graph
 from mirada.errors import MiradaError
 from mirada.evaluation.processor import Figures
+from mirada.evaluation.runtimes import Runtimes
 from mirada.evaluation.wanted_device import Advice, advise
 from mirada.inference.file_tables import read_tables
 from mirada.inference.workload import Workload, count_workload
 from mirada.tables import Table
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What leaves for a board: a variant's answers in another file, with an input of another type or in strips.
+
+    Attributes:
+        path: the file. of: the variant's own file.
+        judge: the board.
+        how: the file in words, for the page.
+        beside: what other kernels make of the file.
+    """
+
+    path: Path
+    of: Path
+    judge: BoardJudge
+    how: str
+    beside: Runtimes
+
+    def file_of(self, path: Path) -> Path:
+        """What is judged of a variant: the file that leaves, where the variant is the one that does."""
+        return self.path if path.read_bytes() == self.of.read_bytes() else path
 
 
 @dataclass
@@ -32,6 +55,7 @@ class OnBoard:
         arena_bytes: of TensorFlow Lite Micro, where that is installed and has its operators.
         found: variant -> what its device makes of it: that of the quantize stage, or a wanted one.
         work: variant -> what an inference takes, where there is a device. advice: which variant to take there, and why.
+        note: which file it is, where it is not the variant's own.
     """
 
     variant: str = ""
@@ -41,6 +65,7 @@ class OnBoard:
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
     work: dict[str, Workload] = field(default_factory=dict)
     advice: Advice = field(default_factory=Advice)
+    note: str = ""
 
     def figures(self, variant: str) -> dict[str, float]:
         """What is known of a variant, for `metrics.json`."""
@@ -83,30 +108,39 @@ class OnBoard:
         return {"memory": plot_memory(self.memory, limit_bytes=limit, arena_bytes=self.arena_bytes, dark=dark)}
 
 
-def read_on_board(folder: Path, variants: Mapping[str, Path], shown: str, wanted: str | None = None) -> OnBoard:
+def read_on_board(
+    folder: Path, variants: Mapping[str, Path], shown: str, wanted: str | None = None, shipped: Shipped | None = None
+) -> OnBoard:
     """The memory of one variant, and what a device makes of each.
 
     Args:
         folder: holds `variants.json`. variants: name -> file. shown: whose memory is looked at.
         wanted: a file of conf/device that is asked; None: what the quantize stage left is taken.
+        shipped: the file that leaves for a board, which is judged instead of its variant's, and the board; None: none does.
 
     Raises:
         MiradaError: `variants.json` is damaged; there is no such device, or it can't be judged here.
     """
-    found = read_found(folder)
-    if wanted is not None and {entry["device"] for entry in found.values()} != {wanted}:
+    found, files, note = read_found(folder), dict(variants), ""
+    if shipped is not None:
+        files = {name: shipped.file_of(path) for name, path in variants.items()}
+        found = {name: shipped.judge.record(path.read_bytes()) for name, path in files.items()}
+        note = (
+            f"{' and '.join(n for n, path in files.items() if path == shipped.path)} as in the bundle: {shipped.how}."
+        )
+    elif wanted is not None and {entry["device"] for entry in found.values()} != {wanted}:
         judge = wanted_judge(wanted)
         found = {name: judge.record(path.read_bytes()) for name, path in variants.items()}
-    work = {name: count_workload(variants[name].read_bytes()) for name in found if name in variants}
-    network = read_graph(read_tables(variants[shown]))
+    work = {name: count_workload(files[name].read_bytes()) for name in found if name in files}
+    network = read_graph(read_tables(files[shown]))
     memory, arena = plan_memory(network), None
-    if not tflm.why_not():
+    if not tflm.why_not() and (shipped is None or shipped.judge.board.runtime == "tflm"):
         try:
-            arena = tflm.allocate(variants[shown])
+            arena = tflm.allocate(files[shown])
         except MiradaError:  # an operator that it lacks: the plan is what is known
             arena = None
     said = describe_memory(network, memory, *((arena.total, arena.tail) if arena else ()))
-    return OnBoard(shown, said, memory, arena.total if arena else None, found, work)
+    return OnBoard(shown, said, memory, arena.total if arena else None, found, work, note=note)
 
 
 def read_found(folder: Path) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,9 @@ class Runtimes:
         seconds: that it took.
         table: a row a runtime.
         sentences: on those that were not tried, or are beyond their bound.
+        figures: name of a runtime -> the main figure, of those that were asked; empty where there is nothing to find.
+        equal: name of a runtime -> inputs of which it gives the reference kernels' bytes.
+        absent: name of a runtime -> why it was not asked.
         pictures: what the reference kernels find and what XNNPACK does, side by side, the most different first.
     """
 
@@ -26,4 +29,7 @@ class Runtimes:
     seconds: float
     table: Table
     sentences: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    equal: dict[str, int] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)

@@ -13,12 +13,14 @@ from typing import Any
 
 from mirada.boards.carried import known_figures, measure
 from mirada.boards.limits import CHIPS
+from mirada.boards.memory import Memory, read_memory
+from mirada.boards.memory_plot import describe_memory
 from mirada.config import DeviceConfig, ModelConfig
 from mirada.files import write_whole
 from mirada.fitting.space import Candidate
 
 _PACKAGES = ("tensorflow", "tf-keras", "tflite-micro", "ethos-u-vela")
-_FORMAT = 2  # 1: without metadata and labels
+_FORMAT = 3  # 1: without metadata and labels; 2: without the memory over the operators
 
 Build = Callable[[ModelConfig, str, int, int, int, str], bytes]
 """Settings, task, input size, channels, classes, type of the input -> the untrained network's int8 `.tflite`."""
@@ -33,6 +35,7 @@ class Taken:
         lacking: operators that the board does not have.
         unknown: figure -> why it is not known.
         seconds: that judging it took.
+        peak: who the peak of its memory is, and what would lower it, in words.
     """
 
     arena_bytes: int | None
@@ -41,6 +44,7 @@ class Taken:
     lacking: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    peak: str = ""
 
     def figures(self) -> dict[str, float]:
         """What is known, by name."""
@@ -90,20 +94,29 @@ class Bench:
         Raises:
             MiradaError: it can't be built.
         """
-        path = self._folder / f"{self._digest(candidate)}.json"
-        if (kept := _read(path)) is not None:
-            return kept
+        if (kept := _read(self._path(candidate))) is not None:
+            return kept[0]
         started = time.perf_counter()
         carried = measure(self.build(candidate), self.board)
+        peak = " ".join(describe_memory(carried.network, carried.memory))
         taken = Taken(
             carried.arena_bytes, carried.flash_bytes, carried.milliseconds, carried.lacking, carried.unknown,
-            round(time.perf_counter() - started, 2),
+            round(time.perf_counter() - started, 2), peak,
         )  # fmt: skip
         if taken.arena_bytes is None and self.board.runtime in CHIPS:  # a crash, say: the next time it may be told
             return taken
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"format": _FORMAT, **asdict(taken)}) + "\n")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        content = {"format": _FORMAT, "taken": asdict(taken), "memory": carried.memory.record()}
+        write_whole(self._path(candidate), json.dumps(content) + "\n")
         return taken
+
+    def memory(self, candidate: Candidate) -> Memory | None:
+        """Its memory over the operators, as it was kept when it was judged; None where it was not."""
+        kept = _read(self._path(candidate))
+        return kept[1] if kept else None
+
+    def _path(self, candidate: Candidate) -> Path:
+        return self._folder / f"{self._digest(candidate)}.json"
 
     def _digest(self, candidate: Candidate) -> str:
         settings = {key: value for key, value in asdict(self.model_of(candidate)).items() if key != "weights"}
@@ -122,10 +135,10 @@ def _version(name: str) -> str:
         return ""
 
 
-def _read(path: Path) -> Taken | None:
+def _read(path: Path) -> tuple[Taken, Memory] | None:
     """What was kept; None where nothing was, or it is damaged."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Taken(**content) if content.pop("format") == _FORMAT else None
+        return (Taken(**content["taken"]), read_memory(content["memory"])) if content["format"] == _FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

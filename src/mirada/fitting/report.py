@@ -6,7 +6,8 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +17,11 @@ from mirada.evaluation.pareto import pareto_front
 from mirada.fitting.book import FAILED, SPARED, Entry
 from mirada.fitting.search import best_first
 from mirada.palette import DARK, LIGHT
-from mirada.plots import ink_colour, line_colour, new_figure, to_png
+from mirada.plots import line_colour, new_figure, to_png
 from mirada.tables import Table, ms_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _KB = 1024
 _SHOWN = 12  # rows of the terminal's table
@@ -80,7 +84,7 @@ def csv_of(entries: Sequence[Entry], chosen: str) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     head = ["chosen", "answer", "model", *keys, "arena_bytes", "flash_bytes", "milliseconds", "judged_s"]
-    writer.writerow([*head, *(f"val_after_{number}" for number in epochs), "epoch_s", "run_id", "why"])
+    writer.writerow([*head, *(f"val_after_{number}" for number in epochs), "epoch_s", "run_id", "why", "peak"])
     for entry in best_first(entries):
         values, taken = dict(entry.candidate.values), entry.taken
         figures: list[Any] = ["", "", "", ""]
@@ -89,14 +93,30 @@ def csv_of(entries: Sequence[Entry], chosen: str) -> str:
         mark = "yes" if entry.candidate.key == chosen else ""
         row = [mark, entry.answer, entry.candidate.model, *(values.get(key, "") for key in keys), *figures]
         found = [entry.values.get(number, "") for number in epochs]
-        writer.writerow([*row, *found, round(entry.epoch_seconds, 2) or "", entry.run_id or "", entry.why])
+        peak = taken.peak if taken else ""
+        writer.writerow([*row, *found, round(entry.epoch_seconds, 2) or "", entry.run_id or "", entry.why, peak])
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class Final:
+    """What the chosen one came to on val after its full training of so many epochs."""
+
+    epochs: int
+    value: float
+
+
 def plot_candidates(
-    entries: Sequence[Entry], limits: Limits, chosen: str, metric: str, *, axis: str, dark: bool = False
+    entries: Sequence[Entry],
+    limits: Limits,
+    chosen: str,
+    metric: str,
+    *,
+    axis: str,
+    final: Final | None = None,
+    dark: bool = False,
 ) -> bytes:
-    """Accuracy over memory or time, as a PNG: a series for each length of training, a line through the front.
+    """Accuracy over memory or time, as a PNG: a series and a front for each length of training, and the chosen one's end.
 
     Candidates that do not fit have no accuracy; they stand as strokes at the foot.
 
@@ -104,53 +124,83 @@ def plot_candidates(
         entries: of the search. limits: the line not to be crossed. chosen: key of the chosen candidate.
         metric: what people call the accuracy.
         axis: 'arena_bytes', 'flash_bytes' or 'milliseconds'.
+        final: the chosen one's full training; None: it was not trained fully.
         dark: for a dark page.
     """
     scale = 1.0 if axis == "milliseconds" else _KB
     figure, axes = new_figure(dark, 7.6, 4.8)
-    ink = ink_colour(dark)
-    points = [(_cost(entry, axis, scale), entry.value, entry) for entry in entries if entry.value is not None]
-    points = [point for point in points if np.isfinite(point[0])]
-    for number, epochs in enumerate(sorted({entry.epochs for _, _, entry in points})):
-        some = [(x, y) for x, y, entry in points if entry.epochs == epochs]
-        label = f"after {epochs} epochs"
-        axes.scatter(
-            [x for x, _ in some],
-            [y for _, y in some],
-            36 + 18 * number,
-            color=line_colour(number),
-            label=label,
-            zorder=3,
-        )
-    if points:
-        front = pareto_front([(y, x) for x, y, _ in points])
-        best = sorted((x, y) for (x, y, _), on in zip(points, front, strict=True) if on)
-        axes.plot(*zip(*best, strict=True), color=ink, alpha=0.7, linewidth=1.2, linestyle="--", label="Pareto front")
-    for x, y, entry in points:
-        if entry.candidate.key == chosen:
-            axes.scatter(
-                [x], [y], 190, facecolors="none", edgecolors=ink, linewidths=1.6, zorder=4,
-                label=f"chosen: {_short(entry)}",
-            )  # fmt: skip
-    unfit = [_cost(entry, axis, scale) for entry in entries if entry.answer == TOO_MUCH and entry.taken]
-    bound = getattr(limits, axis)
-    right = max([x for x, _, _ in points] + ([bound / scale] if bound else [1.0])) * 1.25
-    shown = [x for x in unfit if x <= right]
     scheme = DARK if dark else LIGHT
+    costs = {entry.candidate.key: _cost(entry, axis, scale) for entry in entries}
+    trained = _drawn(entries, axis)
+    lengths = _lengths(trained)
+    for number, epochs in enumerate(lengths):
+        _draw_length(axes, [(costs[e.candidate.key], e.values[epochs]) for e in lengths[epochs]], number, epochs)
+    best = next((entry for entry in trained if entry.candidate.key == chosen), None)
+    if best is not None and best.value is not None:
+        _draw_chosen(axes, best, costs[chosen], final, scheme.ink, len(lengths))
+    unfit = [costs[entry.candidate.key] for entry in entries if entry.answer == TOO_MUCH and entry.taken]
+    bound = getattr(limits, axis)
+    right = max([costs[e.candidate.key] for e in trained] + ([bound / scale] if bound else [1.0])) * 1.25
+    shown = [x for x in unfit if x <= right]
     if shown:
-        foot = axes.get_xaxis_transform()
         more = f", {len(unfit) - len(shown)} more beyond" if len(unfit) > len(shown) else ""
         axes.scatter(
-            shown, np.full(len(shown), 0.02), 60, marker="|", color=scheme.bad, transform=foot,
+            shown, np.full(len(shown), 0.02), 60, marker="|", color=scheme.bad, transform=axes.get_xaxis_transform(),
             label=f"do not fit, not trained: {len(shown)}{more}",
         )  # fmt: skip
     if bound:
         axes.axvline(bound / scale, color=scheme.bad, linewidth=1.2, linestyle=":", label="limit")
     words = {"arena_bytes": "arena (KB)", "flash_bytes": "flash (KB)", "milliseconds": "time of an inference (ms)"}
-    axes.set(xlabel=words[axis], ylabel=f"{metric} on val, short trainings", xlim=(0, right))
+    axes.set(xlabel=words[axis], ylabel=f"{metric} on val", xlim=(0, right))
     if axes.get_legend_handles_labels()[1]:
-        figure.legend(frameon=False, labelcolor=ink, loc="outside upper left", ncols=2, fontsize=9)
+        figure.legend(frameon=False, labelcolor=scheme.ink, loc="outside upper left", ncols=2, fontsize=9)
     return to_png(figure)
+
+
+def front_entries(entries: Sequence[Entry], axis: str) -> list[Entry]:
+    """Those on the front of any length of training, by what they take."""
+    found: dict[str, Entry] = {}
+    for epochs, some in _lengths(_drawn(entries, axis)).items():
+        on = pareto_front([(entry.values[epochs], _cost(entry, axis, 1.0)) for entry in some])
+        found |= {entry.candidate.key: entry for entry, best in zip(some, on, strict=True) if best}
+    return sorted(found.values(), key=lambda entry: _cost(entry, axis, 1.0))
+
+
+def _drawn(entries: Sequence[Entry], axis: str) -> list[Entry]:
+    """Those that were trained, and of which it is known what they take."""
+    return [entry for entry in entries if entry.values and np.isfinite(_cost(entry, axis, 1.0))]
+
+
+def _lengths(trained: Sequence[Entry]) -> dict[int, list[Entry]]:
+    """Epochs of a training, ascending -> those that had it."""
+    lengths = sorted({epochs for entry in trained for epochs in entry.values})
+    return {epochs: [entry for entry in trained if epochs in entry.values] for epochs in lengths}
+
+
+def _draw_length(axes: Axes, points: list[tuple[float, float]], number: int, epochs: int) -> None:
+    """What trainings of one length came to, and their front; another length's would not compare."""
+    on = pareto_front([(y, x) for x, y in points])
+    front = sorted(point for point, best in zip(points, on, strict=True) if best)
+    colour = line_colour(number)
+    axes.plot(*zip(*front, strict=True), color=colour, alpha=0.8, linewidth=1.2, linestyle="--")
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    axes.scatter(xs, ys, 36, color=colour, label=f"after {epochs} epochs, and their front", zorder=3)
+
+
+def _draw_chosen(axes: Axes, entry: Entry, cost: float, final: Final | None, ink: str, number: int) -> None:
+    """A ring around the chosen one where it was chosen; a star where its full training ended, and the way there."""
+    assert entry.value is not None
+    axes.scatter(
+        [cost], [entry.value], 190, facecolors="none", edgecolors=ink, linewidths=1.6, zorder=4,
+        label=f"chosen: {_short(entry)}",
+    )  # fmt: skip
+    if final is None:
+        return
+    axes.plot([cost, cost], [entry.value, final.value], color=ink, linewidth=1, alpha=0.5)
+    axes.scatter(
+        [cost], [final.value], 170, marker="*", color=line_colour(number), edgecolors=ink, linewidths=0.8, zorder=5,
+        label=f"the chosen one, trained fully: {final.value:.3f} after {final.epochs} epochs",
+    )  # fmt: skip
 
 
 def _cost(entry: Entry, axis: str, scale: float) -> float:

@@ -34,7 +34,7 @@ from mirada.evaluation.measuring import (
     measure_cost,
     viewing_of,
 )
-from mirada.evaluation.on_board import OnBoard, read_found, read_on_board
+from mirada.evaluation.on_board import OnBoard, Shipped, read_found, read_on_board
 from mirada.evaluation.page import Report
 from mirada.evaluation.pareto import variant_to_show
 from mirada.evaluation.pictures import draw_pictures
@@ -58,7 +58,7 @@ from mirada.tasks.base import Figures
 from mirada.terminal import stage_progress
 from mirada.tracking.notes import MAIN_METRIC
 from mirada.tracking.overview import describe_run, tell_runs
-from mirada.workers.folder_lock import alone_in_output_dir
+from mirada.workers.folder_lock import alone_in, alone_in_output_dir
 
 _FOR_DEVICE = "device_recommendation"  # tag of MLflow
 
@@ -74,12 +74,22 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         MiradaError: an earlier stage is missing, a file is damaged, data and model do not fit, or, after everything is
             written, a limit is not kept.
     """
+    return _evaluate(config)
+
+
+def run_shipped(config: EvaluateConfig, shipped: Shipped) -> dict[str, dict[str, float]]:
+    """As `run`, with what a board makes of the file that leaves for it, and other kernels' answers to that file."""
+    with alone_in(Path(config.output_dir)):
+        return _evaluate(config, shipped)
+
+
+def _evaluate(config: EvaluateConfig, shipped: Shipped | None = None) -> dict[str, dict[str, float]]:
     started = time.perf_counter()
     check_published(config.published)
     card, dataset = load_card(config.model_dir), open_dataset(config.data_dir)
     notes, task = check_fit(card, dataset, config), get_task(card.task)
     variants = load_variants(Path(config.variants_dir))
-    _check_judging(config, card, variants)
+    _check_judging(config, card, variants, shipped)
     training, quantization = read_training(Path(config.model_dir)), read_quantization(Path(config.variants_dir))
     if card.run_id:
         tracking.check(config.tracking)
@@ -91,10 +101,12 @@ def run(config: EvaluateConfig) -> dict[str, dict[str, float]]:
         figures = measure_cost(config, card, dataset, variants, progress)
         figures = {name: accuracy_figures(config, task, measured, name) | figures[name] for name in variants}
         shown = variant_to_show(figures, task.main_metric)
-        on_board = read_on_board(Path(config.variants_dir), variants, shown or REFERENCE, config.wanted_device)
+        on_board = read_on_board(Path(config.variants_dir), variants, shown or REFERENCE, config.wanted_device, shipped)
         figures = {name: row | on_board.figures(name) for name, row in figures.items()}
         weaknesses = find_weaknesses(config, card, dataset, variants, measured, shown, progress)
-        beside = _show_runtimes(config, card, dataset, variants, shown or REFERENCE, progress)
+        beside = (
+            shipped.beside if shipped else _show_runtimes(config, card, dataset, variants, shown or REFERENCE, progress)
+        )
     results, truths = measured.results, measured.truths
     advice = _advise(figures, task, quantization, on_board)
     report = Report(
@@ -154,7 +166,7 @@ def _show_runtimes(
     return shown
 
 
-def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Path]) -> None:
+def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Path], shipped: Shipped | None) -> None:
     """Refuse, before the work, limits on unknown figures, an absent judged variant or device, a registration without a run.
 
     Raises:
@@ -173,7 +185,7 @@ def _check_judging(config: EvaluateConfig, card: Card, variants: Mapping[str, Pa
         )
     task = get_task(card.task)
     columns = [column.key for column in (*task.main_columns, *task.more_columns)]
-    boards = FIGURES if config.wanted_device or read_found(Path(config.variants_dir)) else ()
+    boards = FIGURES if shipped or config.wanted_device or read_found(Path(config.variants_dir)) else ()
     check_limits(dict.fromkeys((*columns, *DROP, *COST_KEYS, *boards), 0.0), config.limits)
 
 

@@ -16,7 +16,7 @@ from mirada.config import ExportConfig
 from mirada.data.records import Dataset
 from mirada.data.stored_data import open_dataset
 from mirada.errors import MiradaError
-from mirada.export.bundle.assembly import assemble, choose_figures
+from mirada.export.bundle.assembly import assemble, choose_figures, licence_of
 from mirada.export.bundle.content import BundleContent, Part
 from mirada.export.bundle.golden import make_golden
 from mirada.export.bundle.model_file import output_names
@@ -65,8 +65,7 @@ def run(config: ExportConfig) -> None:
     dataset = open_dataset(config.data_dir)
     notes = check_suits(card, dataset, config.data_dir, config.model_dir)
     figures = _read_figures(config, variant, path.stat().st_size)
-    licence = str(dataset.about.get("source", {}).get("licence", ""))
-    wanted = (path, card, variant, config.device, config.io, licence)
+    wanted = (path, card, variant, config.device, config.io, licence_of(dataset))
     float_file = _float_file(config, variants)
     postprocessed = assemble(*wanted, postprocess=True)[0] if config.postprocess else b""
     content, card = assemble(*wanted, strips=config.strips)

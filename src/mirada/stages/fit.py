@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from mirada.files import write_whole
 from mirada.fitting.book import Book, Entry
 from mirada.fitting.judging import Bench, Taken
 from mirada.fitting.plan import Doing, Plan, Trained
-from mirada.fitting.report import count_entries, say_counts
+from mirada.fitting.report import Final, count_entries, say_counts
 from mirada.fitting.search import NothingFits, Search, require_optuna
 from mirada.fitting.space import Candidate, Space, make_space
 from mirada.stages.fitting import outcome
 from mirada.stages.fitting.candidate_file import Added
+from mirada.stages.fitting.front_memory import write_front_memory
 from mirada.stages.fitting.record import Record, recorded
 from mirada.stages.fitting.workshop import Workshop, hold_alone
 from mirada.sweeps.fingerprint import code_digest
@@ -79,7 +81,7 @@ def run(config: FitConfig, settings: FitSettings, *, told: str = "", sweep_dir: 
         except NothingFits as error:
             sentence = outcome.say_nothing_fits(error, bench, limits)
             raise MiradaError(sentence) from error
-        return _finish(config, search, workshop, record, (chosen, epochs), dataset, (sweep_dir, told))
+        return _finish(config, (search, bench, workshop), record, (chosen, epochs), dataset, (sweep_dir, told))
 
 
 def _check(config: FitConfig, settings: FitSettings) -> Limits:
@@ -210,14 +212,13 @@ def _sizes(taken: Taken) -> str:
 
 def _finish(
     config: FitConfig,
-    search: Search,
-    workshop: Workshop,
+    what: tuple[Search, Bench, Workshop],
     record: Record,
     chosen: tuple[Entry, int],
     dataset: Dataset,
     sweep: tuple[str | None, str],
 ) -> float:
-    entry, epochs = chosen
+    (search, bench, workshop), (entry, epochs) = what, chosen
     planned, task, folder = search.plan.epochs, get_task(dataset.task), Path(config.output_dir)
     print(f"{_minutes(search)} chosen: {entry.candidate.title}, trained fully: {epochs} epochs", flush=True)
     if epochs < planned:
@@ -228,25 +229,26 @@ def _finish(
     carried = measure(done.bundle / "model.tflite", config.device)
     verdict = judge(carried, search.limits)
     files = outcome.write_candidates(
-        folder, list(search.book), search.limits, config.device, entry.candidate.key, task.metric_name
-    )
+        folder, list(search.book), search.limits, config.device, entry.candidate.key, task.metric_name,
+        Final(epochs, done.value),
+    )  # fmt: skip
+    files += write_front_memory(folder, list(search.book), bench, search.limits)
     picture, words = outcome.write_memory(folder, carried, search.limits, config.device.runtime == "tflm")
     metric = (task.main_metric, task.metric_name)
     lines = [say_counts(list(search.book), len(search.space))]
     lines += outcome.say_chosen(entry, done, carried, verdict, config.device, metric)
-    lines += [outcome.say_next(following, search.limits), *words]
+    lines += [done.accuracy.sentence(), outcome.say_next(following, search.limits), *words]
     print(*lines, sep="\n", flush=True)
     best = done.figures["best"]
     search.keep_time()
-    budget, untrained = outcome.budget_of(done.ladder), asdict(entry.taken) if entry.taken else {}
     result = {
-        "device": config.device.name, "chosen": entry.candidate.title, "values": dict(entry.candidate.values),
-        "epochs": epochs, "figures": done.figures, "budget": budget, "verdict": verdict.record(), "untrained": untrained,
-        "minutes": search.used / 60, **count_entries(list(search.book)), "said": lines,
+        "epochs": epochs, "val": done.value, "figures": done.figures, "board_accuracy": done.accuracy.record(),
+        "budget": outcome.budget_of(done.ladder), "verdict": verdict.record(), "minutes": search.used / 60,
+        **count_entries(list(search.book)), "said": lines,
     }  # fmt: skip
-    write_whole(folder / "fit.json", json.dumps(result, indent=2, default=float) + "\n")
+    _write_result(folder / "fit.json", config, entry, result)
     counts = {name: float(value) for name, value in count_entries(list(search.book)).items()}
-    own = {f"chosen/{name}": value for name, value in carried.figures().items()}
+    own = done.accuracy.figures() | {f"chosen/{name}": value for name, value in carried.figures().items()}
     figures = counts | own | {f"chosen/{task.main_metric}": best[task.main_metric], "seconds": search.used}
     record.end(figures, [*files, picture, folder / "fit.json"])
     note = outcome.say_next(following, search.limits)
@@ -256,3 +258,11 @@ def _finish(
     print(f"{search.used / 60:.1f} of {config.minutes:g} minutes; bundle: {done.bundle}; all candidates: {files[0]}")
     outcome.require_limits(verdict, config.device, done.bundle)
     return float(entry.value or 0.0)
+
+
+def _write_result(path: Path, config: FitConfig, entry: Entry, found: Mapping[str, Any]) -> None:
+    """All that was found, as JSON."""
+    candidate = {"chosen": entry.candidate.title, "values": dict(entry.candidate.values)}
+    untrained = asdict(entry.taken) if entry.taken else {}
+    result = {"device": config.device.name, **candidate, "untrained": untrained, **found}
+    write_whole(path, json.dumps(result, indent=2, default=float) + "\n")

@@ -18,6 +18,7 @@ from mirada.fitting.search import Larger, NothingFits
 from mirada.fitting.space import make_space
 from mirada.stages.fitting import outcome
 from mirada.stages.fitting.outcome import budget_of, require_limits, say_chosen, say_next, say_nothing_fits
+from mirada.stages.fitting.shipping import BoardAccuracy
 from mirada.stages.fitting.workshop import Finished
 
 SPACE = make_space(
@@ -62,7 +63,8 @@ def carried(arena: int | None, flash: int = 500, ms: float | None = None, **unkn
 
 
 def test_the_chosen_one_is_told_with_its_drop_and_what_it_takes() -> None:
-    done = Finished({"best": {"map50": 0.5}, "float32": {"map50": 0.53}}, LADDER, None, Path("bundle"))
+    accuracy = BoardAccuracy("map50", "mAP50", "tiles", "test", 0.5, 0.5, 0.5, 3, 3, 3, 1.0)
+    done = Finished({"best": {"map50": 0.5}, "float32": {"map50": 0.53}}, LADDER, None, Path("bundle"), 0.5, accuracy)
     taken = carried(900, 480)
     verdict = hold(taken, Limits(arena_bytes=1000))
     entry = Entry(LEAST, "fits", Taken(900, 500, None))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.config import DeviceConfig
+from mirada.data.records import Dataset
 from mirada.errors import MiradaError
 from mirada.export.bundle import model_file
 from mirada.export.bundle.labels import labels_text
@@ -111,6 +112,11 @@ def _description(tables: Any, card: Card, variant: str, licence: str, scale: flo
         labelled=[name for name in outputs if parts.get(name) == "classes" or name in _PROBABILITIES],
         detections=outputs is _ANSWERS,
     )
+
+
+def licence_of(dataset: Dataset) -> str:
+    """Of the data, as the file's metadata say it; empty where nobody says."""
+    return str(dataset.about.get("source", {}).get("licence", ""))
 
 
 def choose_figures(metrics: Mapping[str, Any], variant: str, size_bytes: int, path: Path) -> dict[str, float]:

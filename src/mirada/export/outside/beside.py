@@ -54,7 +54,14 @@ def show_runtimes(
     proof = prove(path, card, inputs, truths, (XNNPACK, TFLM), decoding, decoders=(), lenient=True)
     pictures = _draw(examples, images, proof.found[REFERENCE.name], proof.found.get(XNNPACK.name), card)
     sentences = absent_sentences(proof) + beyond_bounds(proof, path)
-    return Runtimes(variant, len(examples), time.perf_counter() - started, tabulate_proof(proof), sentences, pictures)
+    asked = [row for row in proof.rows if not row.absent]
+    return Runtimes(
+        variant, len(examples), time.perf_counter() - started, tabulate_proof(proof), sentences,
+        figures={row.name: row.figure for row in asked if row.figure is not None},
+        equal={row.name: row.equal_tensors for row in asked},
+        absent={row.name: row.absent for row in proof.rows if row.absent},
+        pictures=pictures,
+    )  # fmt: skip
 
 
 def _draw(

@@ -21,7 +21,7 @@ from mirada.errors import MiradaError
 from mirada.files import write_whole
 from mirada.fitting.book import Entry
 from mirada.fitting.judging import Bench
-from mirada.fitting.report import cost_axis, csv_of, plot_candidates, table_of
+from mirada.fitting.report import Final, cost_axis, csv_of, plot_candidates, table_of
 from mirada.fitting.search import Larger, NothingFits
 from mirada.stages.fitting.workshop import Finished
 from mirada.tables import Table, ms_text
@@ -46,13 +46,19 @@ class Row:
 
 
 def write_candidates(
-    folder: Path, entries: Sequence[Entry], limits: Limits, board: DeviceConfig, chosen: str, metric: str
+    folder: Path,
+    entries: Sequence[Entry],
+    limits: Limits,
+    board: DeviceConfig,
+    chosen: str,
+    metric: str,
+    final: Final | None = None,
 ) -> list[Path]:
     """`fit.csv` with all candidates and `pareto.png`, and the table of the best on the terminal; gives the files."""
     folder.mkdir(parents=True, exist_ok=True)
     axis = cost_axis(limits, board.vela is not None)
     write_whole(folder / "fit.csv", csv_of(entries, chosen))
-    write_whole(folder / "pareto.png", plot_candidates(entries, limits, chosen, metric, axis=axis))
+    write_whole(folder / "pareto.png", plot_candidates(entries, limits, chosen, metric, axis=axis, final=final))
     table_of(entries, chosen, metric).show(f"candidates for {board.title}")
     return [folder / "fit.csv", folder / "pareto.png"]
 

@@ -15,8 +15,8 @@ from mirada.fitting.book import Entry
 from mirada.sweeps import runs as sweep_runs
 from mirada.tracking.clock import end_run, now_ms
 
-ANSWER, WHY = "fit", "fit_why"
-"""Tags of a candidate's run: whether it fits the board, and why not."""
+ANSWER, WHY, PEAK = "fit", "fit_why", "fit_peak"
+"""Tags of a candidate's run: whether it fits the board, and why not; who the peak of its memory is."""
 
 
 class Record:
@@ -51,7 +51,7 @@ class Record:
             end_run(client, run_id, "FINISHED")
         now = now_ms()
         metrics = [Metric(f"board/{name}", value, now, 0) for name, value in entry.taken.figures().items()]
-        tags = [RunTag(ANSWER, entry.answer), RunTag(WHY, entry.why[:500])]
+        tags = [RunTag(ANSWER, entry.answer), RunTag(WHY, entry.why[:500]), RunTag(PEAK, entry.taken.peak[:500])]
         client.log_batch(run_id, metrics, params, tags)
         self._told[entry.candidate.key] = run_id
 

@@ -19,6 +19,7 @@ from mirada.evaluation.records.quantization import read_quantization
 from mirada.fitting.plan import Trained
 from mirada.fitting.space import Candidate
 from mirada.inference.card import load_card
+from mirada.stages.fitting.shipping import VARIANT, BoardAccuracy, ship
 from mirada.stages.sharing import Sharing
 from mirada.sweeps.fit_settings import FitSettings
 from mirada.tasks import get_task
@@ -50,12 +51,16 @@ class Finished:
     Attributes:
         figures: variant -> its figures on test. ladder: `ladder.json`, what became of the budget of accuracy.
         run_id: in MLflow. bundle: its folder.
+        value: the main figure on val, as the full training ended.
+        accuracy: of the bundle's file in TensorFlow Lite Micro and in LiteRT.
     """
 
     figures: dict[str, dict[str, float]]
     ladder: dict[str, Any]
     run_id: str | None
     bundle: Path
+    value: float
+    accuracy: BoardAccuracy
 
 
 class Workshop:
@@ -139,7 +144,8 @@ class Workshop:
         own = {"device": self.config.device} if self.config.io == "uint8" else {}
         self._share("quantize", replace(self.settings.stages["quantize"], **folders, **own, output_dir=quantized), job)
         judged = replace(self.settings.stages["evaluate"], **folders, variants_dir=quantized, output_dir=reports)
-        figures = evaluate.run(judged)
+        shipped, accuracy = ship(self.config, judged, job / "shipped")
+        figures = evaluate.run_shipped(judged, shipped)
         bundle = Path(self.config.output_dir) / "bundle"
         export.run(
             ExportConfig(
@@ -148,11 +154,13 @@ class Workshop:
                 data_dir=data_dir,
                 variants_dir=quantized,
                 reports_dir=reports,
-                variant="best",
+                variant=VARIANT,
                 io=self.config.io,
                 strips=self.config.strips,
                 output_dir=str(bundle),
             )  # fmt: skip
         )
         shutil.copytree(reports, Path(self.config.output_dir) / "evaluate", dirs_exist_ok=True)
-        return Finished(figures, read_quantization(Path(quantized)).ladder, load_card(train.output_dir).run_id, bundle)
+        card, ladder = load_card(train.output_dir), read_quantization(Path(quantized)).ladder
+        value = card.metrics[get_task(card.task).main_metric]
+        return Finished(figures, ladder, card.run_id, bundle, value, accuracy)
