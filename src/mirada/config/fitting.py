@@ -21,13 +21,15 @@ NETWORKS = ("mcu", "tiny", "lite0")
 class SpaceConfig:
     """The values that are searched, of each key in any order; a key without a say for a network or task is passed over."""
 
-    model: list[str] = field(default_factory=lambda: ["mcu", "tiny"])  # of NETWORKS
+    model: list[str] = field(default_factory=lambda: ["mcu", "lite0"])  # of NETWORKS
     input_size: list[int] = field(default_factory=lambda: [96, 128, 160, 192, 224, 256])
     channels: list[int] = field(default_factory=lambda: [1, 3])
     width: list[int] = field(default_factory=lambda: [16, 24, 32, 48, 64])
     head_depth: list[int] = field(default_factory=lambda: [1, 2])
     head_stride: list[int] = field(default_factory=lambda: [8, 16])  # 0: a pyramid of 8, 16 and 32
-    stages: list[int] = field(default_factory=lambda: [0])  # of a pretrained backbone; 0: all, with ImageNet's head
+    stages: list[int] = field(
+        default_factory=lambda: [4, 5, 6]
+    )  # of a pretrained backbone; 0: all, with ImageNet's head
     stem_stride: list[int] = field(default_factory=lambda: [2, 4])
     stem_width: list[int] = field(default_factory=lambda: [8, 16])
     multiplier: list[float] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0, 1.5])
@@ -76,7 +78,9 @@ class FitConfig:
     most_trained: int = 60  # candidates that are trained at all
     most_judged: int = 400  # candidates that are built and held against the board
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
-    strips: bool = False  # wide layers in strips of rows: equal answers, less memory, some of the work twice
+    strips: bool | None = (
+        None  # wide layers in strips of rows: equal answers, less memory, some of the work twice; null: on microcontrollers
+    )
     npu_milliseconds: float | None = 16.0  # of an inference on an NPU whose device.limits say no time
     tflm_minutes: float = (
         3.0  # at most so long test images are shown to TensorFlow Lite Micro and the reference kernels
@@ -104,3 +108,8 @@ class FitConfig:
             if self.device.vela is not None and self.device.limits.milliseconds is None:
                 self.device.limits.milliseconds = self.npu_milliseconds
         one_of("io", self.io, tuple(kind for kind in IO_TYPES if kind != "float32"))
+
+    @property
+    def in_strips(self) -> bool:
+        """Whether wide layers are computed in strips: as asked, else where memory is a microcontroller's arena."""
+        return self.device.runtime == "tflm" and self.io == "int8" if self.strips is None else self.strips

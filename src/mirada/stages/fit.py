@@ -150,7 +150,7 @@ def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
         asdict(config.space),
         config.short_epochs,
         config.io,
-        config.strips,
+        config.in_strips,
         config.seed,
     ]
     content += [dataset.digest, code_digest("train"), code_digest("quantize")]
@@ -158,7 +158,7 @@ def _digest(config: FitConfig, settings: FitSettings, dataset: Dataset) -> str:
 
 
 def _bench(config: FitConfig, settings: FitSettings, dataset: Dataset) -> Bench:
-    added = Added.of(dataset, config.io, tuned="qat" in settings.stages["quantize"].ladder, strips=config.strips)
+    added = Added.of(dataset, config.io, tuned="qat" in settings.stages["quantize"].ladder, strips=config.in_strips)
 
     def build(model: Any, task: str, input_size: int, channels: int, classes: int, io: str) -> bytes:
         from mirada.learning.quantization.untrained import untrained_int8

@@ -93,7 +93,7 @@ def ship(config: FitConfig, judged: EvaluateConfig, folder: Path) -> tuple[Shipp
     card, dataset = load_card(judged.model_dir), open_dataset(judged.data_dir)
     variant = load_variants(Path(judged.variants_dir))[VARIANT]
     content, shown = assemble(
-        variant, card, VARIANT, config.device, config.io, licence_of(dataset), strips=config.strips
+        variant, card, VARIANT, config.device, config.io, licence_of(dataset), strips=config.in_strips
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.tflite"
@@ -104,7 +104,7 @@ def ship(config: FitConfig, judged: EvaluateConfig, folder: Path) -> tuple[Shipp
     most = most_images(path, image, 60 * config.tflm_minutes, total)
     within = Decoding(judged.score_floor, judged.nms_iou)  # as the stage judges tiles
     beside = show_runtimes(VARIANT, path, shown, dataset, judged.split, most, within)
-    how = f"input {config.io}{', wide layers in strips of rows' if config.strips else ''}"
+    how = f"input {config.io}{', wide layers in strips of rows' if config.in_strips else ''}"
     shipped = Shipped(path, variant, board_judge(config.device), how, beside)
     return shipped, compare_accuracy(beside, card, judged.split, total, config.device.runtime)
 

@@ -156,7 +156,7 @@ class Workshop:
                 reports_dir=reports,
                 variant=VARIANT,
                 io=self.config.io,
-                strips=self.config.strips,
+                strips=self.config.in_strips,
                 output_dir=str(bundle),
             )  # fmt: skip
         )
