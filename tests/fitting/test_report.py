@@ -22,9 +22,10 @@ from mirada.fitting.report import (
     table_of,
 )
 from mirada.fitting.space import make_space
+from tests.fitting.spaces import smallest
 
 SPACE = make_space(SpaceConfig(model=["tiny"], input_size=[96, 128], channels=[1, 3], width=[16]), "detection")
-LEAST = SPACE.smallest("tiny")
+LEAST = smallest(SPACE, "tiny")
 MORE = [*SPACE.next_larger(LEAST)]
 TAKEN = Taken(102_400, 51_200, None, seconds=2.0, peak="The peak.")
 ENTRIES = [

@@ -15,6 +15,7 @@ from mirada.fitting.judging import Taken
 from mirada.fitting.plan import Doing, Plan, Trained
 from mirada.fitting.search import NothingFits, Search
 from mirada.fitting.space import Candidate, Space, make_space
+from tests.fitting.spaces import smallest
 
 pytest.importorskip("optuna")
 CONFIG = SpaceConfig(
@@ -241,14 +242,14 @@ class Stuck(Space):
     def suggest(self, trial: object) -> Candidate:
         Stuck.draws += 1
         assert Stuck.draws < 500
-        return self.read("tiny", dict(self.smallest("tiny").values) | {"input_size": 192})
+        return self.read("tiny", dict(smallest(self, "tiny").values) | {"input_size": 192})
 
 
 def test_draws_of_what_is_known_not_to_fit_come_to_an_end(tmp_path: Path) -> None:
     world = World()
     search = world.search(tmp_path / "book", space=Stuck(SPACE.axes))
     best, _ = search.run()
-    assert best.candidate == SPACE.smallest("tiny")
+    assert best.candidate == smallest(SPACE, "tiny")
     assert Stuck.draws == 1 + 60 + 1  # the smallest is known before, then 60 in a row bring nothing new
 
 

@@ -7,6 +7,7 @@ import pytest
 from mirada.config import ModelConfig, SpaceConfig
 from mirada.errors import MiradaError
 from mirada.fitting.space import Candidate, Value, make_space
+from tests.fitting.spaces import smallest
 
 SMALL = SpaceConfig(
     model=["mcu", "tiny"], input_size=[128, 96], channels=[3, 1], width=[16, 32], head_depth=[1], head_stride=[0, 8, 16],
@@ -31,7 +32,7 @@ def test_values_stand_in_the_order_of_their_memory() -> None:
 
 def test_the_smallest_is_smaller_than_all_and_of_its_network_alone() -> None:
     space = make_space(SMALL, "detection")
-    least = space.smallest("mcu")
+    least = smallest(space, "mcu")
     steps = list(space.next_larger(least))
     assert len(steps) == 6  # an axis each: input, colour, width, head stride, stem stride, multiplier
     other_stem = [step for step in steps if dict(step.values)["stem_stride"] != 4]
@@ -39,12 +40,12 @@ def test_the_smallest_is_smaller_than_all_and_of_its_network_alone() -> None:
     steps.remove(other_stem[0])
     assert all(space.is_larger(step, least) and not space.is_larger(least, step) for step in steps)
     assert not space.is_larger(steps[0], steps[1]) and not space.is_larger(steps[1], steps[0])
-    assert not space.is_larger(least, space.smallest("tiny"))
+    assert not space.is_larger(least, smallest(space, "tiny"))
 
 
 def test_a_candidate_is_read_back_and_configures_its_network() -> None:
     space = make_space(SMALL, "detection")
-    values = dict(space.smallest("mcu").values) | {"head_stride": 0, "width": 32}
+    values = dict(smallest(space, "mcu").values) | {"head_stride": 0, "width": 32}
     candidate = space.read("mcu", dict(reversed(values.items())))
     assert candidate.title.startswith("mcu 96 grey, width 32, head_depth 1, head_stride 8 to 32, stem_stride 4")
     model = candidate.configure(ModelConfig(name="mcu", backbone="mcu", weights=None, head_stride=8))
@@ -59,10 +60,10 @@ def test_stages_are_an_axis_of_the_pretrained_network_alone() -> None:
     assert "width" not in classification.axes["lite0"]  # of a network that is whole it would have no say
     cut = make_space(SpaceConfig(model=["lite0"], width=[16, 32], stages=[3]), "classification")
     assert cut.axes["lite0"]["width"] == (16, 32)
-    whole = detection.read("lite0", dict(detection.smallest("lite0").values) | {"stages": 0})
+    whole = detection.read("lite0", dict(smallest(detection, "lite0").values) | {"stages": 0})
     assert whole.title.endswith("stages all")
     assert whole.configure(ModelConfig("lite0")).stages is None
-    assert detection.smallest("lite0").configure(ModelConfig("lite0")).stages == 3
+    assert smallest(detection, "lite0").configure(ModelConfig("lite0")).stages == 3
 
 
 def cut(*stages: int, heads: tuple[int, ...] = (8, 16, 0)) -> SpaceConfig:
@@ -81,9 +82,9 @@ def test_stages_and_heads_that_cannot_go_together_are_passed_over() -> None:
     space = make_space(cut(3, 4, 6, 2), "detection")
     assert space.axes["lite0"]["stages"] == (3, 4, 6)  # two leave no head its map
     assert len(space) == 6  # 3 with 8; 4 with 8 and 16; 6 with all
-    assert pairs_of([space.smallest("lite0")]) == [(4, 16)]
+    assert pairs_of([smallest(space, "lite0")]) == [(4, 16)]
     assert pairs_of(space.smallest_of_all()) == [(4, 16), (3, 8)]  # six with a pyramid is larger than both
-    assert pairs_of(space.next_larger(space.smallest("lite0"))) == [(4, 8), (6, 16)]
+    assert pairs_of(space.next_larger(smallest(space, "lite0"))) == [(4, 8), (6, 16)]
     optuna = pytest.importorskip("optuna")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = {*pairs_of(space.suggest(study.ask()) for _ in range(60))}

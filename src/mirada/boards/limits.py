@@ -55,7 +55,7 @@ def say_not_judged(board: DeviceConfig, limits: Limits) -> str:
     """Which memory has no limit, and the key that sets one; empty where all has.
 
     Args:
-        board: of `CHIPS`. limits: of `limits_of`.
+        board: one whose runtime is not of `CHIPS` has no arena that could be judged. limits: of `limits_of`.
     """
     words = {"arena_bytes": "SRAM" if board.vela else "memory", "flash_bytes": "flash"}
     lacking = [

@@ -29,7 +29,7 @@ class SpaceConfig:
     head_stride: list[int] = field(default_factory=lambda: [8, 16])  # 0: a pyramid of 8, 16 and 32
     stages: list[int] = field(
         default_factory=lambda: [4, 5, 6]
-    )  # of a pretrained backbone; 0: all, with ImageNet's head
+    )  # of a pretrained backbone; 0: all, and ImageNet's head
     stem_stride: list[int] = field(default_factory=lambda: [2, 4])
     stem_width: list[int] = field(default_factory=lambda: [8, 16])
     multiplier: list[float] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0, 1.5])
@@ -78,13 +78,9 @@ class FitConfig:
     most_trained: int = 60  # candidates that are trained at all
     most_judged: int = 400  # candidates that are built and held against the board
     io: str = "int8"  # type of the input that memory is judged for and that the bundle has
-    strips: bool | None = (
-        None  # wide layers in strips of rows: equal answers, less memory, some of the work twice; null: on microcontrollers
-    )
+    strips: bool | None = None  # wide layers in strips of rows: less memory, work twice; null: on microcontrollers
     npu_milliseconds: float | None = 16.0  # of an inference on an NPU whose device.limits say no time
-    tflm_minutes: float = (
-        3.0  # at most so long test images are shown to TensorFlow Lite Micro and the reference kernels
-    )
+    tflm_minutes: float = 10.0  # at most so long TensorFlow Lite Micro and the reference kernels see test images
     seed: int = 0
     output_dir: str = MISSING
     store_dir: str = "outputs/stages"

@@ -107,10 +107,6 @@ class Space:
             total += math.prod(map(len, axes.values())) // len(pairs) * allowed
         return total
 
-    def smallest(self, model: str) -> Candidate:
-        """The candidate of a network with the first value of each axis, its stages those that the head can go with."""
-        return self._joined(model, {key: values[0] for key, values in self.axes[model].items()})
-
     def smallest_of_all(self) -> list[Candidate]:
         """Of each network and stem the smallest: every candidate is as large as one of them (`is_larger`)."""
         found = []
@@ -216,9 +212,9 @@ def _keys(model: str, config: SpaceConfig, task: str) -> list[str]:
     if task != "classification":
         keys.append("head_depth")
     if task == "detection":
-        keys.append("head_stride")
+        keys.append(_HEAD)
     if model == _PRETRAINED:
-        keys.append("stages")
+        keys.append(_STAGES)
     return keys + (list(_OF_MCU) if model == "mcu" else [])
 
 
@@ -226,8 +222,8 @@ def _ordered(config: SpaceConfig, key: str) -> tuple[Value, ...]:
     values = sorted(getattr(config, key))
     if key == _STEM:
         values.reverse()
-    if key == "head_stride":  # the fewer cells the smaller; 0 is a pyramid, which has those of 8 and more
+    if key == _HEAD:  # the fewer cells the smaller; 0 is a pyramid, which has those of 8 and more
         values.sort(key=lambda value: -value)
-    if key == "stages":  # 0 is all of them
+    if key == _STAGES:  # 0 is all of them
         values.sort(key=lambda value: value or math.inf)
     return tuple(values)

@@ -20,11 +20,12 @@ from mirada.stages.fitting import outcome
 from mirada.stages.fitting.outcome import budget_of, require_limits, say_chosen, say_next, say_nothing_fits
 from mirada.stages.fitting.shipping import BoardAccuracy
 from mirada.stages.fitting.workshop import Finished
+from tests.fitting.spaces import smallest
 
 SPACE = make_space(
     SpaceConfig(model=["tiny"], input_size=[96], channels=[1], width=[16], head_depth=[1], head_stride=[8]), "detection"
 )
-LEAST = SPACE.smallest("tiny")
+LEAST = smallest(SPACE, "tiny")
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def _explain_worst(
             enhance=card.enhance,
             transpose=True,
             depth_range=card.depth_range,
-        )[0]  # fmt: skip
+        )[0]
         for i, photograph in enumerate(dataset.whole_photographs(config.split))
         if i in worst
     }

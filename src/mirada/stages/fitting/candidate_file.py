@@ -15,7 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mirada.data.records import Dataset
-from mirada.export.bundle.assembly import attach_description
+from mirada.export.bundle.assembly import attach_description, licence_of
 from mirada.export.bundle.model_file import set_ends
 from mirada.export.bundle.strip_plan import lower_peak
 from mirada.inference.card import Card
@@ -47,8 +47,7 @@ class Added:
     @classmethod
     def of(cls, dataset: Dataset, io: str, *, tuned: bool, strips: bool) -> Added:
         """For a data set."""
-        licence = str(dataset.about.get("source", {}).get("licence", ""))
-        return cls(tuple(dataset.classes), dataset.name, licence, io, tuned, strips)
+        return cls(tuple(dataset.classes), dataset.name, licence_of(dataset), io, tuned, strips)
 
     def to(self, content: bytes, task: str, input_size: int, channels: int, outputs: dict[str, list[str]]) -> bytes:
         """The file with all of it.
